@@ -1,0 +1,51 @@
+"""Knowledge distillation and data augmentation for Keras 3, from teacher to phone model.
+
+The public surface is the names in `__all__`. What a `.keras` file needs (`Distiller` and the losses)
+is registered when the package is imported; the rooms that need keras-cv, TensorFlow Datasets, LiteRT
+or matplotlib are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kd_keras import _startup
+
+__version__ = "0.1.0"
+
+_ROOMS = ("augment", "data", "evaluate", "export", "losses", "models", "recipes", "teachers")
+
+__all__ = ["Distiller", "NonFiniteLossError", "__version__", *_ROOMS]
+
+_startup.refuse_legacy_keras()
+
+if _startup.is_command_line():
+    _startup.silence_tensorflow()
+else:
+    import keras
+
+    _startup.refuse_other_backend(keras.backend.backend())
+
+    from kd_keras import losses  # noqa: F401 - registers the losses for `.keras` files
+    from kd_keras.distiller import Distiller
+    from kd_keras.step.guard import NonFiniteLossError
+
+if TYPE_CHECKING:
+    from kd_keras import augment, data, evaluate, export, models, recipes, teachers
+    from kd_keras.distiller import Distiller
+    from kd_keras.step.guard import NonFiniteLossError
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"kd_keras.{name}")
+    if name == "Distiller":
+        return importlib.import_module("kd_keras.distiller").Distiller
+    if name == "NonFiniteLossError":
+        return importlib.import_module("kd_keras.step.guard").NonFiniteLossError
+    raise AttributeError(f"module 'kd_keras' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,53 @@
+"""What has to happen before TensorFlow is imported: check the backend, quieten the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+CONSOLE_SCRIPT = "kd-keras"
+
+
+def is_command_line() -> bool:
+    """Whether this process is `kd-keras ...` or `python -m kd_keras ...`.
+
+    The command line must answer `--help` and print a saved table at once, so it does not pay the
+    seconds that importing TensorFlow takes until a command needs it.
+    """
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    if program.removesuffix(".exe") == CONSOLE_SCRIPT:
+        return True
+    arguments = sys.orig_argv
+    return "-m" in arguments and arguments[arguments.index("-m") + 1 :][:1] in (
+        ["kd_keras"],
+        ["kd_keras.cli"],
+    )
+
+
+def silence_tensorflow() -> None:
+    """Keep TensorFlow's start-up chatter off the command line; a user's own setting wins."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def refuse_legacy_keras() -> None:
+    """Raise before TensorFlow is imported when the environment asks for Keras 2."""
+    flag = os.environ.get("TF_USE_LEGACY_KERAS", "")
+    if flag.lower() in ("1", "true"):
+        raise ImportError(
+            "kd_keras needs Keras 3, but the environment asks for legacy Keras 2. "
+            f"Received: TF_USE_LEGACY_KERAS={flag!r}. Unset TF_USE_LEGACY_KERAS "
+            "(`unset TF_USE_LEGACY_KERAS`) and start Python again."
+        )
+
+
+def refuse_other_backend(backend: str) -> None:
+    """Raise when Keras runs on a backend other than TensorFlow."""
+    if backend != "tensorflow":
+        raise ImportError(
+            "kd_keras runs on the TensorFlow backend of Keras 3: its training step, its augmentation "
+            f"and its TFLite export are TensorFlow graphs. Received: Keras backend {backend!r}. "
+            "Set KERAS_BACKEND=tensorflow before Keras is first imported (or edit "
+            "~/.keras/keras.json) and start Python again."
+        )

@@ -1,0 +1,424 @@
+"""The Distiller: a Keras model whose training step teaches a student."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from kd_keras.augment.adapter import as_augmentation, augment_batch
+from kd_keras.step import labels, mixing, persistence, replicas, validation
+from kd_keras.step.functions import StepFunctions
+from kd_keras.step.guard import Snapshot, finite_gradients
+from kd_keras.step.masks import masks_of, with_masks
+from kd_keras.step.objective import make_terms, per_replica_share, top1_agreement
+from kd_keras.step.taps import TappedModel
+from kd_keras.teachers import freeze
+
+
+class _Losses(NamedTuple):
+    """The parts of one step's loss: scalars, all but `objective` as if there were one replica."""
+
+    objective: Any  # what is minimised, scaled so that the replicas' gradients add up
+    total: Any
+    student: Any
+    distillation: Any
+    terms: list[Any]
+    agreement: Any
+    positions: Any
+
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class Distiller(StepFunctions, keras.Model):
+    """Train a student on the labels and on a teacher that labels every augmented view.
+
+    ```
+    combine="convex":  loss = w * student_loss + (1 - w) * sum_i(weight_i * distillation_loss_i) + R
+    combine="sum":     loss = student_loss + sum_i(weight_i * distillation_loss_i) + R
+    ```
+
+    R are the student's regularisers. One step augments the batch once, outside any XLA cluster, runs
+    the frozen teacher once and the student once, and moves the student alone. `evaluate` takes the
+    data as given. Logs: `loss`, `student_loss`, `distillation_loss`, `total_loss` (equal to `loss`,
+    Keras's name), one entry for each distillation loss where there are several, `agreement` (share
+    of examples for which student and teacher pick the same class) and the compiled metrics.
+
+    The constructor is a superset of `keras.distillation.Distiller`, and the losses of either package
+    work in the other's distiller.
+
+    Args:
+        teacher: A trained `keras.Model` (or `keras.Layer`); it is frozen (`trainable = False`).
+        student: The `keras.Model` to train. It must not share layers with the teacher.
+        distillation_losses: A `keras.distillation.DistillationLoss`, or a list of them.
+        distillation_loss_weights: One number >= 0 for each loss; `None` means 1 for each.
+        student_loss_weight: w, from 0 to 1. With 0 labels are not needed. With `combine="sum"` the
+            student's loss has weight 1, and 0 here switches it off.
+        name: Name of the model.
+        augmentation: What both networks see instead of the batch: a policy of `kd_keras.augment`, a
+            Keras or keras-cv layer, a callable on images, or a list of those. `None` for none.
+        combine: "convex" or "sum".
+        **kwargs: Passed on to `keras.Model`.
+
+    Raises:
+        ValueError: For models that do not fit together, losses that are none, and weights out of
+            range; the message says what to do.
+
+    Example:
+
+    >>> import keras, kd_keras, numpy as np
+    >>> teacher = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    >>> student = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    >>> distiller = kd_keras.Distiller(teacher, student, kd_keras.losses.KLDivergence(4.0))
+    >>> distiller.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> history = distiller.fit(np.ones((4, 8)), np.array([0, 1, 2, 0]), verbose=0)
+    >>> sorted(history.history)
+    ['agreement', 'distillation_loss', 'loss', 'student_loss', 'total_loss']
+
+    Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
+    arXiv:1503.02531; for the view that both networks share: Beyer et al., "Knowledge distillation: A
+    good teacher is patient and consistent", CVPR 2022, arXiv:2106.05237.
+    """
+
+    def __init__(
+        self,
+        teacher: Any,
+        student: Any,
+        distillation_losses: Any,
+        distillation_loss_weights: Any = None,
+        student_loss_weight: float = 0.5,
+        name: str = "distiller",
+        *,
+        augmentation: Any = None,
+        combine: str = "convex",
+        **kwargs: Any,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.autocast = False  # each network casts its own inputs, by its own policy
+        validation.check_models(teacher, student)
+        self.student_loss_weight = validation.check_student_loss_weight(
+            student_loss_weight, combine
+        )
+        self.combine = combine
+        self.distillation_losses = validation.check_losses(distillation_losses)
+        self.distillation_loss_weights = validation.check_loss_weights(
+            distillation_loss_weights, self.distillation_losses
+        )
+        self._terms = tuple(make_terms(self.distillation_losses, self.distillation_loss_weights))
+        validation.check_compatibility(self._terms, teacher, student)
+        for loss in self.distillation_losses:
+            if validation.is_broken_logits_distillation(loss):
+                warnings.warn(
+                    "keras.distillation.LogitsDistillation with loss='kl_divergence' (its default) "
+                    "feeds raw logits / T into the KL divergence: no softmax, no T^2, and 0.0 when "
+                    "all logits are negative. Write kd_keras.losses.KLDivergence(temperature="
+                    f"{loss.temperature}), or keras.distillation.LogitsDistillation(temperature="
+                    f"{loss.temperature}, loss=keras.losses.KLDivergence()).",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        freeze(teacher, student)
+        self.teacher = teacher
+        self.student = student
+        self._loss_layers = [layer for term in self._terms for layer in term.layers]
+        self._tapped_teacher = TappedModel(
+            teacher, [t.teacher_tap for t in self._terms if t.teacher_tap is not None], "teacher"
+        )
+        self._tapped_student = TappedModel(
+            student, [t.student_tap for t in self._terms if t.student_tap is not None], "student"
+        )
+        self._augmentation = persistence.Untracked(as_augmentation(augmentation), augmentation)
+        # Views depend on (seed, step), so the step is a weight: saved, restored, the same in every
+        # replica, and not the optimizer's count, which skips steps when loss scaling overflows.
+        self.step = self.add_weight(
+            name="step",
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+        self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
+        self.distillation_loss_tracker = keras.metrics.Mean(name="distillation_loss")
+        self.total_loss_tracker = keras.metrics.Mean(name="total_loss")
+        self._term_trackers = [
+            keras.metrics.Mean(name=term.name) for term in self._terms if len(self._terms) > 1
+        ]
+        self.agreement_tracker = keras.metrics.Mean(name="agreement")
+        self._label_format: list[bool] | None = None
+        self._warned_about_labels = False
+        self._build_spec: Any = None
+        self._student_spec: Any = None
+        self._ready = False
+        self.built = teacher.built and student.built and not self._loss_layers
+
+    @property
+    def augmentation(self) -> Any:
+        """The augmentation, as it was given."""
+        return self._augmentation.given
+
+    @property
+    def output_names(self) -> list[str]:
+        """The student's output names: losses and metrics are compiled by them."""
+        return self.student.output_names
+
+    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+        """Return the student's outputs."""
+        return self.student(inputs, training=training, **kwargs)
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Configure training; the arguments are those of `keras.Model.compile`.
+
+        Args:
+            optimizer: Optimizer of the student. With a float16 layer in the student it is wrapped in
+                a `LossScaleOptimizer` unless `auto_scale_loss=False`.
+            loss: The student's loss on the labels, or a dict or list by output. May be `None` only
+                with `student_loss_weight=0`.
+            metrics: Metrics of the student.
+            loss_weights: Weights of the losses of several outputs.
+            weighted_metrics: Metrics that `sample_weight` and `class_weight` act on.
+            run_eagerly: Run the step in Python, for debugging.
+            steps_per_execution: Steps in one call of the compiled function.
+            jit_compile: Whether XLA compiles the core of the step: teacher, student forward and
+                backward. The augmentation always stays outside. "auto" follows Keras's own rules.
+            auto_scale_loss: See `optimizer`.
+        """
+        if loss is None and self.student_loss_weight > 0:
+            raise ValueError(
+                "'loss' cannot be `None` while `student_loss_weight` is "
+                f"{self.student_loss_weight}. Pass the student's loss, or build the Distiller with "
+                "student_loss_weight=0 to train on the teacher alone."
+            )
+        labels.warn_if_logits_meet_probability_loss(loss, self.student)
+        # Keras forgets neither when it compiles again without them.
+        self._compile_loss = self._compile_metrics = None
+        self._label_format = None
+        self._ready = False
+        self.loss = None
+        super().compile(
+            optimizer=persistence.scale_loss_if_float16(optimizer, self.student, auto_scale_loss),
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Augment once, run the core once, and apply the gradients if they are finite."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        self._check_labels_present(x, y)
+        self._build_for(x, y)
+        if self._augmentation.normalised is not None:
+            # No tape is open here: views are data.
+            views = augment_batch(
+                self._augmentation.normalised, x, y, sample_weight, tf.convert_to_tensor(self.step)
+            )
+            x, y, sample_weight, second_y, second_weight, share = views
+        else:
+            second_y = second_weight = share = None
+        if share is not None and self._compile_loss is not None:
+            mixing.refuse_unmixable_loss(self.loss)
+        moving = [*self.student.variables, *(v for la in self._loss_layers for v in la.variables)]
+        snapshot = Snapshot([variable for variable in moving if not variable.trainable])
+        with tf.control_dependencies(self._label_assertions(y)):
+            gradients, losses, y_pred, masks = self._core_function()(
+                x, y, second_y, sample_weight, second_weight, share
+            )
+        y_pred = with_masks(y_pred, masks)
+        gradients = finite_gradients(
+            gradients,
+            {"student_loss": losses.student, "distillation_loss": losses.distillation},
+            snapshot,
+            check_gradients=not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer),
+        )
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        self.step.assign_add(1)
+        self._update_trackers(losses, x)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Measure losses and metrics on the data as given; nothing moves."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        self._check_labels_present(x, y)
+        self._build_for(x, y)
+        teacher = self._tapped_teacher(x, training=False)
+        student = self._tapped_student(x, training=False)
+        losses = self._step_losses(x, y, sample_weight, teacher, student)
+        self._update_trackers(losses, x)
+        return self.compute_metrics(x, y, student[0], sample_weight)
+
+    def _core(
+        self, x: Any, y: Any, second_y: Any, sample_weight: Any, second_weight: Any, share: Any
+    ) -> tuple[list[Any], _Losses, Any, list[Any]]:
+        """Teacher, student forward and backward: the part of the step that XLA may compile."""
+        teacher = self._tapped_teacher(x, training=False)
+        with tf.GradientTape() as tape:
+            student = self._tapped_student(x, training=True)
+            losses = self._step_losses(
+                x, y, sample_weight, teacher, student, second_y, second_weight, share
+            )
+            objective = self.optimizer.scale_loss(losses.objective)
+        gradients = tape.gradient(objective, self.trainable_weights)
+        return gradients, losses, student[0], masks_of(student[0])
+
+    def _step_losses(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        teacher: tuple[Any, dict[str, Any]],
+        student: tuple[Any, dict[str, Any]],
+        second_y: Any = None,
+        second_weight: Any = None,
+        share: Any = None,
+    ) -> _Losses:
+        validation.check_output_shapes(teacher[0], student[0])
+        scaled_student = tf.zeros(())
+        if self._compile_loss is not None and y is not None and self.student_loss_weight > 0:
+            if share is None:
+                scaled_student = self._compile_loss(y, student[0], sample_weight)
+            else:
+                scaled_student = mixing.mixed_loss(
+                    self._compile_loss, y, second_y, student[0], sample_weight, second_weight, share
+                )
+        if share is not None:
+            sample_weight = mixing.mixed_weight(sample_weight, second_weight, share)
+        inputs = {"x": x, "y": y, "sample_weight": sample_weight}
+        terms = [term.value(teacher, student, inputs) for term in self._terms]
+        distillation = tf.add_n([t.weight * v for t, v in zip(self._terms, terms, strict=True)])
+        student_weight = distillation_weight = 1.0
+        if self.combine == "convex":
+            student_weight = self.student_loss_weight
+            distillation_weight = 1.0 - student_weight
+        objective = student_weight * tf.cast(scaled_student, tf.float32)
+        objective += distillation_weight * per_replica_share(distillation)
+        for layer in (self.student, *self._loss_layers):
+            for regulariser in layer.losses:
+                objective += tf.cast(self._aggregate_additional_loss(regulariser), tf.float32)
+        keys = list(self.loss) if isinstance(self.loss, dict) else None
+        agreement, positions = top1_agreement(teacher[0], student[0], keys)
+        return _Losses(
+            objective,
+            objective * replicas.count(),
+            scaled_student * replicas.count(),
+            distillation,
+            terms,
+            agreement,
+            positions,
+        )
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the combined loss on `x`, as `train_step` minimises it without augmentation.
+
+        `y_pred` may be given to save the student's forward pass where no loss taps the student.
+        """
+        teacher = self._tapped_teacher(x, training=False)
+        if y_pred is None or self._tapped_student.names:
+            student = self._tapped_student(x, training=training)
+        else:
+            student = (y_pred, {})
+        return self._step_losses(x, y, sample_weight, teacher, student).objective
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Update the compiled metrics, if there are labels, and return all results."""
+        if y is None:
+            if self._compile_metrics is not None and not self._warned_about_labels:
+                self._warned_about_labels = True
+                warnings.warn(
+                    "The data has no labels, so the compiled metrics are skipped.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            return {m.name: m.result() for m in self.metrics if m is not self._compile_metrics}
+        if self._compile_metrics is not None:
+            self._label_format = labels.refuse_other_label_format(self._label_format, y, y_pred)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Return the results of all metrics that have seen data."""
+        if self._compile_metrics is not None and not self._compile_metrics.built:
+            return {m.name: m.result() for m in self.metrics if m is not self._compile_metrics}
+        return super().get_metrics_result()
+
+    def _update_trackers(self, losses: _Losses, x: Any) -> None:
+        batch = tf.shape(keras.tree.flatten(x)[0])[0]
+        for tracker, value in (
+            (self._loss_tracker, losses.total),
+            (self.total_loss_tracker, losses.total),
+            (self.student_loss_tracker, losses.student),
+            (self.distillation_loss_tracker, losses.distillation),
+            *zip(self._term_trackers, losses.terms, strict=False),
+        ):
+            tracker.update_state(value, sample_weight=batch)
+        self.agreement_tracker.update_state(losses.agreement, sample_weight=losses.positions)
+
+    def _label_assertions(self, y: Any) -> list[Any]:
+        if y is None or self._compile_loss is None or self.student_loss_weight == 0:
+            return []
+        return labels.assert_labels_in_range(self.loss, y, self._student_spec)
+
+    def _check_labels_present(self, x: Any, y: Any) -> None:
+        if y is not None or self.student_loss_weight == 0:
+            return
+        hint = ""
+        if isinstance(x, dict):
+            hint = (
+                f" The data is a dict with keys {sorted(x)}, all of which Keras takes as inputs: "
+                "map it to pairs first, `dataset.map(lambda d: (d['image'], d['label']))`."
+            )
+        raise ValueError(
+            "The data has no labels (`y` is None), but the student's loss needs them as "
+            f"student_loss_weight={self.student_loss_weight}. Received: y=None. Pass labels, or "
+            f"build the Distiller with student_loss_weight=0.{hint}"
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **persistence.distiller_config(self)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Distiller:
+        return cls(**persistence.distiller_arguments(config))
+
+    def get_build_config(self) -> dict[str, Any]:
+        return persistence.build_config(self._build_spec)
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        if config:
+            self._build_for(*persistence.symbolic_data(config))
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def save_own_variables(self, store: Any) -> None:
+        persistence.save_state(self, store)
+
+    def load_own_variables(self, store: Any) -> None:
+        persistence.load_state(self, store)

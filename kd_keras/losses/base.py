@@ -1,0 +1,236 @@
+"""What every distillation loss of this package shares: config, validation, reduction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from kd_keras.losses.output_kind import output_kind
+
+
+def check_temperature(temperature: Any) -> float:
+    """Return `temperature` as a float, or raise if it is not a positive finite number."""
+    is_number = isinstance(temperature, (int, float)) and not isinstance(temperature, bool)
+    if not is_number or not math.isfinite(temperature) or temperature <= 0:
+        raise ValueError(
+            "`temperature` must be a positive finite number (typically 1 to 10; 4 is the usual "
+            f"choice for CIFAR). Received: temperature={temperature!r}."
+        )
+    return float(temperature)
+
+
+class Loss(keras.distillation.DistillationLoss):
+    """Base of the losses in this package: per-example values, then their mean.
+
+    A subclass writes `per_example`. Besides the two outputs it may name further inputs in its
+    signature (`x`, `y`, `sample_weight`); `kd_keras.Distiller` passes just those. A loss that names
+    `sample_weight` applies it itself; for the others the Distiller multiplies the returned values.
+
+    Args:
+        teacher_layer_name: Name of a layer of the teacher, or a key of its dict output, whose
+            output is matched. `None` means the teacher's output.
+        student_layer_name: The same for the student.
+
+    Example:
+
+    ```python
+    @keras.saving.register_keras_serializable()
+    class LogitsMAE(kd_keras.losses.Loss):
+        def per_example(self, teacher_outputs, student_outputs):
+            return keras.ops.mean(keras.ops.abs(teacher_outputs - student_outputs), axis=-1)
+    ```
+    """
+
+    expects_logits = False
+
+    def __init__(
+        self, teacher_layer_name: str | None = None, student_layer_name: str | None = None
+    ):
+        self.teacher_layer_name = teacher_layer_name
+        self.student_layer_name = student_layer_name
+
+    def per_example(self, teacher_outputs: Any, student_outputs: Any) -> Any:
+        """Return one loss value per example, shape `(batch,)`."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define `per_example(teacher_outputs, student_outputs)` "
+            "that returns one value per example."
+        )
+
+    def compute_loss(self, teacher_outputs: Any, student_outputs: Any, **kwargs: Any) -> Any:
+        """Return the mean of `per_example` over the batch, a scalar.
+
+        Args:
+            teacher_outputs: Tensor, or list or dict of tensors, `(batch, ..., classes)`.
+            student_outputs: The same structure and shapes.
+            **kwargs: Further inputs that `per_example` names in its signature.
+
+        Returns:
+            Scalar float32 tensor.
+        """
+        return ops.mean(self.per_example(teacher_outputs, student_outputs, **kwargs))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "teacher_layer_name": self.teacher_layer_name,
+            "student_layer_name": self.student_layer_name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Loss:
+        return cls(**config)
+
+
+class LogitLoss(Loss):
+    """Base of the losses between logits: a subclass writes the value of one position.
+
+    Outputs may be `(batch, classes)` or dense, `(batch, ..., classes)`. Dense values are averaged
+    over positions, and a Keras mask on the student's output is respected as Keras's own losses do:
+    masked positions count nothing and the valid ones are averaged. With several outputs (a list or
+    a dict) the losses of the outputs are added.
+    """
+
+    expects_logits = True
+
+    def values(self, teacher_logits: Any, student_logits: Any) -> Any:
+        """Return the loss of each position, shape `logits.shape[:-1]`, of float32 logits."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define `values(teacher_logits, student_logits)`."
+        )
+
+    def per_example(
+        self, teacher_outputs: Any, student_outputs: Any, sample_weight: Any = None
+    ) -> Any:
+        """Return one loss value per example.
+
+        Args:
+            teacher_outputs: Logits `(batch, ..., classes)`, or a list or dict of such.
+            student_outputs: The same structure and shapes.
+            sample_weight: `None`, or weights `(batch,)` or per position `(batch, ...)`, or the
+                structure of the outputs with one such tensor each.
+
+        Returns:
+            Float32 tensor `(batch,)`.
+        """
+        self.validate_outputs(teacher_outputs, student_outputs)
+        flat_teacher = keras.tree.flatten(teacher_outputs)
+        flat_student = keras.tree.flatten(student_outputs)
+        flat_weights = _weight_per_output(sample_weight, len(flat_student))
+        total = None
+        for teacher, student, weight in zip(flat_teacher, flat_student, flat_weights, strict=True):
+            values = self.values(ops.cast(teacher, "float32"), ops.cast(student, "float32"))
+            mask = getattr(student, "_keras_mask", None)
+            reduced = _mean_over_positions(values, weight, mask)
+            total = reduced if total is None else total + reduced
+        return total
+
+    def validate_outputs(self, teacher_outputs: Any, student_outputs: Any) -> None:
+        """Raise `ValueError` when the two outputs differ in structure or number of classes."""
+        try:
+            keras.tree.assert_same_structure(teacher_outputs, student_outputs)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{type(self).__name__} needs teacher and student outputs of one structure. "
+                f"Received: teacher_outputs={_shapes(teacher_outputs)}, "
+                f"student_outputs={_shapes(student_outputs)}. Name the outputs to match with "
+                "`teacher_layer_name` and `student_layer_name`."
+            ) from error
+        for teacher, student in zip(
+            keras.tree.flatten(teacher_outputs), keras.tree.flatten(student_outputs), strict=True
+        ):
+            teacher_shape, student_shape = tuple(teacher.shape), tuple(student.shape)
+            same = len(teacher_shape) == len(student_shape) and all(
+                a is None or b is None or a == b
+                for a, b in zip(teacher_shape, student_shape, strict=True)
+            )
+            if not same:
+                raise ValueError(
+                    f"{type(self).__name__} needs teacher and student logits of one shape, "
+                    "(batch, ..., classes), with the same number of classes. Received: teacher "
+                    f"logits {teacher_shape}, student logits {student_shape}. Give the student's "
+                    "last layer as many units as the teacher's."
+                )
+
+    def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
+        """Raise `ValueError` when a model is known to end in a softmax or sigmoid."""
+        for role, model, name in (
+            ("teacher", teacher, self.teacher_layer_name),
+            ("student", student, self.student_layer_name),
+        ):
+            if output_kind(model, name) == "probabilities":
+                raise ValueError(probabilities_message(type(self).__name__, role, model))
+
+
+def probabilities_message(loss_name: str, role: str, model: Any) -> str:
+    """Return the text of the error for a model that gives probabilities to a logit loss."""
+    return (
+        f"{loss_name} works on logits, but the {role} {model.name!r} returns probabilities (its "
+        "last operation is a softmax or a sigmoid). A softmax of a softmax teaches almost nothing. "
+        "Remove the activation of the last layer (`activation=None`), or build the logits model "
+        "from the same layers, e.g. `layer = model.layers[-1]; layer.activation = "
+        "keras.activations.linear; logits_model = keras.models.clone_model(model); "
+        "logits_model.set_weights(model.get_weights())`."
+    )
+
+
+def two_classes_if_binary(logits: Any) -> Any:
+    """Turn one logit z, `(..., 1)`, into the two classes' logits `[z, 0]`, `(..., 2)`.
+
+    A softmax over one class is constant, so a binary model would silently get a zero loss;
+    softmax([z, 0]) = [sigmoid(z), 1 - sigmoid(z)].
+    """
+    if logits.shape[-1] == 1:
+        return ops.concatenate([logits, ops.zeros_like(logits)], axis=-1)
+    return logits
+
+
+def _shapes(outputs: Any) -> Any:
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), outputs)
+
+
+def _weight_per_output(sample_weight: Any, outputs: int) -> Sequence[Any]:
+    if sample_weight is None or not keras.tree.is_nested(sample_weight):
+        return [sample_weight] * outputs
+    weights = keras.tree.flatten(sample_weight)
+    if len(weights) != outputs:
+        raise ValueError(
+            "`sample_weight` must be one tensor, or one tensor for each of the "
+            f"{outputs} outputs. Received: {len(weights)} tensors."
+        )
+    return weights
+
+
+def _mean_over_positions(values: Any, sample_weight: Any, mask: Any) -> Any:
+    """Average `(batch, ...)` values to `(batch,)` so that their mean is Keras's weighted mean.
+
+    Keras divides by the number of positions, never by the sum of the weights, and scales the valid
+    positions of a mask by total/valid.
+    """
+    if mask is not None:
+        mask = _match_rank(ops.cast(mask, "float32"), values)
+        valid = ops.sum(ops.broadcast_to(mask, ops.shape(values)))
+        total = ops.cast(ops.size(values), "float32")
+        values = ops.where(mask > 0, values, 0.0) * ops.divide_no_nan(total, valid)
+    if sample_weight is not None:
+        values = values * _match_rank(ops.cast(sample_weight, "float32"), values)
+    positions = tuple(range(1, len(values.shape)))
+    return ops.mean(values, axis=positions) if positions else values
+
+
+def _match_rank(weight: Any, values: Any) -> Any:
+    """Give `weight` the rank of `values`: drop a last dimension of 1, append missing ones."""
+    rank = len(values.shape)
+    if len(weight.shape) == rank + 1 and weight.shape[-1] == 1:
+        weight = ops.squeeze(weight, axis=-1)
+    while len(weight.shape) < rank:
+        weight = ops.expand_dims(weight, axis=-1)
+    if len(weight.shape) != rank:
+        raise ValueError(
+            "`sample_weight` and masks must have at most one value per position of the output. "
+            f"Received: shape {tuple(weight.shape)} for loss values of shape "
+            f"{tuple(values.shape)}."
+        )
+    return weight

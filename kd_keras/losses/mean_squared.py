@@ -1,0 +1,110 @@
+"""Mean squared difference of logits, or of the softened probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kd_keras.losses.base import LogitLoss, check_temperature, two_classes_if_binary
+
+
+def logits_mse(teacher_logits: Any, student_logits: Any) -> Any:
+    """Return mean_c (t_c - s_c)^2 of each position, shape `logits.shape[:-1]`."""
+    return ops.mean(ops.square(teacher_logits - student_logits), axis=-1)
+
+
+def probability_mse(teacher_logits: Any, student_logits: Any, temperature: float) -> Any:
+    """Return mean_c (softmax(t / T)_c - softmax(s / T)_c)^2 of each position.
+
+    Args:
+        teacher_logits: Float tensor `(..., classes)`.
+        student_logits: Float tensor of the same shape.
+        temperature: T > 0.
+
+    Returns:
+        Tensor of shape `logits.shape[:-1]`, values in [0, 2 / classes].
+    """
+    teacher = ops.softmax(teacher_logits / temperature, axis=-1)
+    student = ops.softmax(student_logits / temperature, axis=-1)
+    return ops.mean(ops.square(teacher - student), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class LogitsMSE(LogitLoss):
+    r"""Mean squared difference between the logits of teacher and student.
+
+    ```
+    loss = mean_c (teacher_logits_c - student_logits_c)^2
+    ```
+
+    The limit of `KLDivergence(T)` for large T is this loss on zero-mean logits, up to a factor
+    (1/2 here, as the KL sums and this loss averages over classes: T^2 KL -> LogitsMSE / 2).
+
+    Args:
+        teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).
+        student_layer_name: Where the student's logits are, if not its output.
+
+    Example:
+
+    >>> import kd_keras, numpy as np
+    >>> float(kd_keras.losses.LogitsMSE().compute_loss(np.array([[1.0, 3.0]]), np.array([[0.0, 1.0]])))  # (1 + 4) / 2
+    2.5
+
+    Reference: Ba, Caruana, "Do Deep Nets Really Need to be Deep?", NeurIPS 2014, arXiv:1312.6184.
+    """
+
+    def values(self, teacher_logits: Any, student_logits: Any) -> Any:
+        return logits_mse(teacher_logits, student_logits)
+
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class ProbabilityMSE(LogitLoss):
+    r"""Mean squared difference between the soft labels of teacher and student.
+
+    ```
+    loss = mean_c (softmax(teacher_logits / T)_c - softmax(student_logits / T)_c)^2
+    ```
+
+    With `combine="sum"` and a weight lambda this is the classic
+    L = L_pred + lambda * mean squared difference of soft labels. There is no factor T^2. One output
+    unit is read as the logit of a binary class.
+
+    Args:
+        temperature: T > 0.
+        teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).
+        student_layer_name: Where the student's logits are, if not its output.
+
+    Raises:
+        ValueError: If `temperature` is not a positive finite number.
+
+    Example:
+
+    >>> import kd_keras, numpy as np
+    >>> loss = kd_keras.losses.ProbabilityMSE(temperature=1.0)
+    >>> round(float(loss.compute_loss(np.array([[100.0, 0.0]]), np.array([[0.0, 0.0]]))), 4)  # (0.5^2 + 0.5^2) / 2
+    0.25
+
+    Reference: Kim et al., "Comparing Kullback-Leibler Divergence and Mean Squared Error Loss in
+    Knowledge Distillation", IJCAI 2021, arXiv:2105.08919 (which compares the two families).
+    """
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        teacher_layer_name: str | None = None,
+        student_layer_name: str | None = None,
+    ):
+        super().__init__(teacher_layer_name, student_layer_name)
+        self.temperature = check_temperature(temperature)
+
+    def values(self, teacher_logits: Any, student_logits: Any) -> Any:
+        return probability_mse(
+            two_classes_if_binary(teacher_logits),
+            two_classes_if_binary(student_logits),
+            self.temperature,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {"temperature": self.temperature, **super().get_config()}

@@ -1,0 +1,183 @@
+"""How a step becomes a function: what XLA compiles, what loops, how errors read."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kd_keras.step import labels, replicas
+from kd_keras.step.guard import readable_errors
+
+
+class SymbolicCall(keras.Operation):
+    """Run a function on symbolic tensors, which builds the layers that it calls."""
+
+    def __init__(self, function: Callable[..., Any]):
+        super().__init__()
+        self._function = function
+
+    def call(self, *args: Any) -> Any:
+        return self._function(*args)
+
+
+def symbolic(inputs: Any) -> Any:
+    """Return `KerasTensor`s like `inputs`, with any batch size."""
+    return keras.tree.map_structure(
+        lambda t: keras.KerasTensor(
+            (None, *tuple(t.shape)[1:]), dtype=keras.backend.standardize_dtype(t.dtype)
+        ),
+        inputs,
+    )
+
+
+class StepFunctions:
+    """The part of the Distiller that turns `train_step` into functions of an iterator.
+
+    Keras compiles the whole step with XLA, augmentation included, which most keras-cv layers do not
+    survive. Here the step is a plain graph and only its core is compiled.
+    """
+
+    _jitted_core: Any = None
+
+    def _core_function(self: Any) -> Callable[..., Any]:
+        if not self.jit_compile or self.run_eagerly:
+            return self._core
+        if replicas.count() > 1 and _synchronized_layers(self.student):
+            # They reduce over the replicas in the middle of the core, which a nested function
+            # cannot do.
+            warnings.warn(
+                "`jit_compile=True` has no effect under a distribution strategy with a student "
+                "that has BatchNormalization(synchronized=True): these layers communicate inside "
+                f"the core. Received: {_synchronized_layers(self.student)}.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return self._core
+        if self._jitted_core is None:
+            self._jitted_core = tf.function(
+                self._core, jit_compile=True, autograph=False, reduce_retracing=True
+            )
+        return self._jitted_core
+
+    def _make_function(self: Any, step_function: Callable[..., Any]) -> Callable[..., Any]:
+        self._jitted_core = None
+        compiled = self.jit_compile
+        self._jit_compile = False
+        try:
+            function = super()._make_function(step_function)  # type: ignore[misc]
+        finally:
+            self._jit_compile = compiled
+
+        def readable(iterator: Any) -> Any:
+            with readable_errors():
+                if self.steps_per_execution > 1 and isinstance(
+                    iterator, tf.distribute.DistributedIterator
+                ):
+                    iterator = _in_python(iterator)
+                return function(iterator)
+
+        return readable
+
+    def _symbolic_build(self: Any, iterator: Any = None, data_batch: Any = None) -> None:
+        if data_batch is not None:
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(data_batch)
+            self._build_for(x, y)
+        super()._symbolic_build(iterator=iterator, data_batch=data_batch)  # type: ignore[misc]
+
+    def _build_for(self: Any, x: Any, y: Any = None) -> None:
+        """Create every variable of the step before anything is traced inside the core."""
+        if self._ready:
+            return
+        x_spec, y_spec = symbolic(x), None if y is None else symbolic(y)
+        with tf.init_scope():
+            for model in (self.teacher, self.student):
+                if not model.built:
+                    SymbolicCall(functools.partial(model, training=False)).compute_output_spec(
+                        x_spec
+                    )
+            if any(not layer.built for layer in self._loss_layers):
+                SymbolicCall(self._evaluate_terms).compute_output_spec(x_spec, y_spec)
+            self._student_spec = SymbolicCall(
+                functools.partial(self.student, training=False)
+            ).compute_output_spec(x_spec)
+            if self.compiled:
+                if self.optimizer is not None and not self.optimizer.built:
+                    self.optimizer.build(self.trainable_variables)
+                loss = self._compile_loss
+                if loss is not None and y is not None and not loss.built:
+                    loss.build(y_spec, self._student_spec)
+        self._build_spec = (x_spec, y_spec)
+        self.built = True
+        self._ready = self.compiled
+
+    def _evaluate_terms(self: Any, x: Any, y: Any) -> Any:
+        teacher = self._tapped_teacher(x, training=False)
+        student = self._tapped_student(x, training=False)
+        inputs = {"x": x, "y": y, "sample_weight": None}
+        return [term.value(teacher, student, inputs) for term in self._terms]
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
+        _refuse_empty("x", given.get("x"))
+        _refuse_empty("validation_data", given.get("validation_data"))
+        if given.get("class_weight") is not None:
+            labels.refuse_class_weight_on_dense_labels(
+                _labels_of(given.get("x"), given.get("y")), _outputs_rank(self.student)
+            )
+        return super().fit(*args, **kwargs)  # type: ignore[misc]
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = inspect.signature(keras.Model.evaluate).bind(self, *args, **kwargs).arguments
+        _refuse_empty("x", given.get("x"))
+        return super().evaluate(*args, **kwargs)  # type: ignore[misc]
+
+
+def _synchronized_layers(model: Any) -> list[str]:
+    return [layer.name for layer in model._flatten_layers() if getattr(layer, "synchronized", False)]
+
+
+def _in_python(iterator: Any) -> Iterator[Any]:
+    """Return a plain iterator of the batches, over which Keras loops in Python.
+
+    Under a strategy with several replicas Keras's in-graph loop over several steps fails ("must
+    feed placeholder", keras#19246); a loop over a one-step function does the same work. The first
+    batch is taken here so that an exhausted iterator ends the epoch.
+    """
+    return itertools.chain([next(iterator)], iterator)
+
+
+def _refuse_empty(argument: str, data: Any) -> None:
+    if isinstance(data, tf.data.Dataset):
+        empty = bool(data.cardinality() == 0)
+    elif isinstance(data, (list, tuple)) and data and isinstance(data[0], tf.data.Dataset):
+        return
+    else:
+        arrays = keras.tree.flatten(data)
+        empty = any(len(getattr(array, "shape", ())) > 0 and array.shape[0] == 0 for array in arrays)
+    if empty:
+        raise ValueError(
+            f"`{argument}` is empty: a dataset with at least one batch was expected. Received: "
+            f"{argument} with 0 examples. Check the split, the filters and `drop_remainder`, which "
+            "drops everything when there are fewer examples than one batch."
+        )
+
+
+def _labels_of(x: Any, y: Any) -> Any:
+    if isinstance(x, tf.data.Dataset):
+        spec = x.element_spec
+        return spec[1] if isinstance(spec, tuple) and len(spec) > 1 else []
+    return [] if y is None else y
+
+
+def _outputs_rank(student: Any) -> int | None:
+    built = student.built and getattr(student, "outputs", None)
+    return max(len(tensor.shape) for tensor in student.outputs) if built else None

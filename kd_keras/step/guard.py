@@ -1,0 +1,103 @@
+"""Stop at a non-finite loss with the last good weights, statistics and random states in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+
+from kd_keras.step import replicas
+
+# Errors that our graphs raise carry this, so that they can be told from TensorFlow's own.
+MARKER = "kd_keras: "
+_NOT_FINITE = "the loss or its gradient is not finite"
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss, or its gradient, became NaN or infinite; the model keeps its last good state."""
+
+
+class Snapshot:
+    """The state that the forward pass moves (BatchNorm statistics, seeds), as it was before.
+
+    Args:
+        variables: Keras variables, read now and written back if the step turns out bad.
+    """
+
+    def __init__(self, variables: Sequence[Any]):
+        self._components = [replicas.local_component(variable) for variable in variables]
+        self._values = [tf.identity(component) for component in self._components]
+
+    def restore(self) -> tf.Tensor:
+        for component, value in zip(self._components, self._values, strict=True):
+            component.assign(value)
+        return tf.constant(False)
+
+
+def finite_gradients(
+    gradients: list[Any],
+    losses: dict[str, tf.Tensor],
+    snapshot: Snapshot,
+    check_gradients: bool,
+) -> list[Any]:
+    """Return `gradients`, which exist only if the step is finite; else restore and raise.
+
+    The gradients pass through the check, so nothing that uses them (the optimizer) can run before
+    it. That also makes the guard sound around a compiled core, in which assertions are dropped.
+
+    Args:
+        gradients: Gradients, `None` where a variable has none.
+        losses: Name and unscaled scalar value of each part of the loss, for the message.
+        snapshot: What to restore.
+        check_gradients: Whether to look at the gradients too. With loss scaling an overflow there
+            is normal and handled by the optimizer.
+    """
+    finite = tf.reduce_all([tf.math.is_finite(value) for value in losses.values()])
+    if check_gradients:
+        dense = [_dense_values(gradient) for gradient in gradients if gradient is not None]
+        sums = [tf.reduce_sum(tf.cast(values, tf.float32)) for values in dense]
+        finite = tf.logical_and(finite, tf.reduce_all(tf.math.is_finite(tf.stack(sums))))
+    healthy = tf.logical_not(replicas.any_replica(tf.logical_not(finite)))
+    kept = tf.cond(healthy, lambda: tf.constant(True), snapshot.restore)
+    message: list[Any] = [
+        f"{MARKER}{_NOT_FINITE}; the weights and statistics of the last good step are kept. Lower "
+        "the learning rate, clip the gradients (`clipnorm` of the optimizer), or look for NaN in "
+        "the inputs. Received:"
+    ]
+    for name, value in losses.items():
+        message += [f"{name}=", value]
+    with tf.control_dependencies([kept]):
+        check = tf.debugging.Assert(healthy, message)
+    with tf.control_dependencies([check] if check is not None else []):
+        return [None if gradient is None else tf.identity(gradient) for gradient in gradients]
+
+
+def _dense_values(gradient: Any) -> tf.Tensor:
+    return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn an assertion that one of our graphs raised into a plain Python error."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        text = _own_message(error)
+        if text is None:
+            raise
+        kind: Callable[[str], Exception] = ValueError
+        if text.startswith(_NOT_FINITE):
+            kind = NonFiniteLossError
+        raise kind(text[0].upper() + text[1:]) from None
+
+
+def _own_message(error: tf.errors.InvalidArgumentError) -> str | None:
+    """Return our sentence out of TensorFlow's `assertion failed: [text] [value] ...`."""
+    message = error.message
+    if MARKER not in message:
+        return None
+    sentence = message[message.index(MARKER) + len(MARKER) :].split("\n")[0]
+    sentence = sentence.split("{{node")[0].split("[[{{")[0].strip()
+    return sentence.replace("=] [", "=").replace("] [", " ").strip("[] ")

@@ -1,0 +1,146 @@
+"""Checks of labels and of the compiled loss that would otherwise train on nonsense, silently."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kd_keras.losses.output_kind import output_kind
+from kd_keras.step.guard import MARKER
+
+_SPARSE = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
+_CATEGORICAL = ("categorical_crossentropy", "CategoricalCrossentropy")
+_BINARY = ("binary_crossentropy", "BinaryCrossentropy")
+
+
+def _crossentropy_class(loss: Any) -> str | None:
+    """Return the class name of the crossentropy that `loss` means, or `None`."""
+    if isinstance(loss, str):
+        name = loss
+    elif isinstance(loss, keras.losses.Loss):
+        name = type(loss).__name__
+    else:
+        name = getattr(loss, "__name__", "")
+    for names in (_SPARSE, _CATEGORICAL, _BINARY):
+        if name in names:
+            return names[1]
+    return None
+
+
+def _takes_logits(loss: Any) -> bool:
+    # `from_logits` is kept in the config of a Keras loss; names and functions default to False.
+    return isinstance(loss, keras.losses.Loss) and bool(loss.get_config().get("from_logits"))
+
+
+def warn_if_logits_meet_probability_loss(loss: Any, student: Any, kind: str | None = None) -> None:
+    """Warn when a crossentropy with `from_logits=False` is compiled for a student with logits.
+
+    Keras clips the logits as if they were probabilities: for logits [5, -3, 2] and label 1 the loss
+    is 16.8 and its gradient exactly zero.
+
+    Args:
+        loss: What was given to `compile`.
+        student: The student model.
+        kind: What its output was found to be, when its graph does not tell.
+    """
+    if (kind or output_kind(student)) != "logits":
+        return
+    for leaf in keras.tree.flatten(loss):
+        name = _crossentropy_class(leaf)
+        if name is not None and not _takes_logits(leaf):
+            warnings.warn(
+                f"The student {student.name!r} returns logits, but the compiled loss "
+                f"{_describe(leaf)} expects probabilities (from_logits=False): the loss is wrong "
+                "and its gradient is zero wherever a logit lies outside 0..1. Write "
+                f"`loss=keras.losses.{name}(from_logits=True)` in `compile`.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def _describe(loss: Any) -> str:
+    return repr(loss) if isinstance(loss, str) else f"`{getattr(loss, 'name', loss)}`"
+
+
+def assert_labels_in_range(loss: Any, y: Any, y_pred: Any) -> list[Any]:
+    """Return assertions (to be used as control dependencies) that sparse labels are class ids."""
+    checks = []
+    for leaf_loss, labels, logits in _aligned(loss, y, y_pred):
+        if _crossentropy_class(leaf_loss) != _SPARSE[1] or logits.shape[-1] is None:
+            continue
+        classes = logits.shape[-1]
+        ignored = getattr(leaf_loss, "ignore_class", None)
+        labels = tf.cast(labels, tf.int64)
+        valid = tf.logical_and(labels >= 0, labels < classes)
+        if ignored is not None:
+            valid = tf.logical_or(valid, labels == ignored)
+        checks.append(
+            tf.debugging.Assert(
+                tf.reduce_all(valid),
+                [
+                    f"{MARKER}labels out of range: sparse labels must be class ids 0..{classes - 1}, "
+                    "as the student's output has that many units. Give the last layer one unit for "
+                    "each class, or relabel the data from 0. Received: smallest and largest label",
+                    tf.reduce_min(labels),
+                    tf.reduce_max(labels),
+                ],
+            )
+        )
+    return [check for check in checks if check is not None]
+
+
+def _aligned(loss: Any, y: Any, y_pred: Any) -> list[tuple[Any, Any, Any]]:
+    """Return (loss, labels, prediction) for each output that the three structures agree on."""
+    if not keras.tree.is_nested(y_pred):
+        leaves = keras.tree.flatten(loss), keras.tree.flatten(y)
+        return [(leaves[0][0], leaves[1][0], y_pred)] if all(len(x) == 1 for x in leaves) else []
+    if isinstance(loss, dict) and isinstance(y, dict) and isinstance(y_pred, dict):
+        names = [name for name in loss if name in y and name in y_pred]
+        return [(loss[name], y[name], y_pred[name]) for name in names]
+    if all(isinstance(part, (list, tuple)) for part in (loss, y, y_pred)):
+        return list(zip(loss, y, y_pred, strict=False))
+    return []
+
+
+def refuse_other_label_format(first: list[bool] | None, y: Any, y_pred: Any) -> list[bool]:
+    """Return, for each output, whether the labels are one value per class; raise if that changed.
+
+    "accuracy" is resolved to sparse or categorical accuracy by the first labels; labels of the
+    other kind would then give a wrong number without a word.
+
+    Args:
+        first: What this returned for the first labels, `None` before them.
+        y: Labels.
+        y_pred: The student's outputs.
+    """
+    labels, outputs = keras.tree.flatten(y), keras.tree.flatten(y_pred)
+    one_hot = [
+        len(label.shape) == len(output.shape) and label.shape[-1] == output.shape[-1]
+        for label, output in zip(labels, outputs, strict=False)
+    ]
+    if first is not None and first != one_hot:
+        raise ValueError(
+            "The labels have another format than those that the compiled metrics were built on. "
+            f"Expected: one-hot={first} (one entry for each output). Received: one-hot={one_hot}. "
+            "Keras resolved 'accuracy' by the first format and would report wrong numbers for this "
+            "one. Use one label format (class ids, or one-hot) for training, validation and "
+            "evaluation, or call `compile` again."
+        )
+    return one_hot
+
+
+def refuse_class_weight_on_dense_labels(y: Any, outputs_rank: int | None) -> None:
+    """Raise for `class_weight` with labels per position, where Keras takes a wrong arg-max."""
+    for labels in keras.tree.flatten(y):
+        rank = len(labels.shape)
+        dense = rank > 2 or (outputs_rank is not None and outputs_rank > 2)
+        if dense:
+            raise ValueError(
+                "`class_weight` works for one label per example only; for dense labels Keras would "
+                "take an arg-max over the width. Received: class_weight with labels of shape "
+                f"{tuple(labels.shape)}. Pass `sample_weight` with one weight per position: "
+                "`sample_weight = class_weights_array[y]`."
+            )

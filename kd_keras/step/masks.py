@@ -1,0 +1,40 @@
+"""Carry Keras masks past the places where they are lost: casts and inner `tf.function`s."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def mask_of(tensor: Any) -> Any:
+    """Return the Keras mask on `tensor`, or `None`."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def masks_of(outputs: Any) -> list[Any]:
+    """Return the masks of the tensors of `outputs`, flat, `None` where there is none."""
+    return [mask_of(tensor) for tensor in keras.tree.flatten(outputs)]
+
+
+def with_masks(outputs: Any, masks: list[Any]) -> Any:
+    """Return `outputs` with `masks` (flat, as `masks_of` gave them) attached again."""
+    for tensor, mask in zip(keras.tree.flatten(outputs), masks, strict=True):
+        if mask is not None:
+            tensor._keras_mask = mask
+    return outputs
+
+
+def cast_with_mask(outputs: Any, dtype: str) -> Any:
+    """Cast every floating tensor of `outputs` to `dtype` and keep its mask."""
+
+    def cast(tensor: Any) -> Any:
+        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype)):
+            return tensor
+        result = ops.cast(tensor, dtype)
+        if mask_of(tensor) is not None:
+            result._keras_mask = mask_of(tensor)
+        return result
+
+    return keras.tree.map_structure(cast, outputs)

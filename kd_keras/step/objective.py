@@ -1,0 +1,187 @@
+"""The distillation losses of a Distiller: their names, inputs, weights and layers."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from kd_keras.step import replicas
+from kd_keras.step.masks import cast_with_mask
+
+_AVERAGING = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+
+
+class Term:
+    """One distillation loss as the Distiller sees it.
+
+    A plain object, so that Keras does not track what is in it; the Distiller tracks `layers`.
+    """
+
+    def __init__(self, loss: Any, weight: float, name: str):
+        self.loss = loss
+        self.weight = weight
+        self.name = name
+        self.teacher_tap = getattr(loss, "teacher_layer_name", None)
+        self.student_tap = getattr(loss, "student_layer_name", None)
+        self.per_example = getattr(loss, "per_example", None)
+        self._inputs = _named_inputs(self.per_example or loss.compute_loss)
+        self._warned = False
+
+    @property
+    def layers(self) -> list[Any]:
+        """The Keras layers that the loss owns (a projection, a critic)."""
+        owned = keras.tree.flatten(list(vars(self.loss).values()))
+        return [value for value in owned if isinstance(value, keras.Layer)]
+
+    def value(
+        self, teacher: tuple[Any, dict], student: tuple[Any, dict], inputs: dict[str, Any]
+    ) -> Any:
+        """Return the scalar loss of this replica's batch, not scaled for distribution.
+
+        Args:
+            teacher: The teacher's outputs and taps.
+            student: The student's outputs and taps.
+            inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`.
+        """
+        teacher_outputs = cast_with_mask(_pick(teacher, self.teacher_tap), "float32")
+        student_outputs = cast_with_mask(_pick(student, self.student_tap), "float32")
+        self.loss.validate_outputs(teacher_outputs, student_outputs)
+        wanted = {name: inputs[name] for name in self._inputs if name in inputs}
+        sample_weight = inputs["sample_weight"]
+        if self.per_example is not None:
+            values = self.per_example(teacher_outputs, student_outputs, **wanted)
+            if len(values.shape) != 1:
+                raise ValueError(
+                    f"`{type(self.loss).__name__}.per_example` must return one value per example, "
+                    f"shape (batch,). Received: shape {tuple(values.shape)}. Average the other "
+                    "dimensions inside it."
+                )
+            if sample_weight is not None and "sample_weight" not in self._inputs:
+                values = values * _weight_per_example(sample_weight)
+            return ops.mean(values)
+        if sample_weight is not None and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"The distillation loss {type(self.loss).__name__!r} returns only a scalar, so "
+                "`sample_weight` and `class_weight` do not act on it. Give it a "
+                "`per_example(teacher_outputs, student_outputs)` method that returns one value per "
+                "example, or use a loss of `kd_keras.losses`.",
+                UserWarning,
+                stacklevel=2,
+            )
+        value = ops.convert_to_tensor(
+            self.loss.compute_loss(teacher_outputs, student_outputs, **wanted), dtype="float32"
+        )
+        if len(value.shape) > 0:
+            raise ValueError(
+                f"Distillation loss {type(self.loss).__name__} returned a non-scalar loss with "
+                f"shape {tuple(value.shape)}. `compute_loss` must return a scalar; return values "
+                "per example from `per_example` instead."
+            )
+        return value * _undo_keras_scaling(self.loss)
+
+
+def make_terms(losses: Sequence[Any], weights: Sequence[float]) -> list[Term]:
+    """Return a `Term` for each loss, with log names that are unique."""
+    terms: list[Term] = []
+    for loss, weight in zip(losses, weights, strict=True):
+        base = _snake_case(type(loss).__name__)
+        taken = {term.name for term in terms}
+        number = next(i for i in range(len(losses) + 1) if _numbered(base, i) not in taken)
+        terms.append(Term(loss, weight, _numbered(base, number)))
+    return terms
+
+
+def top1_agreement(teacher: Any, student: Any, names: Sequence[str] | None) -> tuple[Any, Any]:
+    """Return (share of positions where both pick the same class, number of positions).
+
+    Args:
+        teacher: The teacher's outputs.
+        student: The student's outputs, the same structure (of a dict the common keys count).
+        names: Keys of dict outputs to look at, `None` for all.
+    """
+    if isinstance(teacher, dict) and isinstance(student, dict):
+        keys = [k for k in student if k in teacher and (names is None or k in names)]
+        pairs = [(teacher[key], student[key]) for key in keys]
+    else:
+        pairs = list(
+            zip(keras.tree.flatten(teacher), keras.tree.flatten(student), strict=False)
+        )
+    same, number = ops.zeros((), "float32"), ops.zeros((), "float32")
+    for teacher_logits, student_logits in pairs:
+        if teacher_logits.shape[-1] != student_logits.shape[-1]:
+            continue
+        hits = ops.cast(ops.equal(_top1(teacher_logits), _top1(student_logits)), "float32")
+        mask = getattr(student_logits, "_keras_mask", None)
+        counted = ops.ones_like(hits)
+        if mask is not None and len(mask.shape) == len(hits.shape):
+            counted = ops.cast(mask, "float32")
+        same = same + ops.sum(hits * counted)
+        number = number + ops.sum(counted)
+    return ops.divide_no_nan(same, number), number
+
+
+def _top1(logits: Any) -> Any:
+    if logits.shape[-1] == 1:
+        return ops.cast(ops.squeeze(logits, axis=-1) > 0, "int32")
+    return ops.argmax(logits, axis=-1)
+
+
+def _pick(outputs_and_taps: tuple[Any, dict], tap: str | None) -> Any:
+    outputs, taps = outputs_and_taps
+    return outputs if tap is None else taps[tap]
+
+
+def _named_inputs(function: Any) -> set[str]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name for p in parameters if p.kind in kinds}
+
+
+def _weight_per_example(sample_weight: Any) -> Any:
+    """Average weights per position (or per output) to one weight per example."""
+    leaves = []
+    for leaf in keras.tree.flatten(sample_weight):
+        weight = ops.cast(leaf, "float32")
+        further = tuple(range(1, len(weight.shape)))
+        leaves.append(ops.mean(weight, axis=further) if further else weight)
+    return sum(leaves[1:], start=leaves[0]) / len(leaves)
+
+
+def _undo_keras_scaling(loss: Any) -> float:
+    """Return the number of replicas if Keras has divided the loss by it, else 1.
+
+    A `keras.losses.Loss` inside Keras's own distillation losses divides its mean by the number of
+    replicas; a plain function such as the one behind "mse" does not.
+    """
+    if replicas.count() == 1 or not type(loss).__module__.startswith("keras.src.distillation"):
+        return 1.0
+    leaves = [leaf for leaf in keras.tree.flatten(loss.loss) if leaf is not None]
+    scaled = {getattr(leaf, "reduction", "function") in _AVERAGING for leaf in leaves}
+    if len(scaled) > 1:
+        raise ValueError(
+            f"{type(loss).__name__} mixes loss functions and averaging `keras.losses.Loss` "
+            "instances, which Keras scales differently under a distribution strategy. Received: "
+            f"loss={loss.loss}. Use instances for all outputs."
+        )
+    return float(replicas.count()) if scaled == {True} else 1.0
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _numbered(base: str, number: int) -> str:
+    return base if number == 0 else f"{base}_{number}"
+
+
+def per_replica_share(value: tf.Tensor) -> tf.Tensor:
+    """Scale this replica's mean so that the sum over replicas is the mean of the global batch."""
+    return value / float(replicas.count())

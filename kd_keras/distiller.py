@@ -11,7 +11,7 @@ import tensorflow as tf
 from kd_keras.augment.adapter import as_augmentation, augment_batch
 from kd_keras.step import labels, mixing, persistence, replicas, validation
 from kd_keras.step.functions import StepFunctions
-from kd_keras.step.guard import Snapshot, finite_gradients
+from kd_keras.step.guard import Snapshot, stop_unless_finite
 from kd_keras.step.masks import masks_of, with_masks
 from kd_keras.step.objective import make_terms, per_replica_share, top1_agreement
 from kd_keras.step.taps import TappedModel
@@ -149,8 +149,7 @@ class Distiller(StepFunctions, keras.Model):
         self.agreement_tracker = keras.metrics.Mean(name="agreement")
         self._label_format: list[bool] | None = None
         self._warned_about_labels = False
-        self._build_spec: Any = None
-        self._student_spec: Any = None
+        self._specs: Any = None
         self._ready = False
         self.built = teacher.built and student.built and not self._loss_layers
 
@@ -225,6 +224,7 @@ class Distiller(StepFunctions, keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         self._check_labels_present(x, y)
         self._build_for(x, y)
+        self._check_label_format(y)
         if self._augmentation.normalised is not None:
             # No tape is open here: views are data.
             views = augment_batch(
@@ -242,14 +242,17 @@ class Distiller(StepFunctions, keras.Model):
                 x, y, second_y, sample_weight, second_weight, share
             )
         y_pred = with_masks(y_pred, masks)
-        gradients = finite_gradients(
+        checks = stop_unless_finite(
             gradients,
             {"student_loss": losses.student, "distillation_loss": losses.distillation},
             snapshot,
             check_gradients=not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer),
         )
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        self.step.assign_add(1)
+        with tf.control_dependencies(checks):
+            # Without the identities the optimizer could start before the checks are through.
+            gradients = [None if g is None else tf.identity(g) for g in gradients]
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+            self.step.assign_add(1)
         self._update_trackers(losses, x)
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
@@ -258,6 +261,7 @@ class Distiller(StepFunctions, keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         self._check_labels_present(x, y)
         self._build_for(x, y)
+        self._check_label_format(y)
         teacher = self._tapped_teacher(x, training=False)
         student = self._tapped_student(x, training=False)
         losses = self._step_losses(x, y, sample_weight, teacher, student)
@@ -292,11 +296,12 @@ class Distiller(StepFunctions, keras.Model):
         validation.check_output_shapes(teacher[0], student[0])
         scaled_student = tf.zeros(())
         if self._compile_loss is not None and y is not None and self.student_loss_weight > 0:
+            y_pred = labels.labelled_outputs(y, student[0], self.student)
             if share is None:
-                scaled_student = self._compile_loss(y, student[0], sample_weight)
+                scaled_student = self._compile_loss(y, y_pred, sample_weight)
             else:
                 scaled_student = mixing.mixed_loss(
-                    self._compile_loss, y, second_y, student[0], sample_weight, second_weight, share
+                    self._compile_loss, y, second_y, y_pred, sample_weight, second_weight, share
                 )
         if share is not None:
             sample_weight = mixing.mixed_weight(sample_weight, second_weight, share)
@@ -356,8 +361,7 @@ class Distiller(StepFunctions, keras.Model):
                     stacklevel=2,
                 )
             return {m.name: m.result() for m in self.metrics if m is not self._compile_metrics}
-        if self._compile_metrics is not None:
-            self._label_format = labels.refuse_other_label_format(self._label_format, y, y_pred)
+        y_pred = labels.labelled_outputs(y, y_pred, self.student)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
@@ -381,7 +385,12 @@ class Distiller(StepFunctions, keras.Model):
     def _label_assertions(self, y: Any) -> list[Any]:
         if y is None or self._compile_loss is None or self.student_loss_weight == 0:
             return []
-        return labels.assert_labels_in_range(self.loss, y, self._student_spec)
+        return labels.assert_labels_in_range(self.loss, y, self._specs.outputs)
+
+    def _check_label_format(self, y: Any) -> None:
+        if y is not None and self._compile_metrics is not None:
+            y_pred = labels.labelled_outputs(y, self._specs.outputs, self.student)
+            self._label_format = labels.refuse_other_label_format(self._label_format, y, y_pred)
 
     def _check_labels_present(self, x: Any, y: Any) -> None:
         if y is not None or self.student_loss_weight == 0:
@@ -406,7 +415,7 @@ class Distiller(StepFunctions, keras.Model):
         return cls(**persistence.distiller_arguments(config))
 
     def get_build_config(self) -> dict[str, Any]:
-        return persistence.build_config(self._build_spec)
+        return persistence.build_config(self._specs)
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         if config:

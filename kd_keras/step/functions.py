@@ -12,8 +12,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.losses.base import probabilities_message
+from kd_keras.losses.output_kind import output_kind
 from kd_keras.step import labels, replicas
 from kd_keras.step.guard import readable_errors
+from kd_keras.step.probe import probed_output_kind
+
+
+_EMPTY = (
+    "`{argument}` is empty: a dataset with at least one batch was expected. Received: {argument} "
+    "with 0 examples. Check the split, the filters and `drop_remainder`, which drops everything "
+    "when there are fewer examples than one batch."
+)
 
 
 class SymbolicCall(keras.Operation):
@@ -25,6 +35,19 @@ class SymbolicCall(keras.Operation):
 
     def call(self, *args: Any) -> Any:
         return self._function(*args)
+
+
+class Specs:
+    """Symbolic inputs, labels and outputs of the student, as of the first batch.
+
+    A plain object: Keras wraps the dicts and lists that are attributes of a model, and a wrapped
+    dict no longer passes for the structure of the student's outputs.
+    """
+
+    def __init__(self, inputs: Any, targets: Any, outputs: Any):
+        self.inputs = inputs
+        self.targets = targets
+        self.outputs = outputs
 
 
 def symbolic(inputs: Any) -> Any:
@@ -45,6 +68,7 @@ class StepFunctions:
     """
 
     _jitted_core: Any = None
+    _has_seen_data = False
 
     def _core_function(self: Any) -> Callable[..., Any]:
         if not self.jit_compile or self.run_eagerly:
@@ -81,7 +105,9 @@ class StepFunctions:
                     iterator, tf.distribute.DistributedIterator
                 ):
                     iterator = _in_python(iterator)
-                return function(iterator)
+                results = function(iterator)
+            self._has_seen_data = True
+            return results
 
         return readable
 
@@ -104,7 +130,7 @@ class StepFunctions:
                     )
             if any(not layer.built for layer in self._loss_layers):
                 SymbolicCall(self._evaluate_terms).compute_output_spec(x_spec, y_spec)
-            self._student_spec = SymbolicCall(
+            output_spec = SymbolicCall(
                 functools.partial(self.student, training=False)
             ).compute_output_spec(x_spec)
             if self.compiled:
@@ -112,10 +138,31 @@ class StepFunctions:
                     self.optimizer.build(self.trainable_variables)
                 loss = self._compile_loss
                 if loss is not None and y is not None and not loss.built:
-                    loss.build(y_spec, self._student_spec)
-        self._build_spec = (x_spec, y_spec)
+                    outputs = labels.labelled_outputs(y_spec, output_spec, self.student)
+                    SymbolicCall(loss).compute_output_spec(y_spec, outputs)
+            if replicas.count() == 1:
+                self._probe_outputs(x_spec)
+        self._specs = Specs(x_spec, y_spec, output_spec)
         self.built = True
         self._ready = self.compiled
+
+    def _probe_outputs(self: Any, x: Any) -> None:
+        """Repeat the checks of the constructor and of `compile` for models without a graph."""
+        for role, model in (("teacher", self.teacher), ("student", self.student)):
+            taps = f"{role}_tap"
+            matched = [
+                term.loss
+                for term in self._terms
+                if getattr(term.loss, "expects_logits", False) and getattr(term, taps) is None
+            ]
+            is_compiled = role == "student" and self._compile_loss is not None
+            if output_kind(model) is not None or not (matched or is_compiled):
+                continue
+            kind = probed_output_kind(model, x)
+            if matched and kind == "probabilities":
+                raise ValueError(probabilities_message(type(matched[0]).__name__, role, model))
+            if is_compiled:
+                labels.warn_if_logits_meet_probability_loss(self.loss, model, kind)
 
     def _evaluate_terms(self: Any, x: Any, y: Any) -> Any:
         teacher = self._tapped_teacher(x, training=False)
@@ -132,13 +179,21 @@ class StepFunctions:
             labels.refuse_class_weight_on_dense_labels(
                 _labels_of(given.get("x"), given.get("y")), _outputs_rank(self.student)
             )
-        return super().fit(*args, **kwargs)  # type: ignore[misc]
+        self._has_seen_data = False
+        history = super().fit(*args, **kwargs)  # type: ignore[misc]
+        if not self._has_seen_data and history.epoch:
+            raise ValueError(_EMPTY.format(argument="x"))
+        return history
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self: Any, *args: Any, **kwargs: Any) -> Any:
         given = inspect.signature(keras.Model.evaluate).bind(self, *args, **kwargs).arguments
         _refuse_empty("x", given.get("x"))
-        return super().evaluate(*args, **kwargs)  # type: ignore[misc]
+        self._has_seen_data = False
+        results = super().evaluate(*args, **kwargs)  # type: ignore[misc]
+        if not self._has_seen_data:
+            raise ValueError(_EMPTY.format(argument="x"))
+        return results
 
 
 def _synchronized_layers(model: Any) -> list[str]:
@@ -164,11 +219,7 @@ def _refuse_empty(argument: str, data: Any) -> None:
         arrays = keras.tree.flatten(data)
         empty = any(len(getattr(array, "shape", ())) > 0 and array.shape[0] == 0 for array in arrays)
     if empty:
-        raise ValueError(
-            f"`{argument}` is empty: a dataset with at least one batch was expected. Received: "
-            f"{argument} with 0 examples. Check the split, the filters and `drop_remainder`, which "
-            "drops everything when there are fewer examples than one batch."
-        )
+        raise ValueError(_EMPTY.format(argument=argument))
 
 
 def _labels_of(x: Any, y: Any) -> Any:

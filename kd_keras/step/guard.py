@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,16 +37,15 @@ class Snapshot:
         return tf.constant(False)
 
 
-def finite_gradients(
+def stop_unless_finite(
     gradients: list[Any],
     losses: dict[str, tf.Tensor],
     snapshot: Snapshot,
     check_gradients: bool,
 ) -> list[Any]:
-    """Return `gradients`, which exist only if the step is finite; else restore and raise.
+    """Return the operations that a step must wait for: they restore and raise if it is not finite.
 
-    The gradients pass through the check, so nothing that uses them (the optimizer) can run before
-    it. That also makes the guard sound around a compiled core, in which assertions are dropped.
+    They stand outside the core, because assertions inside a compiled one are dropped.
 
     Args:
         gradients: Gradients, `None` where a variable has none.
@@ -70,8 +70,7 @@ def finite_gradients(
         message += [f"{name}=", value]
     with tf.control_dependencies([kept]):
         check = tf.debugging.Assert(healthy, message)
-    with tf.control_dependencies([check] if check is not None else []):
-        return [None if gradient is None else tf.identity(gradient) for gradient in gradients]
+    return [] if check is None else [check]  # run eagerly, it has raised by now
 
 
 def _dense_values(gradient: Any) -> tf.Tensor:
@@ -94,10 +93,13 @@ def readable_errors() -> Iterator[None]:
 
 
 def _own_message(error: tf.errors.InvalidArgumentError) -> str | None:
-    """Return our sentence out of TensorFlow's `assertion failed: [text] [value] ...`."""
+    """Return our sentence out of what TensorFlow makes of an assertion's data.
+
+    In a graph: `assertion failed: [text] [value] ...`; eagerly: `b'text'` and values, on lines.
+    """
     message = error.message
     if MARKER not in message:
         return None
-    sentence = message[message.index(MARKER) + len(MARKER) :].split("\n")[0]
-    sentence = sentence.split("{{node")[0].split("[[{{")[0].strip()
-    return sentence.replace("=] [", "=").replace("] [", " ").strip("[] ")
+    sentence = message[message.index(MARKER) + len(MARKER) :].split("[[{{node")[0]
+    sentence = re.sub(r"\] \[|['\"]?\n(b['\"])?", " ", sentence).replace("\\'", "'")
+    return sentence.strip("[]'\" \t").replace("= ", "=")

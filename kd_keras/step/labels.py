@@ -105,6 +105,18 @@ def _aligned(loss: Any, y: Any, y_pred: Any) -> list[tuple[Any, Any, Any]]:
     return []
 
 
+def labelled_outputs(y: Any, y_pred: Any, student: Any) -> Any:
+    """Return the outputs that have labels, of a subclassed student that returns a dict.
+
+    The rest of the dict are taps for feature losses, for which Keras would demand labels too. (A
+    functional model names its outputs, and Keras then takes `None` as the loss of one.)
+    """
+    is_dict = isinstance(y, dict) and isinstance(y_pred, dict)
+    if not is_dict or hasattr(student, "output_names") or not set(y) < set(y_pred):
+        return y_pred
+    return {name: y_pred[name] for name in y}
+
+
 def refuse_other_label_format(first: list[bool] | None, y: Any, y_pred: Any) -> list[bool]:
     """Return, for each output, whether the labels are one value per class; raise if that changed.
 

@@ -70,14 +70,13 @@ def _augmentation_config(augmentation: Any) -> Any:
     return config
 
 
-def build_config(spec: Any) -> dict[str, Any]:
+def build_config(specs: Any) -> dict[str, Any]:
     """Return the shapes and dtypes of the data that the Distiller was built for."""
-    if spec is None:
+    if specs is None:
         return {}
-    inputs, targets = spec
     return {
-        "inputs": _describe(inputs),
-        "targets": None if targets is None else _describe(targets),
+        "inputs": _describe(specs.inputs),
+        "targets": None if specs.targets is None else _describe(specs.targets),
     }
 
 

@@ -1,0 +1,49 @@
+"""Shared by all tests: quiet TensorFlow, and the small models that many of them teach with."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _fresh_seeds():
+    keras.utils.set_random_seed(0)
+    yield
+    keras.backend.clear_session()
+
+
+@pytest.fixture
+def images() -> tuple[np.ndarray, np.ndarray]:
+    """40 images of 6 x 6 x 1 in 0..255 (float32) and their labels in 0..2."""
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, (40, 6, 6, 1)).astype("float32")
+    return x, random.integers(0, 3, 40)
+
+
+@pytest.fixture
+def make_net():
+    """A factory of small convolutional classifiers of 6 x 6 x 1 images, logits out."""
+
+    def build(width: int = 4, name: str = "net", *, norm: bool = True, dropout: float = 0.0):
+        inputs = keras.Input((6, 6, 1))
+        x = keras.layers.Rescaling(1 / 255)(inputs)
+        x = keras.layers.Conv2D(width, 3, kernel_regularizer="l2", name="conv")(x)
+        if norm:
+            x = keras.layers.BatchNormalization(momentum=0.5, name="norm")(x)
+        x = keras.layers.ReLU(name="relu")(x)
+        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name="dropout")(x)
+        return keras.Model(inputs, keras.layers.Dense(3, name="logits")(x), name=name)
+
+    return build
+
+
+def sparse_crossentropy() -> keras.losses.Loss:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

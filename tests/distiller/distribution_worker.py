@@ -1,0 +1,102 @@
+"""Train on one and on two logical CPU devices, and print what came out (see test_distribution)."""
+
+import contextlib
+import json
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import kd_keras
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.integers(0, 256, (40, 6, 6, 1)).astype("float32")
+Y = RANDOM.integers(0, 3, 40)
+WEIGHT = RANDOM.random(40).astype("float32")
+
+
+def net(norm):
+    inputs = keras.Input((6, 6, 1))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(4, 3, kernel_regularizer="l2", name="conv")(x)
+    if norm:
+        synchronized = norm == "synchronized"
+        x = keras.layers.BatchNormalization(synchronized=synchronized, momentum=0.5)(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
+    return keras.Model(inputs, keras.layers.Dense(3, kernel_regularizer="l2")(x))
+
+
+def train(strategy, norm=None, x=X, augmentation=None, **compile_options):
+    keras.utils.set_random_seed(1)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        losses = [kd_keras.losses.KLDivergence(2.0)]
+        if augmentation is None:
+            # One behind a plain function, one behind an averaging keras.losses.Loss.
+            mse = keras.losses.MeanSquaredError()
+            losses.append(keras.distillation.FeatureDistillation("mse", "conv", "conv"))
+            losses.append(keras.distillation.FeatureDistillation(mse, "conv", "conv"))
+        distiller = kd_keras.Distiller(
+            net(norm), net(norm), losses, student_loss_weight=0.3, augmentation=augmentation
+        )
+        distiller.compile(
+            keras.optimizers.SGD(0.1, momentum=0.9),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            **compile_options,
+        )
+    dataset = tf.data.Dataset.from_tensor_slices((x, Y, WEIGHT)).batch(8)
+    history = distiller.fit(dataset, epochs=2, verbose=0).history
+    return {
+        "history": history,
+        "evaluation": distiller.evaluate(dataset, verbose=0, return_dict=True),
+        "weights": [weight.tolist() for weight in distiller.student.get_weights()],
+        "step": int(distiller.step.numpy()),
+    }
+
+
+def both(mirrored, **options):
+    return {"one": train(None, **options), "two": train(mirrored, **options)}
+
+
+def guard(mirrored):
+    damaged = X.copy()
+    damaged[17] = np.nan  # in one replica's half of the third batch
+    found = {"error": None, "finite": False}
+    keras.utils.set_random_seed(1)
+    with mirrored.scope():
+        student = net("plain")
+        distiller = kd_keras.Distiller(net("plain"), student, kd_keras.losses.KLDivergence(2.0))
+        distiller.compile(
+            "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
+    try:
+        distiller.fit(tf.data.Dataset.from_tensor_slices((damaged, Y)).batch(8), verbose=0)
+    except kd_keras.NonFiniteLossError as error:
+        found["error"] = type(error).__name__
+    found["finite"] = all(bool(np.isfinite(weight).all()) for weight in student.get_weights())
+    return found
+
+
+def main():
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    mixing = [kd_keras.augment.named("geometric", seed=3), kd_keras.augment.MixUp()]
+    results = {
+        "plain": both(mirrored),
+        "steps": both(mirrored, steps_per_execution=3),
+        "synchronized": both(mirrored, norm="synchronized"),
+        "batch_norm": both(mirrored, norm="plain"),
+        "xla": both(mirrored, jit_compile=True),
+        "mixing": both(mirrored, augmentation=kd_keras.augment.Policy(mixing, seed=5)),
+        "nan": guard(mirrored),
+    }
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

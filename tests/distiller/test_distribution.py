@@ -1,0 +1,60 @@
+"""Two replicas equal one device where mathematics says so.
+
+Logical devices must be set up before TensorFlow starts, so the runs happen in one process of their
+own, which prints its results as JSON.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+WORKER = Path(__file__).with_name("distribution_worker.py")
+
+
+@pytest.fixture(scope="module")
+def results():
+    done = subprocess.run(
+        [sys.executable, str(WORKER)], capture_output=True, text=True, check=False, timeout=500
+    )
+    if done.returncode:
+        pytest.fail(done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(one, two, rtol=1e-4):
+    assert set(one["history"]) == set(two["history"])
+    for name, values in one["history"].items():
+        np.testing.assert_allclose(values, two["history"][name], rtol=rtol, err_msg=name)
+    for name, value in one["evaluation"].items():
+        assert value == pytest.approx(two["evaluation"][name], rel=rtol), name
+    for a, b in zip(one["weights"], two["weights"], strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6)
+    assert one["step"] == two["step"]
+
+
+@pytest.mark.parametrize("case", ["plain", "steps", "synchronized", "xla"])
+def test_two_replicas_equal_one_device(results, case):
+    """Losses, logs, regularisers, sample weights and weights; with the extra losses of Keras."""
+    compare(results[case]["one"], results[case]["two"])
+
+
+def test_steps_per_execution_equals_single_steps_under_a_strategy(results):
+    compare(results["plain"]["two"], results["steps"]["two"])
+
+
+def test_per_replica_batch_norm_differs_which_shows_that_the_comparison_can_fail(results):
+    with pytest.raises(AssertionError):
+        compare(results["batch_norm"]["one"], results["batch_norm"]["two"])
+
+
+def test_the_guard_stops_both_replicas_with_good_weights(results):
+    assert results["nan"]["error"] == "NonFiniteLossError"
+    assert results["nan"]["finite"]
+
+
+def test_views_and_mixing_do_not_depend_on_the_replica(results):
+    compare(results["mixing"]["one"], results["mixing"]["two"])

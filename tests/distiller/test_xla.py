@@ -1,0 +1,112 @@
+"""The compiled core is the plain core, and nothing but the core is compiled."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kd_keras
+from kd_keras.losses import KLDivergence
+from tests.conftest import sparse_crossentropy
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class HashDropout(keras.layers.Dropout):
+    """Dropout whose mask is an integer hash of the seed state.
+
+    Keras's own Dropout lets TensorFlow choose the generator, which under XLA is another one: the
+    same state then draws another mask. A hash is the same anywhere, so this shows that the compiled
+    core advances and uses the random state as the plain one does.
+    """
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        seed = tf.cast(tf.reduce_sum(self.seed_generator.next() * [7919, 104729]), tf.int32)
+        index = tf.range(tf.size(inputs), dtype=tf.int32)
+        draw = tf.math.floormod((index + seed) * 40503, 1000)
+        keep = tf.reshape(draw >= int(1000 * self.rate), tf.shape(inputs))
+        return tf.where(keep, inputs / (1.0 - self.rate), 0.0)
+
+
+def net(name, dropout):
+    inputs = keras.Input((6, 6, 1))
+    x = keras.layers.Conv2D(4, 3, kernel_regularizer="l2")(inputs)
+    x = keras.layers.BatchNormalization(momentum=0.5, name="norm")(x)
+    x = keras.layers.ReLU(name="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    if dropout:
+        x = HashDropout(0.3, seed=5)(x)
+    return keras.Model(inputs, keras.layers.Dense(3)(x), name=name)
+
+
+def train(images, jit_compile, optimizer="sgd", augmentation=None):
+    keras.utils.set_random_seed(1)
+    losses = [KLDivergence(2.0), keras.distillation.FeatureDistillation("mse", "relu", "relu")]
+    distiller = kd_keras.Distiller(
+        net("t", False), net("s", True), losses, augmentation=augmentation
+    )
+    distiller.compile(optimizer, sparse_crossentropy(), ["accuracy"], jit_compile=jit_compile)
+    x, y = images
+    weight = np.linspace(0, 2, len(x)).astype("float32")
+    history = distiller.fit(
+        x / 255, y, batch_size=8, epochs=3, shuffle=False, sample_weight=weight, verbose=0
+    ).history
+    return distiller, history
+
+
+def test_the_compiled_core_equals_the_plain_core(images):
+    """With taps, regularisers, Dropout, BatchNorm statistics and sample weights."""
+    (plain, plain_logs), (compiled, compiled_logs) = (train(images, jit) for jit in (False, True))
+    assert compiled.jit_compile
+    assert compiled._jitted_core is not None
+    assert plain._jitted_core is None
+    for name, values in plain_logs.items():
+        np.testing.assert_allclose(values, compiled_logs[name], rtol=1e-4, atol=1e-6)
+    for a, b in zip(plain.student.variables, compiled.student.variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    # The random state moved, once a step, in both.
+    state = next(v for v in compiled.student.variables if "seed" in v.path)
+    assert int(np.asarray(state)[1]) == 15
+
+
+def test_layers_that_xla_cannot_compile_stay_outside(images):
+    """RandomRotation under `jit_compile=True` fails in plain Keras: no XLA kernel."""
+    keras_cv = pytest.importorskip("keras_cv")
+    rotation = keras_cv.layers.RandomRotation(0.2, seed=1)
+    distiller, history = train(images, True, augmentation=rotation)
+    assert distiller._jitted_core is not None
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_the_core_is_compiled_under_loss_scaling_too(images):
+    (_, plain), (_, compiled) = (
+        train(images, jit, keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01)))
+        for jit in (False, True)
+    )
+    np.testing.assert_allclose(plain["loss"], compiled["loss"], rtol=1e-4)
+
+
+def test_auto_follows_keras(images):
+    distiller, _ = train(images, "auto")
+    reference = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    reference.compile("sgd", "mse", jit_compile="auto")
+    assert distiller.jit_compile == reference.jit_compile
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_step_is_traced_once(images, jit_compile):
+    traces = []
+
+    def augmentation(x):
+        traces.append(tuple(x.shape))
+        return x
+
+    x, y = images
+    keras.utils.set_random_seed(1)
+    distiller = kd_keras.Distiller(
+        net("t", False), net("s", True), KLDivergence(2.0), augmentation=augmentation
+    )
+    distiller.compile("sgd", sparse_crossentropy(), jit_compile=jit_compile)
+    distiller.fit(x, y, batch_size=16, epochs=3, verbose=0)  # 16, 16 and a last batch of 8
+    assert len(traces) == 1

@@ -23,9 +23,7 @@ _startup.refuse_legacy_keras()
 if _startup.is_command_line():
     _startup.silence_tensorflow()
 else:
-    import keras
-
-    _startup.refuse_other_backend(keras.backend.backend())
+    _startup.refuse_other_backend()
 
     from kd_keras import losses  # noqa: F401 - registers the losses for `.keras` files
     from kd_keras.distiller import Distiller

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -42,8 +43,26 @@ def refuse_legacy_keras() -> None:
         )
 
 
-def refuse_other_backend(backend: str) -> None:
+def configured_backend() -> str:
+    """Return the backend that Keras runs on, or will when it is imported.
+
+    Asked before Keras is imported, because importing it with the backend of a package that is not
+    installed fails with an error that says nothing of kd_keras.
+    """
+    if "keras" in sys.modules:
+        return sys.modules["keras"].backend.backend()
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"]
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        return json.loads((home / "keras.json").read_text()).get("backend", "tensorflow")
+    except (OSError, ValueError):  # no such file, or not JSON: Keras ignores it too
+        return "tensorflow"
+
+
+def refuse_other_backend() -> None:
     """Raise when Keras runs on a backend other than TensorFlow."""
+    backend = configured_backend()
     if backend != "tensorflow":
         raise ImportError(
             "kd_keras runs on the TensorFlow backend of Keras 3: its training step, its augmentation "

@@ -1,0 +1,142 @@
+"""What one Distiller step costs, against the floor and against `keras.distillation`.
+
+    python benchmarks/step.py [--rounds 15] [--batch 128] [--teacher resnet56] [--student resnet20]
+
+Every contender takes one step in turn, round after round, and each ratio is formed within a round:
+the machine's speed may drift between rounds, not within one. Printed are the median ratio and its
+quartiles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+import kd_keras
+
+FEATURE_TAP = "features"
+
+
+def crossentropy() -> keras.losses.Loss:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def network(name: str, seed: int) -> keras.Model:
+    return kd_keras.models.from_name(name, input_shape=(32, 32, 3), num_classes=10, seed=seed)
+
+
+def batches(size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, (size, 32, 32, 3)).astype("uint8")
+    return tf.constant(x), tf.constant(random.integers(0, 10, size))
+
+
+def train_step(model: keras.Model, x: tf.Tensor, y: tf.Tensor) -> Callable[[], object]:
+    """Return one step of `fit`: the very function that Keras loops over."""
+    iterator = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
+    model.make_train_function()
+    return lambda: model.train_function(iterator)
+
+
+def contenders(teacher_name: str, student_name: str, batch: int) -> dict[str, Callable]:
+    x, y = batches(batch)
+    teacher = network(teacher_name, 0)
+    feature = keras.distillation.FeatureDistillation("mse", FEATURE_TAP, FEATURE_TAP)
+    keras_kl = keras.distillation.LogitsDistillation(4.0, loss=keras.losses.KLDivergence())
+    policy = kd_keras.augment.named("standard", seed=0)
+
+    plain = network(student_name, 1)
+    plain.compile(keras.optimizers.SGD(0.01), crossentropy(), metrics=["accuracy"])
+    teach = tf.function(lambda images: teacher(images, training=False))
+
+    def distiller(kind: type, losses: object, **kwargs: object) -> Callable:
+        made = kind(teacher, network(student_name, 1), losses, **kwargs)
+        made.compile(keras.optimizers.SGD(0.01), crossentropy(), metrics=["accuracy"])
+        return train_step(made, x, y)
+
+    ours, theirs = kd_keras.Distiller, keras.distillation.Distiller
+    kl = kd_keras.losses.KLDivergence(4.0)
+    return {
+        "teacher forward": lambda: teach(x),
+        "plain student step": train_step(plain, x, y),
+        "ours, logits": distiller(ours, kl),
+        "keras, logits": distiller(theirs, keras_kl),
+        "ours, logits and feature": distiller(ours, [kl, feature]),
+        "keras, logits and feature": distiller(theirs, [keras_kl, feature]),
+        "ours, logits, default policy": distiller(ours, kl, augmentation=policy),
+    }
+
+
+def measure(functions: dict[str, Callable], rounds: int, warmup: int) -> dict[str, np.ndarray]:
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for number in range(warmup + rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            for leaf in keras.tree.flatten(function()):
+                np.asarray(leaf)  # wait for the result
+            if number >= warmup:
+                times[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def report(times: dict[str, np.ndarray], console: Console) -> None:
+    floor = times["teacher forward"] + times["plain student step"]
+    augmented = times["ours, logits, default policy"]
+    ratios = [
+        ("Distiller step / (teacher forward + student step)", times["ours, logits"] / floor, "<= 1.05"),
+        (
+            "keras.distillation / ours, logits",
+            times["keras, logits"] / times["ours, logits"],
+            ">= 1.00",
+        ),
+        (
+            "keras.distillation / ours, with a feature loss",
+            times["keras, logits and feature"] / times["ours, logits and feature"],
+            ">= 1.40",
+        ),
+        (
+            "share of the step that the default policy costs",
+            (augmented - times["ours, logits"]) / augmented,
+            "",
+        ),
+    ]
+    milliseconds = Table(title="milliseconds a step")
+    for column in ("step", "median", "quartiles"):
+        milliseconds.add_column(column, justify="left" if column == "step" else "right")
+    for name, values in times.items():
+        low, mid, high = np.percentile(values * 1000, [25, 50, 75])
+        milliseconds.add_row(name, f"{mid:.1f}", f"{low:.1f} to {high:.1f}")
+    console.print(milliseconds)
+    table = Table(title="ratios within a round")
+    for column in ("ratio", "median", "quartiles", "bar"):
+        table.add_column(column, justify="left" if column == "ratio" else "right")
+    for name, values, bar in ratios:
+        low, mid, high = np.percentile(values, [25, 50, 75])
+        table.add_row(name, f"{mid:.3f}", f"{low:.3f} to {high:.3f}", bar)
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15, help="rounds that are counted")
+    parser.add_argument("--warmup", type=int, default=3, help="rounds before those")
+    parser.add_argument("--batch", type=int, default=128, help="examples in a batch")
+    parser.add_argument("--teacher", default="resnet56", help="name for kd_keras.models.from_name")
+    parser.add_argument("--student", default="resnet20", help="name for kd_keras.models.from_name")
+    options = parser.parse_args()
+    functions = contenders(options.teacher, options.student, options.batch)
+    report(measure(functions, options.rounds, options.warmup), Console(width=100))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""MixUp and CutMix in the step: the label format stays, the loss is the mixed one."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kd_keras
+from kd_keras.losses import KLDivergence
+from kd_keras.step.mixing import mixed_loss, mixed_weight
+from tests.conftest import sparse_crossentropy
+
+RANDOM = np.random.default_rng(0)
+LOGITS = RANDOM.normal(size=(6, 3)).astype("float32")
+FIRST, SECOND = RANDOM.integers(0, 3, 6), RANDOM.integers(0, 3, 6)
+SHARE = RANDOM.uniform(0.5, 1.0, 6).astype("float32")
+
+
+def per_example(labels):
+    return np.asarray(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=LOGITS)
+    )
+
+
+def test_the_mixed_loss_is_the_weighted_sum_by_hand():
+    loss = mixed_loss(sparse_crossentropy(), FIRST, SECOND, LOGITS, None, None, SHARE)
+    expected = (SHARE * per_example(FIRST) + (1 - SHARE) * per_example(SECOND)).mean()
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_each_label_keeps_its_own_sample_weight():
+    first, second = RANDOM.random(6), RANDOM.random(6)
+    loss = mixed_loss(sparse_crossentropy(), FIRST, SECOND, LOGITS, first, second, SHARE)
+    values = SHARE * first * per_example(FIRST) + (1 - SHARE) * second * per_example(SECOND)
+    assert float(loss) == pytest.approx(values.mean(), rel=1e-5)
+    np.testing.assert_allclose(
+        mixed_weight(first, second, SHARE), SHARE * first + (1 - SHARE) * second, rtol=1e-5
+    )
+
+
+def test_one_hot_labels_give_the_loss_of_blended_labels():
+    """Crossentropy is linear in the label, so blending one-hot labels is the reference."""
+    one_hot = [np.eye(3, dtype="float32")[labels] for labels in (FIRST, SECOND)]
+    categorical = keras.losses.CategoricalCrossentropy(from_logits=True)
+    loss = mixed_loss(categorical, *one_hot, LOGITS, None, None, SHARE)
+    blended = SHARE[:, None] * one_hot[0] + (1 - SHARE[:, None]) * one_hot[1]
+    assert float(loss) == pytest.approx(float(categorical(blended, LOGITS)), rel=1e-5)
+    sparse = mixed_loss(sparse_crossentropy(), FIRST, SECOND, LOGITS, None, None, SHARE)
+    assert float(sparse) == pytest.approx(float(loss), rel=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["MixUp", "CutMix"])
+@pytest.mark.parametrize("labels", ["sparse", "column", "one-hot"])
+def test_distillers_train_with_mixing_in_every_label_format(make_net, images, policy, labels):
+    x, y = images
+    y = {"sparse": y, "column": y[:, None], "one-hot": np.eye(3)[y]}[labels]
+    loss = sparse_crossentropy()
+    if labels == "one-hot":
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    mixing = getattr(kd_keras.augment, policy)()
+    distiller = kd_keras.Distiller(
+        make_net(4, "t"), make_net(4, "s"), KLDivergence(2.0), augmentation=mixing
+    )
+    distiller.compile("sgd", loss, metrics=["accuracy"])
+    history = distiller.fit(x, y, validation_data=(x, y), epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert 0.0 <= history["val_accuracy"][-1] <= 1.0
+
+
+def test_sparse_and_one_hot_labels_train_alike_under_mixing(make_net, images):
+    x, y = images
+    results = []
+    for labels, loss in (
+        (y, sparse_crossentropy()),
+        (np.eye(3)[y], keras.losses.CategoricalCrossentropy(from_logits=True)),
+    ):
+        keras.utils.set_random_seed(1)
+        policy = kd_keras.augment.Policy([kd_keras.augment.MixUp(1.0)], seed=4)
+        distiller = kd_keras.Distiller(
+            make_net(4, "t"), make_net(4, "s"), KLDivergence(2.0), augmentation=policy
+        )
+        distiller.compile("sgd", loss, metrics=["accuracy"])
+        history = distiller.fit(x, labels, shuffle=False, verbose=0).history
+        results.append([history["loss"], history["student_loss"], history["accuracy"]])
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_a_loss_that_does_not_average_is_refused(make_net, images, reduction):
+    distiller = kd_keras.Distiller(
+        make_net(4, "t"),
+        make_net(4, "s"),
+        KLDivergence(2.0),
+        augmentation=kd_keras.augment.MixUp(),
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
+    distiller.compile("sgd", loss)
+    with pytest.raises(ValueError, match=f"averages over the batch.*{reduction}"):
+        distiller.fit(*images, verbose=0)
+
+
+def test_named_policies_give_the_same_run_twice_and_after_loading(make_net, images, tmp_path):
+    x, y = images
+
+    def make():
+        keras.utils.set_random_seed(1)
+        distiller = kd_keras.Distiller(
+            make_net(4, "t"),
+            make_net(4, "s"),
+            KLDivergence(2.0),
+            augmentation=kd_keras.augment.named("cutmix", seed=3),
+        )
+        distiller.compile(keras.optimizers.SGD(0.1), sparse_crossentropy())
+        return distiller
+
+    histories = []
+    for _ in range(2):
+        distiller = make()
+        histories.append(distiller.fit(x, y, batch_size=8, shuffle=False, verbose=0).history)
+    assert histories[0] == histories[1]
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = keras.models.load_model(tmp_path / "distiller.keras")
+    again = [d.fit(x, y, batch_size=8, shuffle=False, verbose=0).history for d in (distiller, loaded)]
+    assert again[0] == again[1]
+    assert again[0] != histories[0]

@@ -93,7 +93,11 @@ def report(times: dict[str, np.ndarray], console: Console) -> None:
     floor = times["teacher forward"] + times["plain student step"]
     augmented = times["ours, logits, default policy"]
     ratios = [
-        ("Distiller step / (teacher forward + student step)", times["ours, logits"] / floor, "<= 1.05"),
+        (
+            "Distiller step / (teacher forward + student step)",
+            times["ours, logits"] / floor,
+            "<= 1.05",
+        ),
         (
             "keras.distillation / ours, logits",
             times["keras, logits"] / times["ours, logits"],

@@ -1,8 +1,8 @@
 """Knowledge distillation and data augmentation for Keras 3, from teacher to phone model.
 
-The public surface is the names in `__all__`. What a `.keras` file needs (`Distiller` and the losses)
-is registered when the package is imported; the rooms that need keras-cv, TensorFlow Datasets, LiteRT
-or matplotlib are imported when they are first used.
+The public surface is the names in `__all__`. What a `.keras` file needs (`Distiller` and the
+losses) is registered when the package is imported; the rooms that need keras-cv, TensorFlow
+Datasets, LiteRT or matplotlib are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ __version__ = "0.1.0"
 
 _ROOMS = ("augment", "data", "evaluate", "export", "losses", "models", "recipes", "teachers")
 
-__all__ = ["Distiller", "NonFiniteLossError", "__version__", *_ROOMS]
+__all__ = [
+    "Distiller",
+    "NonFiniteLossError",
+    "__version__",
+    "augment",
+    "data",
+    "evaluate",
+    "export",
+    "losses",
+    "models",
+    "recipes",
+    "teachers",
+]
 
 _startup.refuse_legacy_keras()
 
@@ -25,7 +37,7 @@ if _startup.is_command_line():
 else:
     _startup.refuse_other_backend()
 
-    from kd_keras import losses  # noqa: F401 - registers the losses for `.keras` files
+    from kd_keras import losses
     from kd_keras.distiller import Distiller
     from kd_keras.step.guard import NonFiniteLossError
 

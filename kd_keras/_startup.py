@@ -65,8 +65,9 @@ def refuse_other_backend() -> None:
     backend = configured_backend()
     if backend != "tensorflow":
         raise ImportError(
-            "kd_keras runs on the TensorFlow backend of Keras 3: its training step, its augmentation "
-            f"and its TFLite export are TensorFlow graphs. Received: Keras backend {backend!r}. "
+            "kd_keras runs on the TensorFlow backend of Keras 3: its training step, its "
+            "augmentation and its TFLite export are TensorFlow graphs. "
+            f"Received: Keras backend {backend!r}. "
             "Set KERAS_BACKEND=tensorflow before Keras is first imported (or edit "
             "~/.keras/keras.json) and start Python again."
         )

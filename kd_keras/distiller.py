@@ -31,7 +31,7 @@ class _Losses(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class Distiller(StepFunctions, keras.Model):
+class Distiller(StepFunctions):
     """Train a student on the labels and on a teacher that labels every augmented view.
 
     ```
@@ -39,14 +39,16 @@ class Distiller(StepFunctions, keras.Model):
     combine="sum":     loss = student_loss + sum_i(weight_i * distillation_loss_i) + R
     ```
 
-    R are the student's regularisers. One step augments the batch once, outside any XLA cluster, runs
-    the frozen teacher once and the student once, and moves the student alone. `evaluate` takes the
-    data as given. Logs: `loss`, `student_loss`, `distillation_loss`, `total_loss` (equal to `loss`,
-    Keras's name), one entry for each distillation loss where there are several, `agreement` (share
-    of examples for which student and teacher pick the same class) and the compiled metrics.
+    R are the student's regularisers. One step augments the batch once, outside any XLA cluster,
+    runs the frozen teacher once and the student once, and moves the student alone. `evaluate` takes
+    the data as given.
 
-    The constructor is a superset of `keras.distillation.Distiller`, and the losses of either package
-    work in the other's distiller.
+    Logs: `loss`, `student_loss`, `distillation_loss`, `total_loss` (equal to `loss`, Keras's name),
+    one entry for each distillation loss where there are several, `agreement` (share of examples for
+    which student and teacher pick the same class) and the compiled metrics.
+
+    The constructor is a superset of `keras.distillation.Distiller`, and the losses of either
+    package work in the other's distiller.
 
     Args:
         teacher: A trained `keras.Model` (or `keras.Layer`); it is frozen (`trainable = False`).
@@ -77,8 +79,8 @@ class Distiller(StepFunctions, keras.Model):
     ['agreement', 'distillation_loss', 'loss', 'student_loss', 'total_loss']
 
     Reference: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
-    arXiv:1503.02531; for the view that both networks share: Beyer et al., "Knowledge distillation: A
-    good teacher is patient and consistent", CVPR 2022, arXiv:2106.05237.
+    arXiv:1503.02531; for the view that both networks share: Beyer et al., "Knowledge distillation:
+    A good teacher is patient and consistent", CVPR 2022, arXiv:2106.05237.
     """
 
     def __init__(
@@ -182,8 +184,8 @@ class Distiller(StepFunctions, keras.Model):
         """Configure training; the arguments are those of `keras.Model.compile`.
 
         Args:
-            optimizer: Optimizer of the student. With a float16 layer in the student it is wrapped in
-                a `LossScaleOptimizer` unless `auto_scale_loss=False`.
+            optimizer: Optimizer of the student. With a float16 layer in the student it is wrapped
+                in a `LossScaleOptimizer` unless `auto_scale_loss=False`.
             loss: The student's loss on the labels, or a dict or list by output. May be `None` only
                 with `student_loss_weight=0`.
             metrics: Metrics of the student.

@@ -49,7 +49,8 @@ class LogitsMSE(LogitLoss):
     Example:
 
     >>> import kd_keras, numpy as np
-    >>> float(kd_keras.losses.LogitsMSE().compute_loss(np.array([[1.0, 3.0]]), np.array([[0.0, 1.0]])))  # (1 + 4) / 2
+    >>> loss = kd_keras.losses.LogitsMSE()
+    >>> float(loss.compute_loss(np.array([[1.0, 3.0]]), np.array([[0.0, 1.0]])))  # (1 + 4) / 2
     2.5
 
     Reference: Ba, Caruana, "Do Deep Nets Really Need to be Deep?", NeurIPS 2014, arXiv:1312.6184.
@@ -83,7 +84,8 @@ class ProbabilityMSE(LogitLoss):
 
     >>> import kd_keras, numpy as np
     >>> loss = kd_keras.losses.ProbabilityMSE(temperature=1.0)
-    >>> round(float(loss.compute_loss(np.array([[100.0, 0.0]]), np.array([[0.0, 0.0]]))), 4)  # (0.5^2 + 0.5^2) / 2
+    >>> value = loss.compute_loss(np.array([[100.0, 0.0]]), np.array([[0.0, 0.0]]))
+    >>> round(float(value), 4)  # (0.5^2 + 0.5^2) / 2
     0.25
 
     Reference: Kim et al., "Comparing Kullback-Leibler Divergence and Mean Squared Error Loss in

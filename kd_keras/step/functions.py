@@ -18,7 +18,6 @@ from kd_keras.step import labels, replicas
 from kd_keras.step.guard import readable_errors
 from kd_keras.step.probe import probed_output_kind
 
-
 _EMPTY = (
     "`{argument}` is empty: a dataset with at least one batch was expected. Received: {argument} "
     "with 0 examples. Check the split, the filters and `drop_remainder`, which drops everything "
@@ -60,7 +59,7 @@ def symbolic(inputs: Any) -> Any:
     )
 
 
-class StepFunctions:
+class StepFunctions(keras.Model):
     """The part of the Distiller that turns `train_step` into functions of an iterator.
 
     Keras compiles the whole step with XLA, augmentation included, which most keras-cv layers do not
@@ -69,8 +68,9 @@ class StepFunctions:
 
     _jitted_core: Any = None
     _has_seen_data = False
+    _ready = False
 
-    def _core_function(self: Any) -> Callable[..., Any]:
+    def _core_function(self) -> Callable[..., Any]:
         if not self.jit_compile or self.run_eagerly:
             return self._core
         if replicas.count() > 1 and _synchronized_layers(self.student):
@@ -90,12 +90,12 @@ class StepFunctions:
             )
         return self._jitted_core
 
-    def _make_function(self: Any, step_function: Callable[..., Any]) -> Callable[..., Any]:
+    def _make_function(self, step_function: Callable[..., Any]) -> Callable[..., Any]:
         self._jitted_core = None
         compiled = self.jit_compile
         self._jit_compile = False
         try:
-            function = super()._make_function(step_function)  # type: ignore[misc]
+            function = super()._make_function(step_function)
         finally:
             self._jit_compile = compiled
 
@@ -111,13 +111,13 @@ class StepFunctions:
 
         return readable
 
-    def _symbolic_build(self: Any, iterator: Any = None, data_batch: Any = None) -> None:
+    def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         if data_batch is not None:
             x, y, _ = keras.utils.unpack_x_y_sample_weight(data_batch)
             self._build_for(x, y)
-        super()._symbolic_build(iterator=iterator, data_batch=data_batch)  # type: ignore[misc]
+        super()._symbolic_build(iterator=iterator, data_batch=data_batch)
 
-    def _build_for(self: Any, x: Any, y: Any = None) -> None:
+    def _build_for(self, x: Any, y: Any = None) -> None:
         """Create every variable of the step before anything is traced inside the core."""
         if self._ready:
             return
@@ -146,7 +146,7 @@ class StepFunctions:
         self.built = True
         self._ready = self.compiled
 
-    def _probe_outputs(self: Any, x: Any) -> None:
+    def _probe_outputs(self, x: Any) -> None:
         """Repeat the checks of the constructor and of `compile` for models without a graph."""
         for role, model in (("teacher", self.teacher), ("student", self.student)):
             taps = f"{role}_tap"
@@ -164,14 +164,14 @@ class StepFunctions:
             if is_compiled:
                 labels.warn_if_logits_meet_probability_loss(self.loss, model, kind)
 
-    def _evaluate_terms(self: Any, x: Any, y: Any) -> Any:
+    def _evaluate_terms(self, x: Any, y: Any) -> Any:
         teacher = self._tapped_teacher(x, training=False)
         student = self._tapped_student(x, training=False)
         inputs = {"x": x, "y": y, "sample_weight": None}
         return [term.value(teacher, student, inputs) for term in self._terms]
 
     @functools.wraps(keras.Model.fit)
-    def fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
         given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         _refuse_empty("x", given.get("x"))
         _refuse_empty("validation_data", given.get("validation_data"))
@@ -180,24 +180,26 @@ class StepFunctions:
                 _labels_of(given.get("x"), given.get("y")), _outputs_rank(self.student)
             )
         self._has_seen_data = False
-        history = super().fit(*args, **kwargs)  # type: ignore[misc]
+        history = super().fit(*args, **kwargs)
         if not self._has_seen_data and history.epoch:
             raise ValueError(_EMPTY.format(argument="x"))
         return history
 
     @functools.wraps(keras.Model.evaluate)
-    def evaluate(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         given = inspect.signature(keras.Model.evaluate).bind(self, *args, **kwargs).arguments
         _refuse_empty("x", given.get("x"))
         self._has_seen_data = False
-        results = super().evaluate(*args, **kwargs)  # type: ignore[misc]
+        results = super().evaluate(*args, **kwargs)
         if not self._has_seen_data:
             raise ValueError(_EMPTY.format(argument="x"))
         return results
 
 
 def _synchronized_layers(model: Any) -> list[str]:
-    return [layer.name for layer in model._flatten_layers() if getattr(layer, "synchronized", False)]
+    return [
+        layer.name for layer in model._flatten_layers() if getattr(layer, "synchronized", False)
+    ]
 
 
 def _in_python(iterator: Any) -> Iterator[Any]:
@@ -217,7 +219,9 @@ def _refuse_empty(argument: str, data: Any) -> None:
         return
     else:
         arrays = keras.tree.flatten(data)
-        empty = any(len(getattr(array, "shape", ())) > 0 and array.shape[0] == 0 for array in arrays)
+        empty = any(
+            len(getattr(array, "shape", ())) > 0 and array.shape[0] == 0 for array in arrays
+        )
     if empty:
         raise ValueError(_EMPTY.format(argument=argument))
 

@@ -81,9 +81,9 @@ def assert_labels_in_range(loss: Any, y: Any, y_pred: Any) -> list[Any]:
             tf.debugging.Assert(
                 tf.reduce_all(valid),
                 [
-                    f"{MARKER}labels out of range: sparse labels must be class ids 0..{classes - 1}, "
-                    "as the student's output has that many units. Give the last layer one unit for "
-                    "each class, or relabel the data from 0. Received: smallest and largest label",
+                    f"{MARKER}labels out of range: sparse labels must be class ids "
+                    f"0..{classes - 1}, as the student's output has {classes} units. Give "
+                    "the last layer one unit for each class, or relabel the data from 0. Received: smallest and largest label",
                     tf.reduce_min(labels),
                     tf.reduce_max(labels),
                 ],

@@ -111,9 +111,7 @@ def top1_agreement(teacher: Any, student: Any, names: Sequence[str] | None) -> t
         keys = [k for k in student if k in teacher and (names is None or k in names)]
         pairs = [(teacher[key], student[key]) for key in keys]
     else:
-        pairs = list(
-            zip(keras.tree.flatten(teacher), keras.tree.flatten(student), strict=False)
-        )
+        pairs = list(zip(keras.tree.flatten(teacher), keras.tree.flatten(student), strict=False))
     same, number = ops.zeros((), "float32"), ops.zeros((), "float32")
     for teacher_logits, student_logits in pairs:
         if teacher_logits.shape[-1] != student_logits.shape[-1]:

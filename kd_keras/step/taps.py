@@ -25,14 +25,12 @@ class TappedModel:
         self.model = model
         self.names = tuple(dict.fromkeys(names))
         self.role = role
-        self._extractor: keras.Model | None = None
-        if self.names and _graph(model) is not None:
-            self._extractor = self._make_extractor()
+        self._extractor = self._make_extractor() if self.names else None
 
     def __call__(self, x: Any, training: bool) -> tuple[Any, dict[str, Any]]:
         if not self.names:
             return _call(self.model, x, training), {}
-        if self._extractor is None and _graph(self.model) is not None:
+        if self._extractor is None:  # a Sequential model may have been built since
             self._extractor = self._make_extractor()
         if self._extractor is not None:
             results = self._extractor(x, training=training)
@@ -40,8 +38,11 @@ class TappedModel:
         outputs = _call(self.model, x, training)
         return outputs, {name: self._from_dict(outputs, name) for name in self.names}
 
-    def _make_extractor(self) -> keras.Model:
-        inputs, outputs = _graph(self.model)
+    def _make_extractor(self) -> keras.Model | None:
+        graph = _graph(self.model)
+        if graph is None:
+            return None
+        inputs, outputs = graph
         taps = {name: self._symbolic_tap(outputs, name) for name in self.names}
         return keras.Model(
             inputs, {"outputs": outputs, "taps": taps}, name=f"{self.model.name}_with_taps"
@@ -59,8 +60,8 @@ class TappedModel:
         if len(nodes) != 1:
             raise ValueError(
                 f"The {self.role}'s layer {name!r} is called {len(nodes)} times in model "
-                f"{self.model.name!r}, so its output is ambiguous. Tap a layer that is called once, "
-                "for example a `keras.layers.Identity(name=...)` put behind the call that is meant."
+                f"{self.model.name!r}, so its output is ambiguous. Tap a layer that is called "
+                "once, for example a `keras.layers.Identity(name=...)` behind the call that is meant."
             )
         produced = nodes[0].output_tensors
         return produced[0] if len(produced) == 1 else list(produced)
@@ -76,9 +77,9 @@ class TappedModel:
             return outputs[name]
         received = f"keys {sorted(outputs)}" if isinstance(outputs, dict) else f"{type(outputs)}"
         raise ValueError(
-            f"The {self.role} {self.model.name!r} is a subclassed model without a graph, so the tap "
-            f"{name!r} must be a key of the dict that its `call` returns. Received: {received}. "
-            f"Return `{{'logits': ..., {name!r}: ...}}` from `call`, or build the model with the "
+            f"The {self.role} {self.model.name!r} is a subclassed model without a graph, so the "
+            f"tap {name!r} must be a key of the dict that its `call` returns. Received: "
+            f"{received}. Return `{{'logits': ..., {name!r}: ...}}` from `call`, or build the model with the "
             f"functional API. {_list_layers(self.model)}"
         )
 

@@ -70,7 +70,7 @@ def check_losses(losses: Any) -> list[Any]:
     if not losses:
         raise ValueError("`distillation_losses` must hold at least one loss. Received: [].")
     for loss in losses:
-        if isinstance(loss, keras.losses.Loss) or isinstance(loss, str):
+        if isinstance(loss, (keras.losses.Loss, str)):
             shown = f"{loss!r}" if isinstance(loss, str) else f"keras.losses.{type(loss).__name__}"
             raise ValueError(
                 "`distillation_losses` takes distillation losses, which compare the student with "
@@ -81,8 +81,9 @@ def check_losses(losses: Any) -> list[Any]:
             )
         if not callable(getattr(loss, "compute_loss", None)):
             raise ValueError(
-                "Each of `distillation_losses` must be a `keras.distillation.DistillationLoss` with "
-                f"a `compute_loss(teacher_outputs, student_outputs)` method. Received: {loss!r}."
+                "Each of `distillation_losses` must be a `keras.distillation.DistillationLoss` "
+                f"with a `compute_loss(teacher_outputs, student_outputs)` method. Received: "
+                f"{loss!r}."
             )
     return losses
 

@@ -18,7 +18,9 @@ def freeze(teacher: Any, student: Any) -> None:
         ValueError: If a layer with weights (or one that is not built yet) belongs to both.
     """
     shared = sorted(
-        layer.name for layer in _leaves(teacher) & _leaves(student) if layer.weights or not layer.built
+        layer.name
+        for layer in _leaves(teacher) & _leaves(student)
+        if layer.weights or not layer.built
     )
     if shared:
         raise ValueError(

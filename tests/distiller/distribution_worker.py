@@ -10,9 +10,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-
 import kd_keras
 
 RANDOM = np.random.default_rng(0)
@@ -72,9 +69,7 @@ def guard(mirrored):
     with mirrored.scope():
         student = net("plain")
         distiller = kd_keras.Distiller(net("plain"), student, kd_keras.losses.KLDivergence(2.0))
-        distiller.compile(
-            "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        )
+        distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     try:
         distiller.fit(tf.data.Dataset.from_tensor_slices((damaged, Y)).batch(8), verbose=0)
     except kd_keras.NonFiniteLossError as error:
@@ -84,15 +79,17 @@ def guard(mirrored):
 
 
 def main():
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    mixing = [kd_keras.augment.named("geometric", seed=3), kd_keras.augment.MixUp()]
+    mixing = [kd_keras.augment.named("geometric", seed=3), kd_keras.augment.named("mixup", seed=5)]
     results = {
         "plain": both(mirrored),
         "steps": both(mirrored, steps_per_execution=3),
         "synchronized": both(mirrored, norm="synchronized"),
         "batch_norm": both(mirrored, norm="plain"),
         "xla": both(mirrored, jit_compile=True),
-        "mixing": both(mirrored, augmentation=kd_keras.augment.Policy(mixing, seed=5)),
+        "mixing": both(mirrored, augmentation=mixing),
         "nan": guard(mirrored),
     }
     print(json.dumps(results))

@@ -27,9 +27,7 @@ def test_nan_in_the_data_leaves_the_state_of_the_last_good_step(make_net, images
         distiller = kd_keras.Distiller(
             make_net(4, "t"), make_net(4, "s", dropout=0.3), KLDivergence(2.0)
         )
-        distiller.compile(
-            keras.optimizers.SGD(0.1, momentum=0.9), sparse_crossentropy(), **options
-        )
+        distiller.compile(keras.optimizers.SGD(0.1, momentum=0.9), sparse_crossentropy(), **options)
         if broken:
             damaged = x.copy()
             damaged[18] = np.nan  # in the third batch of 8

@@ -17,9 +17,7 @@ SHARE = RANDOM.uniform(0.5, 1.0, 6).astype("float32")
 
 
 def per_example(labels):
-    return np.asarray(
-        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=LOGITS)
-    )
+    return np.asarray(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=LOGITS))
 
 
 def test_the_mixed_loss_is_the_weighted_sum_by_hand():
@@ -120,6 +118,8 @@ def test_named_policies_give_the_same_run_twice_and_after_loading(make_net, imag
     assert histories[0] == histories[1]
     distiller.save(tmp_path / "distiller.keras")
     loaded = keras.models.load_model(tmp_path / "distiller.keras")
-    again = [d.fit(x, y, batch_size=8, shuffle=False, verbose=0).history for d in (distiller, loaded)]
+    again = [
+        d.fit(x, y, batch_size=8, shuffle=False, verbose=0).history for d in (distiller, loaded)
+    ]
     assert again[0] == again[1]
     assert again[0] != histories[0]

@@ -40,9 +40,11 @@ def test_losses_metrics_and_weights_by_output_name(as_list):
     assert logs["kind_loss"] == pytest.approx(parts[0], rel=1e-5)
     assert logs["kind_accuracy"] == pytest.approx((np.argmax(kind, -1) == Y["kind"]).mean())
     taught = teacher(X)
-    pairs = zip(taught, outputs, strict=True) if as_list else [
-        (taught[name], outputs[name]) for name in ("kind", "colour")
-    ]
+    pairs = (
+        zip(taught, outputs, strict=True)
+        if as_list
+        else [(taught[name], outputs[name]) for name in ("kind", "colour")]
+    )
     divergence, agreed = 0.0, []
     for a, b in pairs:
         divergence += float(KLDivergence(2.0).compute_loss(a, b))
@@ -64,9 +66,7 @@ def test_dense_outputs_with_weights_per_position():
     weight = RANDOM.random((6, 4, 4)).astype("float32")
     distiller = kd_keras.Distiller(segmenter(), segmenter(), KLDivergence(2.0))
     distiller.compile("sgd", sparse_crossentropy(), metrics=["accuracy"])
-    logs = distiller.evaluate(
-        x, y, sample_weight=weight, batch_size=6, verbose=0, return_dict=True
-    )
+    logs = distiller.evaluate(x, y, sample_weight=weight, batch_size=6, verbose=0, return_dict=True)
     teacher, student = distiller.teacher(x), distiller.student(x)
     values = np.asarray(KLDivergence(2.0).values(teacher, student))
     assert logs["distillation_loss"] == pytest.approx((values * weight).mean(), rel=1e-5)

@@ -67,7 +67,9 @@ def test_a_fresh_process_needs_only_the_import(make_net, images, tmp_path):
         loaded.fit(data["x"], data["y"], verbose=0)
         """
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     loss = float(done.stdout.split("LOSS")[1])
     assert loss == pytest.approx(expected, rel=1e-6)
 

@@ -67,9 +67,7 @@ def test_subclassed_models_that_return_a_dict_are_tapped_by_key(data):
     x, y = data
     losses = [
         feature(),
-        kd_keras.losses.KLDivergence(
-            2.0, teacher_layer_name="logits", student_layer_name="logits"
-        ),
+        kd_keras.losses.KLDivergence(2.0, teacher_layer_name="logits", student_layer_name="logits"),
     ]
     distiller = kd_keras.Distiller(ReturnsDict(), ReturnsDict(), losses)
     distiller.compile("sgd", {"logits": sparse_crossentropy()}, metrics={"logits": ["accuracy"]})

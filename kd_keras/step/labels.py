@@ -83,7 +83,8 @@ def assert_labels_in_range(loss: Any, y: Any, y_pred: Any) -> list[Any]:
                 [
                     f"{MARKER}labels out of range: sparse labels must be class ids "
                     f"0..{classes - 1}, as the student's output has {classes} units. Give "
-                    "the last layer one unit for each class, or relabel the data from 0. Received: smallest and largest label",
+                    "the last layer one unit for each class, or relabel the data from 0. "
+                    "Received: smallest and largest label",
                     tf.reduce_min(labels),
                     tf.reduce_max(labels),
                 ],

@@ -61,7 +61,7 @@ class TappedModel:
             raise ValueError(
                 f"The {self.role}'s layer {name!r} is called {len(nodes)} times in model "
                 f"{self.model.name!r}, so its output is ambiguous. Tap a layer that is called "
-                "once, for example a `keras.layers.Identity(name=...)` behind the call that is meant."
+                "once, for example a `keras.layers.Identity(name=...)` behind the call meant."
             )
         produced = nodes[0].output_tensors
         return produced[0] if len(produced) == 1 else list(produced)
@@ -79,8 +79,8 @@ class TappedModel:
         raise ValueError(
             f"The {self.role} {self.model.name!r} is a subclassed model without a graph, so the "
             f"tap {name!r} must be a key of the dict that its `call` returns. Received: "
-            f"{received}. Return `{{'logits': ..., {name!r}: ...}}` from `call`, or build the model with the "
-            f"functional API. {_list_layers(self.model)}"
+            f"{received}. Return `{{'logits': ..., {name!r}: ...}}` from `call`, or build the "
+            f"model with the functional API. {_list_layers(self.model)}"
         )
 
     def _unknown_name(self, name: str) -> str:

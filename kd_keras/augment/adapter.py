@@ -1,0 +1,111 @@
+"""How the Distiller sees any augmentation. Does not import keras-cv."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kd_keras.augment.calling import call_layer
+from kd_keras.augment.views import Augmentation, Views
+
+__all__ = ["Chain", "Views", "as_augmentation", "augment_batch"]
+
+
+class Chain:
+    """Augmentations that act one after the other.
+
+    Args:
+        parts: Augmentations of ours, layers of Keras and keras-cv, and callables.
+    """
+
+    def __init__(self, parts: list[Any]):
+        self.parts = parts
+
+    def __repr__(self) -> str:
+        return f"Chain({self.parts})"
+
+
+def as_augmentation(obj: Any) -> Chain | None:
+    """Return any accepted form of augmentation in one form.
+
+    Args:
+        obj: `None`, a `Policy`, a Keras or keras-cv layer, a callable that takes and returns the
+            inputs of the model, or a list or tuple of those.
+
+    Raises:
+        TypeError: If it is, or holds, something else.
+    """
+    if obj is None or isinstance(obj, Chain):
+        return obj
+    parts = list(obj) if isinstance(obj, (list, tuple)) else [obj]
+    for part in parts:
+        if isinstance(part, str):
+            remedy = f"For a named policy pass kd_keras.augment.named({part!r})."
+        elif isinstance(part, type):
+            remedy = f"Pass an instance: {part.__name__}(...)."
+        elif isinstance(part, (list, tuple)):
+            remedy = "Pass one flat list."
+        elif not callable(part):
+            remedy = "Wrap what it does into a function of the images."
+        else:
+            continue
+        raise TypeError(
+            "`augmentation` must be None, a policy, a layer, a callable, or a list of those. "
+            f"Received: {part!r} of type {type(part).__name__}. {remedy}"
+        )
+    return Chain(parts) if parts else None
+
+
+def augment_batch(
+    augmentation: Chain | None, x: Any, y: Any, sample_weight: Any, step: Any
+) -> Views:
+    """Augment one batch; traceable, and to be called in replica context.
+
+    Args:
+        augmentation: What `as_augmentation` returned.
+        x: Inputs of the model: a tensor or, for plain callables, a structure of them.
+        y: Labels `(batch, ...)`, a structure of them, or `None`.
+        sample_weight: Weights `(batch, ...)`, a structure of them, or `None`.
+        step: Count of the steps so far, int64 scalar tensor, the same on every replica.
+
+    Raises:
+        ValueError: If the augmentation does not fit the batch.
+    """
+    x, y, sample_weight = (_as_tensors(structure) for structure in (x, y, sample_weight))
+    views = Views(x, y, sample_weight)
+    for part in [] if augmentation is None else augmentation.parts:
+        if isinstance(part, Augmentation):
+            if not tf.is_tensor(views.x):
+                raise TypeError(
+                    f"{part!r} augments one tensor. Received: x of type {type(views.x).__name__}. "
+                    "For inputs of several tensors pass a callable that takes and returns them."
+                )
+            views = part.augment(views, step)
+        else:
+            views = _apply_foreign(part, views)
+    return views
+
+
+def _apply_foreign(part: Any, views: Views) -> Views:
+    if views.share is None:
+        x, y = call_layer(part, views.x, views.y, views.sample_weight)
+    else:
+        # Labels are a pair by now; only the inputs can still change.
+        x, y = call_layer(part, views.x, None)[0], views.y
+    before, after = keras.tree.flatten(views.x), keras.tree.flatten(x)
+    for old, new in zip(before, after, strict=False):
+        if not tf.is_tensor(new) or not new.shape[:1].is_compatible_with(old.shape[:1]):
+            raise ValueError(
+                f"`augmentation` must return tensors of the batch that it got. Received: "
+                f"{part!r} returned {new!r} for an input of shape {tuple(old.shape)}."
+            )
+    return views._replace(x=x, y=y)
+
+
+def _as_tensors(structure: Any) -> Any:
+    return keras.tree.map_structure(
+        lambda leaf: tf.convert_to_tensor(leaf) if isinstance(leaf, np.ndarray) else leaf, structure
+    )

@@ -1,0 +1,162 @@
+"""How a layer or a callable of any origin is called on a batch. Does not import keras-cv."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kd_keras.augment.pixelwise import keeps_positions
+
+# The base class of all image layers of Keras has no public name of its own.
+_KerasImageLayer: type = keras.layers.RandomFlip.__base__ or keras.layers.Layer
+_KERAS_MIXING = (keras.layers.MixUp, keras.layers.CutMix)
+_KERAS_CV_MIXING = ("MixUp", "CutMix", "FourierMix", "Mosaic")
+
+
+def takes_dict(layer: Any) -> bool:
+    """Return whether `layer` takes `{"images": ..., "labels": ...}`."""
+    return isinstance(layer, (_KerasImageLayer, *_keras_cv_bases()))
+
+
+def call_layer(layer: Any, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+    """Call `layer` on a batch and return the new `x` and `y`.
+
+    Image layers of Keras and keras-cv get images and labels in a dict; anything else gets `x`.
+    Labels come back in the dtype and shape in which they went in.
+
+    Args:
+        layer: A Keras or keras-cv layer, or any callable.
+        x: A tensor or, for a plain callable, a structure of them.
+        y: Labels, a structure of them, or `None`.
+        sample_weight: Weights of the examples, which a mixing layer would leave behind.
+    """
+    _refuse_foreign_mixing(layer, y, sample_weight)
+    options = {"training": True} if _accepts_training(layer) else {}
+    if not takes_dict(layer):
+        if isinstance(layer, keras.layers.Layer):
+            x = _floating_images(x)
+        return _same_float_dtype(layer(x, **options), x), y
+    if not tf.is_tensor(x):
+        raise TypeError(
+            f"{type(layer).__name__} augments one image tensor. Received: x={_describe(x)}. For "
+            "inputs of several tensors pass a callable that takes and returns the structure."
+        )
+    refuse_per_pixel_labels(layer, x, y)
+    x = _floating_images(x)
+    if not tf.is_tensor(y):
+        outputs = layer({"images": x}, **options)
+        return _same_float_dtype(outputs["images"], x), y
+    outputs = layer({"images": x, "labels": y}, **options)
+    return _same_float_dtype(outputs["images"], x), _as_before(outputs["labels"], y)
+
+
+def foreign_mixing_layer(layer: Any) -> Any:
+    """Return the layer of Keras or keras-cv that mixes examples, in `layer` or itself, if any."""
+    if not isinstance(layer, keras.layers.Layer):
+        return None
+    mixing = _mixing_classes()
+    return next((part for part in layer._flatten_layers() if isinstance(part, mixing)), None)
+
+
+def refuse_per_pixel_labels(layer: Any, x: Any, y: Any) -> None:
+    """Raise if `layer` might move pixels away from the labels that belong to them."""
+    size = x.shape[1:3]
+    for label in keras.tree.flatten(y):
+        shape = getattr(label, "shape", ())
+        per_pixel = len(shape) >= 3 and len(x.shape) == 4 and tuple(shape[1:3]) == tuple(size)
+        if per_pixel and not keeps_positions(layer):
+            raise ValueError(
+                f"{type(layer).__name__} may move pixels, and per-pixel labels would stay where "
+                f"they are. Received: labels of shape {tuple(shape)} with images of shape "
+                f"{tuple(x.shape)}. Use colour and noise layers and MixUp, which keep positions, "
+                "or move both in the tf.data pipeline."
+            )
+
+
+def _refuse_foreign_mixing(layer: Any, y: Any, sample_weight: Any) -> None:
+    inner = foreign_mixing_layer(layer)
+    if inner is None or y is None:
+        return
+    name = type(inner).__name__
+    one_hot = (
+        tf.is_tensor(y) and y.dtype.is_floating and len(y.shape) == 2 and y.shape[-1] not in (1,)
+    )
+    if not one_hot or not takes_dict(layer):
+        raise ValueError(
+            f"`augmentation` holds {name} of {type(inner).__module__.split('.')[0]}, which blends "
+            "label values: class ids would become fractions. It works on one-hot float labels "
+            f"alone, called directly. Received: y={_describe(y)}. Use "
+            "kd_keras.augment.MixUp() or kd_keras.augment.CutMix(), which keep any label format."
+        )
+    if sample_weight is not None:
+        raise ValueError(
+            f"`augmentation` holds {name} of {type(inner).__module__.split('.')[0]}, which mixes "
+            "labels but not `sample_weight` or `class_weight`. Received: a weight for each "
+            "example. Use kd_keras.augment.MixUp() or kd_keras.augment.CutMix(), which keep the "
+            "weight of each label."
+        )
+
+
+def _mixing_classes() -> tuple[type, ...]:
+    library = sys.modules.get("keras_cv")
+    if library is None:
+        return _KERAS_MIXING
+    return (*_KERAS_MIXING, *(getattr(library.layers, name) for name in _KERAS_CV_MIXING))
+
+
+def _keras_cv_bases() -> tuple[type, ...]:
+    # A layer of keras-cv can only be here if keras-cv was imported already.
+    library = sys.modules.get("keras_cv")
+    if library is None:
+        return ()
+    return (
+        library.layers.BaseImageAugmentationLayer,
+        library.layers.VectorizedBaseImageAugmentationLayer,
+    )
+
+
+def _accepts_training(function: Any) -> bool:
+    target = function.call if isinstance(function, keras.layers.Layer) else function
+    try:
+        parameters = inspect.signature(target).parameters
+    except ValueError:  # a builtin without a signature
+        return False
+    return "training" in parameters
+
+
+def _floating_images(x: Any) -> Any:
+    """Return images of whole numbers as float32: many layers add floats to what they get."""
+    if tf.is_tensor(x) and x.dtype.is_integer and len(x.shape) == 4:
+        return tf.cast(x, tf.float32)
+    return x
+
+
+def _same_float_dtype(after: Any, before: Any) -> Any:
+    """Return `after` in the float dtype that went in, not the one that a layer computes in."""
+    if tf.is_tensor(before) and tf.is_tensor(after) and before.dtype.is_floating:
+        return tf.cast(after, before.dtype) if after.dtype.is_floating else after
+    return after
+
+
+def _as_before(after: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+    """Return labels in their own dtype, which a layer of keras-cv may have left for its own.
+
+    A class id need not survive float16, so every label that the layer only cast stays as it was.
+    """
+    if after.dtype != before.dtype:
+        untouched = after == tf.cast(before, after.dtype)
+        if not before.dtype.is_floating:
+            after = tf.round(after)
+        after = tf.where(untouched, before, tf.cast(after, before.dtype))
+    return tf.ensure_shape(after, before.shape)
+
+
+def _describe(structure: Any) -> Any:
+    return keras.tree.map_structure(
+        lambda leaf: f"{leaf.dtype.name}{tuple(leaf.shape)}" if tf.is_tensor(leaf) else leaf,
+        structure,
+    )

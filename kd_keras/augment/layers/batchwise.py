@@ -1,0 +1,51 @@
+"""The base of our keras-cv layers: a `BaseImageAugmentationLayer` without a loop over images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras_cv
+import tensorflow as tf
+
+
+class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
+    """A keras-cv layer that draws for, and transforms, a whole batch at once.
+
+    keras-cv calls `augment_image` for one image at a time, which costs milliseconds a batch. A
+    subclass here writes `draw` and `transform` for a batch; a single image is a batch of one.
+
+    Args:
+        seed: Seed of the layer's own generator, used outside of a `Policy`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs: Any):
+        super().__init__(seed=seed, **kwargs)
+        self.seed = seed
+
+    def draw(self, images: tf.Tensor) -> Any:
+        """Return the random numbers for `images`, first axis the batch."""
+        raise NotImplementedError
+
+    def transform(self, images: tf.Tensor, drawn: Any) -> tf.Tensor:
+        """Return `images` transformed by what `draw` returned."""
+        raise NotImplementedError
+
+    def get_random_transformation(self, image: Any = None, **kwargs: Any) -> Any:
+        return self.draw(image[tf.newaxis])
+
+    def augment_image(self, image: tf.Tensor, transformation: Any, **kwargs: Any) -> tf.Tensor:
+        return self.transform(image[tf.newaxis], transformation)[0]
+
+    def augment_label(self, label: Any, transformation: Any = None, **kwargs: Any) -> Any:
+        return label
+
+    def _batch_augment(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        images = inputs["images"]
+        return {**inputs, "images": self.transform(images, self.draw(images))}
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.seed}

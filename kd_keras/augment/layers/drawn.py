@@ -1,0 +1,40 @@
+"""Augmentations of ours that take their random numbers explicitly."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import tensorflow as tf
+
+from kd_keras.augment.draws import Draws
+from kd_keras.augment.rows import local_rows
+from kd_keras.augment.value_range import as_dtype
+from kd_keras.augment.views import Augmentation, Views
+
+
+class Drawn(Augmentation):
+    """An augmentation that a `Policy` hands its draws, and that draws by its own seed alone.
+
+    Args:
+        seed: Seed for use outside of a `Policy`; inside, the policy's seed rules.
+    """
+
+    def __init__(self, seed: int = 0):
+        self.seed = seed
+
+    @abc.abstractmethod
+    def apply(self, views: Views, draws: Draws) -> Views:
+        """Return `views`, whose `x` is floating, augmented by the numbers of `draws`."""
+
+    def augment(self, views: Views, step: Any) -> Views:
+        x = tf.convert_to_tensor(views.x)
+        if x.dtype.is_integer and len(x.shape) != 4:
+            raise ValueError(
+                f"{type(self).__name__} works on images or on floats; ids of tokens or categories "
+                f"have no value in between. Received: x of dtype {x.dtype.name} and shape "
+                f"{tuple(x.shape)}."
+            )
+        draws = Draws((type(self).__name__, self.seed), step, local_rows(x))
+        views = self.apply(views._replace(x=tf.cast(x, tf.float32)), draws)
+        return views._replace(x=as_dtype(views.x, x.dtype))

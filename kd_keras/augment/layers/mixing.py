@@ -1,0 +1,100 @@
+"""What MixUp and CutMix share: partners from the global batch, labels gathered by index."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kd_keras.augment.draws import Draws
+from kd_keras.augment.layers.drawn import Drawn
+from kd_keras.augment.rows import gather_global
+from kd_keras.augment.views import Views
+
+
+class Mixing(Drawn):
+    """Show each example together with a partner, and say how much of which is there.
+
+    The partner of the example at position i of a global batch of N is at (i + shift) mod N, with
+    one shift in 1 .. N-1 for each step: everybody has a partner, and nobody itself. Labels and
+    weights are picked, never blended, so they may have any format.
+
+    Args:
+        alpha: Both parameters of the Beta distribution of the share, > 0. Small values leave most
+            views nearly pure; 1 makes all shares equally likely.
+        seed: Seed for use outside of a `Policy`; inside, the policy's seed rules.
+    """
+
+    def __init__(self, alpha: float, seed: int = 0):
+        super().__init__(seed)
+        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not alpha > 0:
+            raise ValueError(
+                f"`alpha` must be a number greater than 0. Received: alpha={alpha!r}. To switch "
+                "mixing off leave the layer out."
+            )
+        self.alpha = float(alpha)
+
+    @abc.abstractmethod
+    def blend(
+        self, own: tf.Tensor, partner: tf.Tensor, share: tf.Tensor, draws: Draws
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the mixed inputs and the share of `own` that is really in them.
+
+        Args:
+            own: Inputs, `(batch, ...)`, float.
+            partner: Inputs of the partners.
+            share: Wanted share of `own`, `(batch,)` in `[0, 1]`.
+            draws: Random numbers for the rest.
+        """
+
+    def check(self, views: Views) -> None:
+        """Raise if the views do not allow this kind of mixing."""
+        if views.share is not None:
+            raise ValueError(
+                f"{type(self).__name__} met views that are mixed already; after a second mixing a "
+                "view has up to four labels. Keep one of MixUp and CutMix."
+            )
+
+    def apply(self, views: Views, draws: Draws) -> Views:
+        self.check(views)
+        rows = draws.rows
+        others = tf.maximum(rows.total - 1, 1)
+        shift = 1 + draws.uniform((), 0, others, tf.int32)
+        partner = tf.math.floormod(rows.index + shift, tf.maximum(rows.total, 1))
+        wanted = draws.beta((tf.shape(rows.index)[0],), self.alpha)
+        x, share = self.blend(views.x, tf.gather(gather_global(views.x), partner), wanted, draws)
+        is_first = share >= 0.5
+        first = tf.where(is_first, rows.index, partner)
+        second = tf.where(is_first, partner, rows.index)
+        return Views(
+            x=tf.ensure_shape(x, views.x.shape),
+            y=_pick(views.y, first),
+            sample_weight=_pick(views.sample_weight, first),
+            second_y=_pick(views.y, second),
+            second_sample_weight=_pick(views.sample_weight, second),
+            share=tf.where(is_first, share, 1.0 - share),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {"alpha": self.alpha, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Mixing:
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(alpha={self.alpha:g})"
+
+
+def _pick(structure: Any, index: tf.Tensor) -> Any:
+    """Return, for each view, the entry at the global position that `index` gives."""
+
+    def pick(leaf: Any) -> Any:
+        if leaf is None:
+            return None
+        tensor = tf.convert_to_tensor(leaf)
+        return tf.ensure_shape(tf.gather(gather_global(tensor), index), tensor.shape)
+
+    return keras.tree.map_structure(pick, structure)

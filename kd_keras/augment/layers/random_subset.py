@@ -1,0 +1,118 @@
+"""A few of many layers for each image, chosen anew each time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kd_keras.augment.calling import refuse_per_pixel_labels
+from kd_keras.augment.draws import Draws
+from kd_keras.augment.layers.drawn import Drawn
+from kd_keras.augment.pixelwise import keeps_positions
+from kd_keras.augment.seeding import call_seeded, make_repeatable
+from kd_keras.augment.views import Augmentation, Views
+
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class RandomSubset(Drawn):
+    """Apply to each image `count` of the layers, chosen at random without repetition.
+
+    The idea of RandAugment, with a seed: the magnitudes are those of the layers. Chosen layers act
+    in the order of the list. Each layer gets only the images that chose it, so the cost grows with
+    `count` and hardly with the length of the list. Labels are not shown to the layers.
+
+    Args:
+        layers: keras-cv layers or callables on images that keep the size of the image.
+        count: How many act on an image, from 0 to the number of layers.
+        seed: Seed for use outside of a `Policy`; inside, the policy's seed rules.
+
+    Raises:
+        TypeError: If a layer cannot be called on images.
+        ValueError: If `count` is out of range.
+
+    Reference:
+        Cubuk et al., "RandAugment: Practical automated data augmentation with a reduced search
+        space", arXiv:1909.13719.
+
+    Example:
+
+    >>> import keras_cv
+    >>> import tensorflow as tf
+    >>> from kd_keras.augment import Policy, RandomSubset
+    >>> some = RandomSubset([keras_cv.layers.RandomFlip(), keras_cv.layers.RandomRotation(0.1)], 1)
+    >>> Policy([some], seed=3)(tf.zeros((4, 8, 8, 3))).shape
+    TensorShape([4, 8, 8, 3])
+    """
+
+    def __init__(self, layers: Any, count: int = 2, seed: int = 0):
+        super().__init__(seed)
+        self.layers = list(layers)
+        for layer in self.layers:
+            if isinstance(layer, (type, Augmentation)) or not callable(layer):
+                raise TypeError(
+                    "`layers` must hold layers or callables on images. Received: "
+                    f"{layer!r} of type {type(layer).__name__}"
+                )
+            make_repeatable(layer)
+        if (
+            isinstance(count, bool)
+            or not isinstance(count, int)
+            or count not in range(len(self.layers) + 1)
+        ):
+            raise ValueError(
+                f"`count` must be an integer from 0 to the number of layers, {len(self.layers)}. "
+                f"Received: count={count!r}"
+            )
+        self.count = count
+
+    def apply(self, views: Views, draws: Draws) -> Views:
+        images = views.x
+        if not self.layers:
+            return views
+        refuse_per_pixel_labels(self, images, views.y)
+        number = len(self.layers)
+        chances = draws.uniform([tf.shape(draws.rows.index)[0], number])
+        # The layers with the `count` smallest numbers: rank < count.
+        ranks = tf.argsort(tf.argsort(chances, axis=1), axis=1)
+        for index, layer in enumerate(self.layers):
+            images = _on_chosen(layer, images, ranks[:, index] < self.count, draws.child(index))
+        return views._replace(x=images)
+
+    @property
+    def keeps_positions(self) -> bool:
+        """Whether none of the layers moves pixels."""
+        return all(keeps_positions(layer) for layer in self.layers)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "layers": [keras.saving.serialize_keras_object(layer) for layer in self.layers],
+            "count": self.count,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> RandomSubset:
+        layers = [keras.saving.deserialize_keras_object(layer) for layer in config["layers"]]
+        return cls(**{**config, "layers": layers})
+
+    def __repr__(self) -> str:
+        names = ", ".join(type(layer).__name__ for layer in self.layers)
+        return f"RandomSubset([{names}], count={self.count})"
+
+
+def _on_chosen(layer: Any, images: tf.Tensor, chosen: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Return `images` with `layer` applied where `chosen`, `(batch,)` bool."""
+    indices = tf.cast(tf.where(chosen)[:, 0], tf.int32)
+    some_draws = Draws(draws.key, draws.step, draws.rows.subset(indices))
+
+    def changed() -> tf.Tensor:
+        some = tf.gather(images, indices)
+        some = tf.ensure_shape(some, [None, *images.shape[1:]])
+        some, _ = call_seeded(layer, some, None, some_draws)
+        return tf.tensor_scatter_nd_update(images, indices[:, None], some)
+
+    # Not every layer stands an empty batch.
+    result = tf.cond(tf.size(indices) > 0, changed, lambda: images)
+    return tf.ensure_shape(result, images.shape)

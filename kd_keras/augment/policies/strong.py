@@ -1,0 +1,74 @@
+"""The policy of many different changes, a few for each image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras_cv
+
+from kd_keras.augment.layers import RandomSubset
+from kd_keras.augment.policies.standard import standard_layers
+from kd_keras.augment.policy import Policy
+
+
+def strong(
+    seed: int = 0,
+    value_range: tuple[float, float] = (0, 255),
+    count: int = 2,
+    magnitude: float = 0.5,
+) -> Policy:
+    """Return the standard policy followed by `count` of ten changes for each image.
+
+    In the manner of RandAugment (Cubuk et al., arXiv:1909.13719): one magnitude for all changes.
+    Each image draws its own strength from 0 up to that magnitude, or its negative.
+
+    Args:
+        seed: Any integer.
+        value_range: `(low, high)` of the images.
+        count: Changes for each image, from 0 to 10.
+        magnitude: Strength of the changes, in `[0, 1]`; at 1, turns reach 30 degrees, shifts and
+            shears 0.3 of the size, and colours vanish.
+
+    Raises:
+        ValueError: If `count` or `magnitude` is out of range.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from kd_keras.augment import strong
+    >>> strong(seed=1)(tf.zeros((2, 32, 32, 3), tf.uint8), step=0).shape
+    TensorShape([2, 32, 32, 3])
+    """
+    if isinstance(magnitude, bool) or not isinstance(magnitude, (int, float)):
+        raise TypeError(f"`magnitude` must be a number. Received: magnitude={magnitude!r}")
+    if not 0 < magnitude <= 1:
+        raise ValueError(
+            f"`magnitude` must be in (0, 1]. Received: magnitude={magnitude!r}. For no change at "
+            "all use count=0."
+        )
+    return Policy(
+        [*standard_layers(), RandomSubset(_changes(float(magnitude)), count=count)],
+        seed=seed,
+        value_range=value_range,
+        name="strong",
+        layer_range=(0, 255),
+    )
+
+
+def _changes(magnitude: float) -> list[Any]:
+    layers = keras_cv.layers
+    same = {"dtype": "float32"}
+    full = {"value_range": (0, 255), **same}
+    return [
+        layers.RandomRotation(factor=magnitude * 30 / 360, **same),
+        layers.RandomShear(x_factor=0.3 * magnitude, **same),
+        layers.RandomShear(y_factor=0.3 * magnitude, **same),
+        layers.RandomTranslation(height_factor=0.3 * magnitude, width_factor=0.0, **same),
+        layers.RandomTranslation(height_factor=0.0, width_factor=0.3 * magnitude, **same),
+        layers.RandomBrightness(factor=0.5 * magnitude, **same),
+        layers.RandomContrast(factor=0.8 * magnitude, **full),
+        layers.RandomColorDegeneration(factor=magnitude, **same),
+        # Inverts what is brighter than a threshold, from 255 (nothing) down.
+        layers.Solarization(threshold_factor=(255 - 128 * magnitude, 255), **full),
+        layers.RandomSharpness(factor=magnitude, **full),
+    ]

@@ -1,0 +1,90 @@
+"""What an augmentation takes and returns, and what every seeded augmentation of ours is."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+_KEYS = ("images", "labels", "sample_weight")
+
+
+class Views(NamedTuple):
+    """One augmented batch.
+
+    Attributes:
+        x: What teacher and student see, `(batch, ...)`.
+        y: Labels in the user's own format, `None`, or a structure of them. After mixing, each is
+            the label of the larger share of its view.
+        sample_weight: Weights that belong to `y`, or `None`.
+        second_y: After mixing, the labels of the smaller share; else `None`.
+        second_sample_weight: Weights that belong to `second_y`, or `None`.
+        share: After mixing, `(batch,)` float32 in `[0.5, 1]`, the share of `y`; else `None`.
+    """
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+    second_y: Any = None
+    second_sample_weight: Any = None
+    share: Any = None
+
+
+class Augmentation(abc.ABC):
+    """A seeded, stateless augmentation: the views depend on (seed, step, position) alone."""
+
+    @abc.abstractmethod
+    def augment(self, views: Views, step: Any) -> Views:
+        """Return the views of one batch at one step.
+
+        Args:
+            views: The batch; under a distribution strategy, this replica's part of it.
+            step: Count of the steps so far, an integer or an int64 scalar tensor.
+        """
+
+    def __call__(self, inputs: Any, training: bool = True, step: Any = 0) -> Any:
+        """Return `inputs` augmented, in the form in which they came.
+
+        Nothing is counted between calls: the same `step` gives the same views. In a `tf.data`
+        pipeline, take the step from `dataset.enumerate()`.
+
+        Args:
+            inputs: Images `(batch, height, width, channels)`, or a dict with `"images"` and, where
+                wanted, `"labels"` and `"sample_weight"`.
+            training: Whether to augment; with `False` the inputs come back as they are.
+            step: Which views to draw, an integer or an integer scalar tensor.
+
+        Returns:
+            Images, or a dict. A mixing augmentation adds `"second_labels"`, `"share"` and, where
+            there are weights, `"second_sample_weight"` to the dict.
+        """
+        if not training:
+            return inputs
+        if not isinstance(inputs, dict):
+            views = self.augment(Views(tf.convert_to_tensor(inputs)), step)
+            return views.x
+        unknown = sorted(set(inputs) - set(_KEYS))
+        if "images" not in inputs or unknown:
+            raise ValueError(
+                f"`inputs` must be images, or a dict with 'images' and optionally 'labels' and "
+                f"'sample_weight'. Received: a dict with keys {sorted(inputs)}. Boxes, masks and "
+                "keypoints are not moved with the images."
+            )
+        views = self.augment(
+            Views(
+                tf.convert_to_tensor(inputs["images"]),
+                inputs.get("labels"),
+                inputs.get("sample_weight"),
+            ),
+            step,
+        )
+        outputs = {"images": views.x, "labels": views.y, "sample_weight": views.sample_weight}
+        outputs = {key: value for key, value in outputs.items() if key in inputs}
+        if views.share is not None:
+            outputs["share"] = views.share
+            if "labels" in inputs:
+                outputs["second_labels"] = views.second_y
+            if "sample_weight" in inputs:
+                outputs["second_sample_weight"] = views.second_sample_weight
+        return outputs

@@ -1,0 +1,193 @@
+"""`load`: one door to the embedded digits, the TFDS catalogue and folders of images."""
+
+from __future__ import annotations
+
+import numbers
+import os
+from pathlib import Path
+from typing import Any
+
+from kd_keras.data.catalogue import is_in_catalogue, open_catalogue
+from kd_keras.data.embedded import open_digits
+from kd_keras.data.folder import open_folder
+from kd_keras.data.pipeline import Pipeline
+from kd_keras.data.source import Source, as_source
+from kd_keras.data.splits import DataInfo, Splits, cut
+
+
+def load(
+    name: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    batch_size: int = 128,
+    seed: int = 0,
+    validation_fraction: float = 0.1,
+    image_size: int | tuple[int, int] | None = None,
+    limit: int | None = None,
+    drop_remainder: bool = False,
+    cache: bool | None = None,
+    download: bool = True,
+) -> Splits:
+    """Load an image classification dataset as batches of (x, y) for train, validation and test.
+
+    x stays uint8 0..255 until it is on the device; the models of `kd_keras.models` take it so.
+    The j-th epoch of training has an order of its own, a function of `seed` and j. Never choose
+    anything on the test split: that is what `validation` is for, and it always exists. A dataset
+    that publishes no validation split gives the last `validation_fraction` of `train`, in the
+    order in which it is stored; `info.split_rule` says what was cut. A dataset without a test
+    split uses its validation split for it, or the end of `train`.
+
+    Args:
+        name: `"digits"`, which is embedded; a dataset of TensorFlow Datasets, such as
+            `"cifar10"` or `"emnist/balanced"`; or the path of a folder of images, laid out as
+            `train/<class>/*.png`, `test/<class>/*.png` and, if there is one,
+            `validation/<class>/*.png`. Images of a folder are read as RGB.
+        data_dir: Where TFDS keeps prepared data; its default where None. With `name="folder"`,
+            the folder of images.
+        batch_size: Examples in a batch, at least 1.
+        seed: Seed of the order of training examples, from 0 to 2^63 - 1.
+        validation_fraction: Share of `train` to cut off for a missing split, in (0, 1).
+        image_size: Height and width to resize to, one number for both or a pair. Needed where
+            images differ in size.
+        limit: Use only the first `limit` training examples, for smoke runs.
+        drop_remainder: Leave out the last training batch of an epoch where it is smaller.
+        cache: Keep decoded images in memory after the first pass. None does so for each split
+            up to 1 GiB; a larger one is read again each epoch and its training examples are
+            shuffled within a window of 16,384.
+        download: Whether a dataset that `data_dir` does not hold may be downloaded.
+
+    Returns:
+        A `Splits` with `train`, `validation`, `test`, `info`, `steps_per_epoch` and
+        `training(first_epoch)`.
+
+    Raises:
+        TypeError: If `name` or `data_dir` is not text or a path.
+        ValueError: If an argument is out of its range, there is no such dataset, it is not an
+            image classification set, its folder is damaged or cannot be written, a split is
+            empty, or labels are out of range.
+        ConnectionError: If the dataset must be downloaded and cannot be.
+
+    Example:
+
+    ```python
+    import kd_keras
+
+    splits = kd_keras.data.load("digits", batch_size=64, seed=1)
+    splits.info.image_shape  # (8, 8, 1)
+    for x, y in splits.train:  # uint8 (64, 8, 8, 1), int64 (64,)
+        break
+    ```
+    """
+    _check_count(1, batch_size=batch_size)
+    _check_count(0, seed=seed)
+    if limit is not None:
+        _check_count(1, limit=limit)
+    if not isinstance(validation_fraction, numbers.Real) or not 0.0 < validation_fraction < 1.0:
+        raise ValueError(
+            "`validation_fraction` must be a number between 0 and 1. "
+            f"Received: validation_fraction={validation_fraction!r}."
+        )
+    _check_path("name", name)
+    if data_dir is not None:
+        _check_path("data_dir", data_dir)
+    source = _open(
+        name,
+        None if data_dir is None else Path(data_dir).expanduser(),
+        _as_size(image_size),
+        download,
+    )
+
+    available = {split: info.num_examples for split, info in source.builder.info.splits.items()}
+    train, validation, test = cut(source.name, available, float(validation_fraction))
+    rule = f"train: {train}, validation: {validation}, test: {test}"
+    if limit is not None:
+        train = train._replace(stop=min(train.stop, train.start + limit))
+    pipelines = [Pipeline(source, part, batch_size, cache) for part in (train, validation, test)]
+    for pipeline in pipelines:
+        pipeline.check_first_labels()
+    batches = pipelines[0].training(seed, drop_remainder)
+    if batches.steps_per_epoch == 0:
+        raise ValueError(
+            "`drop_remainder=True` leaves no training batch. Received: "
+            f"batch_size={batch_size} for {train.examples} training examples. Lower `batch_size`."
+        )
+    return Splits(
+        train=batches.next_epoch(),
+        validation=pipelines[1].evaluation(),
+        test=pipelines[2].evaluation(),
+        info=DataInfo(
+            name=source.name,
+            version=str(source.builder.version),
+            num_classes=len(source.class_names),
+            class_names=source.class_names,
+            image_shape=source.image_shape,
+            train_examples=train.examples,
+            validation_examples=validation.examples,
+            test_examples=test.examples,
+            split_rule=rule,
+        ),
+        steps_per_epoch=batches.steps_per_epoch,
+        _stream=batches.stream,
+    )
+
+
+def _open(
+    name: str | os.PathLike[str],
+    data_dir: Path | None,
+    image_size: tuple[int, int] | None,
+    download: bool,
+) -> Source:
+    if name == "digits":
+        return as_source("digits", open_digits(data_dir), image_size)
+    folder = _folder_of_images(name, data_dir)
+    if folder is None:
+        text = os.fspath(name)
+        return as_source(text, open_catalogue(text, data_dir, download), image_size)
+    return as_source(str(folder), open_folder(folder, image_size), image_size)
+
+
+def _folder_of_images(name: str | os.PathLike[str], data_dir: Path | None) -> Path | None:
+    """Return the folder that `name` means, or None where it names a dataset of the catalogue.
+
+    A folder that happens to be called `cifar10` does not hide the dataset: `./cifar10` means it.
+    """
+    if name == "folder":
+        if data_dir is None:
+            raise ValueError(
+                "`data_dir` must be the folder of images when name='folder'. Received: "
+                "data_dir=None."
+            )
+        return data_dir
+    path = Path(name).expanduser()
+    if not isinstance(name, str) or name.startswith((".", "~", os.sep)):
+        return path
+    return path if path.is_dir() and not is_in_catalogue(name) else None
+
+
+def _check_path(argument: str, value: Any) -> None:
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"`{argument}` must be text or a path. Received: {argument}={value!r}.")
+
+
+def _as_size(image_size: Any) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    pair = (image_size, image_size) if isinstance(image_size, numbers.Integral) else image_size
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(
+            "`image_size` must be one whole number or a pair (height, width). "
+            f"Received: image_size={image_size!r}."
+        )
+    for side in pair:
+        _check_count(1, image_size=side)
+    return int(pair[0]), int(pair[1])
+
+
+def _check_count(minimum: int, **arguments: Any) -> None:
+    for name, value in arguments.items():
+        is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not is_integer or not minimum <= int(value) < 2**63:
+            raise ValueError(
+                f"`{name}` must be an integer of at least {minimum} and below 2^63. "
+                f"Received: {name}={value!r}."
+            )

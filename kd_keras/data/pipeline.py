@@ -1,0 +1,146 @@
+"""From encoded examples to batches: decode, cache, shuffle by (seed, epoch), batch, prefetch."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from kd_keras.data.source import Source
+from kd_keras.data.splits import Part
+
+# Decoded images up to this size stay in memory after the first pass (CIFAR-10 takes 154 MB).
+_CACHED_BYTES = 2**30
+# Beyond it, encoded images are shuffled through a window of this many.
+_SHUFFLE_WINDOW = 16_384
+_LAST_EPOCH = 2**62
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline:
+    """How one part of a source becomes batches.
+
+    Attributes:
+        source: Where the examples come from.
+        part: Which of them.
+        batch_size: Examples in a batch.
+        cache: Whether decoded images stay in memory; None decides by their size.
+    """
+
+    source: Source
+    part: Part
+    batch_size: int
+    cache: bool | None
+
+    def evaluation(self) -> tf.data.Dataset:
+        """Return the batches of one pass in a fixed order, the last one possibly smaller."""
+        examples = self._examples()
+        if not self.is_cached:
+            examples = self.decoded(examples)
+        batches = examples.batch(self.batch_size).map(self.checked)
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    def training(self, seed: int, drop_remainder: bool) -> TrainingBatches:
+        """Return the shuffled batches, epoch by epoch."""
+        return TrainingBatches(self, self._examples(), seed, drop_remainder)
+
+    def check_first_labels(self, count: int = 1024) -> None:
+        """Raise where the first labels are no classes, as in a test set without labels.
+
+        The test split is read last, hours into a run; that it has no labels is better known at
+        once.
+        """
+        classes = len(self.source.class_names)
+        labels = next(iter(self._encoded.map(lambda _, label: label).batch(count))).numpy()
+        wrong = labels[(labels < 0) | (labels >= classes)]
+        if wrong.size:
+            raise ValueError(
+                f"{_label_message(self.source.name, self.part, classes)} "
+                f"{sorted(set(wrong.tolist()))[:5]}."
+            )
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether decoded images stay in memory after the first pass."""
+        if self.cache is not None:
+            return self.cache
+        return self.part.examples * math.prod(self.source.image_shape) <= _CACHED_BYTES
+
+    @functools.cached_property
+    def _encoded(self) -> tf.data.Dataset:
+        return self.source.encoded(self.part)
+
+    def _examples(self) -> tf.data.Dataset:
+        return self.decoded(self._encoded).cache() if self.is_cached else self._encoded
+
+    def decoded(self, encoded: tf.data.Dataset) -> tf.data.Dataset:
+        """Return (image, label) for (encoded image, label)."""
+        return encoded.map(self.source.decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def checked(self, images: Any, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Stop on a label that is no class; a loss would turn it into NaN or nothing at all."""
+        classes = len(self.source.class_names)
+        tf.debugging.Assert(
+            tf.reduce_all((labels >= 0) & (labels < classes)),
+            [_label_message(self.source.name, self.part, classes), labels],
+        )
+        return images, labels
+
+
+class TrainingBatches:
+    """Training batches whose order in epoch k is a function of (seed, k) alone."""
+
+    def __init__(
+        self, pipeline: Pipeline, examples: tf.data.Dataset, seed: int, drop_remainder: bool
+    ) -> None:
+        self._pipeline = pipeline
+        # One dataset object for all epochs, so that they share one cache.
+        self._examples = examples
+        self._seed = seed
+        self._drop_remainder = drop_remainder
+        count, size = pipeline.part.examples, pipeline.batch_size
+        self.steps_per_epoch = count // size if drop_remainder else math.ceil(count / size)
+
+    def stream(self, first_epoch: int) -> tf.data.Dataset:
+        """Return the endless batches from `first_epoch` on; see `Splits.training`."""
+        epochs = tf.data.Dataset.range(first_epoch, _LAST_EPOCH)
+        batches = epochs.flat_map(self._epoch)
+        # The range ends in some 10^18 epochs. Keras must know that it is not to wait for that.
+        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        return batches.apply(endless).prefetch(tf.data.AUTOTUNE)
+
+    def next_epoch(self) -> tf.data.Dataset:
+        """Return a dataset whose j-th iteration gives epoch j; see `Splits.train`."""
+        with tf.device("CPU:0"):
+            started = tf.Variable(0, dtype=tf.int64, trainable=False, name="epochs_started")
+        epoch = tf.data.Dataset.range(1).map(lambda _: started.assign_add(1) - 1)
+        finite = tf.data.experimental.assert_cardinality(self.steps_per_epoch)
+        return epoch.flat_map(self._epoch).apply(finite).prefetch(tf.data.AUTOTUNE)
+
+    def _epoch(self, epoch: Any) -> tf.data.Dataset:
+        # Inside a function this sets the seed of its graph alone. It is what makes the order
+        # independent of the program's own `tf.random.set_seed`, which `shuffle` would mix in.
+        # (Not zero: TensorFlow then asks whether the other seed, a tensor here, is zero too.)
+        tf.random.set_seed(1)
+        order = tf.random.stateless_uniform(
+            (), seed=tf.stack([self._seed, epoch]), minval=None, maxval=None, dtype=tf.int64
+        )
+        pipeline = self._pipeline
+        window = pipeline.part.examples if pipeline.is_cached else _SHUFFLE_WINDOW
+        examples = self._examples.shuffle(window, seed=order, reshuffle_each_iteration=False)
+        if not pipeline.is_cached:
+            examples = pipeline.decoded(examples)
+        batches = examples.batch(pipeline.batch_size, drop_remainder=self._drop_remainder)
+        return batches.map(pipeline.checked)
+
+
+def _label_message(name: str, part: Part, classes: int) -> str:
+    return (
+        f"kd_keras: the labels of {part} of {name!r} must be 0..{classes - 1}, one for each of "
+        f"{classes} classes. A label of -1 usually marks a split that was published without "
+        "labels; use a dataset whose test split has them, or arrange its images in a folder. "
+        "Received:"
+    )

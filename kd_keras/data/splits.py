@@ -1,0 +1,165 @@
+"""What `load` returns, and the rule by which a dataset is cut into train, validation and test."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class DataInfo:
+    """What is known about a loaded dataset.
+
+    Attributes:
+        name: The name that was loaded; for a folder of images, its path.
+        version: Version of the prepared data.
+        num_classes: Number of classes.
+        class_names: Name of each class, by label.
+        image_shape: (height, width, channels) of every image.
+        train_examples: Examples in the training split, after `limit`.
+        validation_examples: Examples in the validation split.
+        test_examples: Examples in the test split.
+        split_rule: How the source was cut, such as
+            `train: train[0:45000], validation: train[45000:50000], test: test[0:10000]`.
+    """
+
+    name: str
+    version: str
+    num_classes: int
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    train_examples: int
+    validation_examples: int
+    test_examples: int
+    split_rule: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Three `tf.data.Dataset`s of batches (x, y), and what is known about them.
+
+    x is uint8 in 0..255 of shape (batch, height, width, channels); y is int64 of shape (batch,).
+
+    The test split is for the last figure alone: choose a model, an epoch, a temperature or
+    anything else on `validation`, which always exists.
+
+    Attributes:
+        train: One epoch, in a new order at each iteration: the j-th iteration over this object
+            has the order of epoch j, counted from 0 and from when it was loaded. Anything that
+            starts an iteration counts, a glance at the first batch too; a run that must be
+            repeatable to the step takes `training` instead.
+        validation: In a fixed order, the last batch possibly smaller.
+        test: In a fixed order, the last batch possibly smaller.
+        info: Names, shapes and sizes.
+        steps_per_epoch: Batches in one epoch of training.
+    """
+
+    train: tf.data.Dataset
+    validation: tf.data.Dataset
+    test: tf.data.Dataset
+    info: DataInfo
+    steps_per_epoch: int
+    _stream: Callable[[int], tf.data.Dataset] = dataclasses.field(repr=False)
+
+    def training(self, first_epoch: int = 0) -> tf.data.Dataset:
+        """Return the endless stream of training batches from one epoch onwards.
+
+        The order of epoch k is a function of (seed, k) alone. A run that was killed and goes on
+        with `first_epoch=k` therefore sees what the unbroken run would have seen, in any process.
+        Every new iteration over the stream starts at `first_epoch` again. A batch never spans two
+        epochs.
+
+        Args:
+            first_epoch: The epoch to begin with, counted from 0.
+
+        Returns:
+            An infinite `tf.data.Dataset`. `fit` needs `steps_per_epoch` with it and then draws
+            all its epochs from one iterator.
+
+        Raises:
+            ValueError: If `first_epoch` is not an integer of at least 0.
+
+        Example:
+
+        ```python
+        import kd_keras
+
+        splits = kd_keras.data.load("digits")
+        batches = splits.training(first_epoch=3)
+        # model.fit(batches, steps_per_epoch=splits.steps_per_epoch, initial_epoch=3, epochs=10)
+        ```
+        """
+        if isinstance(first_epoch, bool) or not isinstance(first_epoch, int) or first_epoch < 0:
+            raise ValueError(
+                "`first_epoch` must be an integer of at least 0. "
+                f"Received: first_epoch={first_epoch!r}."
+            )
+        return self._stream(first_epoch)
+
+
+class Part(NamedTuple):
+    """Examples `start` to `stop` of one split of a builder."""
+
+    split: str
+    start: int
+    stop: int
+
+    def __str__(self) -> str:
+        return f"{self.split}[{self.start}:{self.stop}]"
+
+    @property
+    def examples(self) -> int:
+        return self.stop - self.start
+
+
+def cut(
+    name: str, available: Mapping[str, int], validation_fraction: float
+) -> tuple[Part, Part, Part]:
+    """Return the parts of a builder's splits that are train, validation and test.
+
+    What a dataset publishes as `train`, `validation` (or `val`) and `test` is taken as it is. With
+    no validation split, the end of `train` is. With no test split, the published validation split
+    is the test split, as is the custom of such datasets; with neither, the end of `train` is.
+
+    Args:
+        name: Name of the dataset, for errors.
+        available: Examples of each split of the builder.
+        validation_fraction: Share of `train` that is cut off for each split that is missing.
+
+    Raises:
+        ValueError: If there is no `train`, or a part would be empty.
+    """
+    if "train" not in available:
+        raise ValueError(
+            f"A dataset needs a split 'train' to train on. Received: {name!r} with the splits "
+            f"{sorted(available)}. Choose another dataset, or arrange its images in a folder with "
+            "train/<class>/ and test/<class>/."
+        )
+    validation = next((split for split in ("validation", "val") if split in available), None)
+    test = "test" if "test" in available else validation
+    if test == validation:
+        validation = None
+    end = available["train"]
+    share = max(1, round(end * validation_fraction))
+
+    def published_or_cut(split: str | None) -> Part:
+        nonlocal end
+        if split is not None:
+            return Part(split, 0, available[split])
+        end -= share
+        return Part("train", end, end + share)
+
+    test_part = published_or_cut(test)
+    validation_part = published_or_cut(validation)
+    parts = (Part("train", 0, end), validation_part, test_part)
+    for purpose, part in zip(("train", "validation", "test"), parts, strict=True):
+        if part.examples < 1:
+            raise ValueError(
+                f"The {purpose} split of {name!r} is empty: {part} of the splits "
+                f"{dict(available)}. Check the data, or change `validation_fraction`. Received: "
+                f"validation_fraction={validation_fraction!r}."
+            )
+    return parts

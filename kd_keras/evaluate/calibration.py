@@ -1,0 +1,82 @@
+"""Measures of the predicted probabilities: cross-entropy and calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kd_keras.evaluate.arrays import as_classes, as_logits, refuse_probabilities
+
+
+def cross_entropy(logits: Any, labels: Any) -> float:
+    """Return the mean negative log-likelihood of the labels, in nats.
+
+    ```
+    cross_entropy = -mean_i log softmax(logits_i)[label_i]
+    ```
+
+    Args:
+        logits: Logits `(examples, ..., classes)`; one column is the logit of a binary class.
+        labels: Class ids or one-hot labels, as in `accuracy`. Of soft labels the largest share
+            counts.
+
+    Returns:
+        A number >= 0; log(classes) for a model that knows nothing.
+
+    Raises:
+        ValueError: As `accuracy`, and if the rows are probabilities already.
+
+    Example:
+
+    >>> round(kd_keras.evaluate.cross_entropy([[0.0, 0.0]], [1]), 4)
+    0.6931
+    """
+    log_probabilities, classes = _log_probabilities(logits, labels)
+    chosen = np.take_along_axis(log_probabilities, classes[..., None], axis=-1)
+    return float(-np.mean(chosen))
+
+
+def expected_calibration_error(logits: Any, labels: Any, bins: int = 15) -> float:
+    """Return how far confidence is from accuracy, on average over bins of equal width.
+
+    ```
+    p_i = max_c softmax(logits_i)
+    ECE = sum_b (n_b / n) * |mean accuracy in b - mean p in b|,  b = ((k - 1) / bins, k / bins]
+    ```
+
+    Args:
+        logits: Logits `(examples, ..., classes)`; one column is the logit of a binary class.
+        labels: Class ids or one-hot labels, as in `accuracy`.
+        bins: How many bins divide 0..1, >= 1.
+
+    Returns:
+        A number from 0 (what is said with 80 % confidence is right in 80 % of cases) to 1.
+
+    Raises:
+        ValueError: As `cross_entropy`, and if `bins` is not a positive integer.
+
+    Example:
+
+    >>> round(kd_keras.evaluate.expected_calibration_error([[0.0, 0.0], [0.0, 0.0]], [0, 1]), 4)
+    0.0
+
+    Reference: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599.
+    """
+    if not isinstance(bins, int) or isinstance(bins, bool) or bins < 1:
+        raise ValueError(f"`bins` must be an integer >= 1. Received: bins={bins!r}")
+    log_probabilities, classes = _log_probabilities(logits, labels)
+    confidence = np.exp(log_probabilities.max(axis=-1)).ravel()
+    correct = (log_probabilities.argmax(axis=-1) == classes).ravel()
+    # Bins are open below and closed above, so that a confidence of exactly 1 is in the last one.
+    index = np.clip(np.ceil(confidence * bins).astype("int64") - 1, 0, bins - 1)
+    gap = np.bincount(index, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def _log_probabilities(logits: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    scores = as_logits(logits)
+    classes = as_classes(labels, scores)
+    refuse_probabilities(scores)
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), classes

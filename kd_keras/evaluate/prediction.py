@@ -1,0 +1,94 @@
+"""Run a Keras model over a whole split.
+
+TensorFlow is imported when it is needed: a saved report is read and shown without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+def predict_logits(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Any, Any]:
+    """Return a model's outputs and the labels of a split, in one pass and in the same order.
+
+    `model.predict` drops the labels, and a second pass over a shuffled dataset has another order.
+
+    Args:
+        model: A Keras model; it is called with `training=False`, so nothing of it moves.
+        dataset: A finite `tf.data.Dataset` of batches (x, y) or (x, y, weight). uint8 images are
+            cast to float32 unless the model itself takes integers.
+        progress: Called after every batch with the number of examples done.
+
+    Returns:
+        `(outputs, labels)` as float32 and label arrays `(examples, ...)`. A model with a dict or
+        list of outputs gives a dict or list of arrays; so do labels.
+
+    Raises:
+        TypeError: If `dataset` is no `tf.data.Dataset`.
+        ValueError: If it is empty, endless, or without labels.
+
+    Example:
+
+    >>> logits, labels = kd_keras.evaluate.predict_logits(student, test)
+    >>> kd_keras.evaluate.accuracy(logits, labels)
+    0.97
+    """
+    import keras
+    import tensorflow as tf
+
+    _check(dataset)
+    run = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+    takes_integers = any(
+        tf.as_dtype(tensor.dtype).is_integer for tensor in getattr(model, "inputs", None) or []
+    )
+
+    def outputs_of(x: Any) -> Any:
+        # A convolution on uint8 fails, and Keras casts for functional models alone.
+        if isinstance(x, tf.Tensor) and x.dtype == tf.uint8 and not takes_integers:
+            x = tf.cast(x, tf.float32)
+        return keras.tree.map_structure(lambda y: tf.cast(y, tf.float32).numpy(), run(x))
+
+    outputs: list[Any] = []
+    labels: list[Any] = []
+    done = 0
+    for x, y, *_ in dataset:
+        outputs.append(outputs_of(x))
+        labels.append(keras.tree.map_structure(lambda value: value.numpy(), y))
+        done += len(keras.tree.flatten(outputs[-1])[0])
+        if progress is not None:
+            progress(done)
+    if not outputs:
+        raise ValueError(f"`dataset` must hold at least one batch. Received: {dataset!r}")
+
+    def joined(parts: list[Any]) -> Any:
+        return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+
+    return joined(outputs), joined(labels)
+
+
+def _check(dataset: Any) -> None:
+    import tensorflow as tf
+
+    if not isinstance(dataset, tf.data.Dataset):
+        raise TypeError(
+            "`dataset` must be a tf.data.Dataset of batches (x, y). "
+            f"Received: dataset={dataset!r} (of type {type(dataset).__name__})"
+        )
+    if not isinstance(dataset.element_spec, tuple) or len(dataset.element_spec) < 2:
+        raise ValueError(
+            "`dataset` must yield (x, y), because a measure needs labels. "
+            f"Received: elements {dataset.element_spec!r}"
+        )
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("`dataset` must end. Received: a repeated dataset; leave `.repeat()` out.")

@@ -1,0 +1,20 @@
+"""From a Keras student to a verified `.tflite` file, and what that file does on LiteRT.
+
+LiteRT is imported when a file is first loaded, not when this package is.
+"""
+
+from kd_keras.export.result import ExportResult, OutputDifference
+from kd_keras.export.runtime import LiteModel, Operator, predict
+from kd_keras.export.tflite import to_tflite
+from kd_keras.export.timing import Latency, latency
+
+__all__ = [
+    "ExportResult",
+    "Latency",
+    "LiteModel",
+    "Operator",
+    "OutputDifference",
+    "latency",
+    "predict",
+    "to_tflite",
+]

@@ -1,0 +1,84 @@
+"""How long a `.tflite` file takes for one image."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kd_keras.export.runtime import LiteModel
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time that a file takes for one image.
+
+    Attributes:
+        median_ms: Median in milliseconds.
+        p90_ms: 90th percentile in milliseconds: nine runs of ten are no slower.
+        runs: How many runs were timed.
+        threads: How many threads the kernels had.
+    """
+
+    median_ms: float
+    p90_ms: float
+    runs: int
+    threads: int
+
+
+def latency(
+    path: str | os.PathLike[str], *, runs: int = 200, warmup: int = 20, threads: int = 1
+) -> Latency:
+    """Time a `.tflite` file on this machine, one image at a time.
+
+    Only the interpreter's work is timed: the image is in its input tensor before the clock starts.
+
+    Args:
+        path: The file.
+        runs: How many runs to time, >= 1.
+        warmup: How many runs to make before, >= 0, so that caches and clocks settle.
+        threads: How many threads the kernels may use; phones' figures are usually of one.
+
+    Returns:
+        `Latency` with the median and the 90th percentile. Compare medians of one machine: another
+        machine has other kernels and other clocks.
+
+    Raises:
+        ValueError: If the file is damaged, its input has an open size beside the batch, or a count
+            is out of range.
+
+    Example:
+
+    >>> kd_keras.export.latency("student.tflite").median_ms
+    0.4
+    """
+    _check(runs, "runs", 1)
+    _check(warmup, "warmup", 0)
+    model = LiteModel(path, threads=threads)
+    shape = model.input_shape[1:]
+    if None in shape:
+        raise ValueError(
+            "The file must have an input of known size to be timed. "
+            f"Received: path={str(path)!r} with input {model.input_shape}"
+        )
+    image = np.random.default_rng(0).uniform(0, 255, (1, *(size or 1 for size in shape)))
+    run = model.prepare(image)
+    for _ in range(warmup):
+        run()
+    times = np.empty(runs)
+    for index in range(runs):
+        start = time.perf_counter_ns()
+        run()
+        times[index] = time.perf_counter_ns() - start
+    median, p90 = np.percentile(times, [50, 90]) / 1e6
+    return Latency(float(median), float(p90), runs, threads)
+
+
+def _check(value: Any, argument: str, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(
+            f"`{argument}` must be an integer >= {least}. Received: {argument}={value!r}"
+        )

@@ -1,0 +1,84 @@
+"""Run a written file on LiteRT and compare it with the Keras student that it came from."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kd_keras.export.result import OutputDifference
+from kd_keras.export.runtime import LiteModel
+from kd_keras.export.student import inference
+
+# A float32 file repeats the student's arithmetic in another order. Beyond this part of the largest
+# output it does something else.
+_FLOAT32_TOLERANCE = 1e-3
+_BATCH_SIZE = 32
+
+
+def student_outputs(
+    student: keras.Model, spec: tf.TensorSpec, examples: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the Keras student's float32 outputs by name."""
+    any_batch = tf.TensorSpec((None, *spec.shape[1:]), spec.dtype)
+    function = tf.function(inference(student)).get_concrete_function(any_batch)
+    parts = [
+        {name: np.asarray(value, "float32") for name, value in function(batch).items()}
+        for batch in map(tf.constant, _split(examples))
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _split(examples: np.ndarray) -> list[np.ndarray]:
+    return [examples[i : i + _BATCH_SIZE] for i in range(0, len(examples), _BATCH_SIZE)]
+
+
+def compare(
+    model: LiteModel, expected: dict[str, np.ndarray], examples: np.ndarray, exact: bool
+) -> tuple[OutputDifference, ...]:
+    """Return the differences of the file's outputs from the `expected` ones.
+
+    Args:
+        model: The loaded file.
+        expected: The Keras student's outputs on the same examples.
+        examples: Array `(examples, ...)`.
+        exact: Whether the file is float32 and must repeat the student's numbers.
+
+    Raises:
+        ValueError: If an output is missing, not finite, of another shape, or, for an `exact` file,
+            not what the student gives.
+    """
+    outputs = model.predict_all(examples, batch_size=_BATCH_SIZE)
+    return tuple(
+        _compare_one(name, reference, outputs.get(name), exact)
+        for name, reference in expected.items()
+    )
+
+
+def _compare_one(
+    name: str, reference: np.ndarray, output: np.ndarray | None, exact: bool
+) -> OutputDifference:
+    if output is None or output.shape != reference.shape:
+        shape = None if output is None else output.shape
+        raise ValueError(
+            f"The converted file does not give the student's output {name!r} of shape "
+            f"{reference.shape}. Received: shape {shape}. Nothing was kept."
+        )
+    if not np.isfinite(reference).all():
+        raise ValueError(
+            f"The output {name!r} of `student` is not finite on the verification data, so nothing "
+            "can be verified. Look for NaN weights in the student. Nothing was written."
+        )
+    difference = np.abs(output.astype("float64") - reference)
+    largest = float(difference.max())
+    scale = max(1.0, float(np.abs(reference).max()))
+    if not np.isfinite(largest) or (exact and largest > _FLOAT32_TOLERANCE * scale):
+        raise ValueError(
+            f"The converted file does not calculate what `student` does: output {name!r} differs "
+            f"by {largest:g} where the student's largest value is {scale:g}. Is the student random "
+            "at inference, or does it change its own weights when called? Nothing was kept."
+        )
+    agreement = None
+    if reference.ndim > 1 and reference.shape[-1] > 1:
+        agreement = float(np.mean(output.argmax(-1) == reference.argmax(-1)))
+    return OutputDifference(name, largest, float(difference.mean()), agreement)

@@ -1,0 +1,94 @@
+"""Architectures as text, for recipes and the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import keras
+
+from kd_keras.models.mlp import mlp
+from kd_keras.models.mobilenet import mobilenet
+from kd_keras.models.resnet import resnet
+
+_RESNET = re.compile(r"resnet(?P<depth>\d+)(?:x(?P<width>\d+))?")
+_MOBILENET = re.compile(r"mobilenet(?:x(?P<width>\d+(?:\.\d+)?))?")
+_MLP = re.compile(r"mlp(?P<hidden>\d+(?:-\d+)*)?")
+
+
+def from_name(
+    name: str,
+    *,
+    input_shape: Sequence[int],
+    num_classes: int,
+    weight_decay: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build the architecture that a short name describes.
+
+    | form | example | is |
+    |---|---|---|
+    | `resnet<depth>` | `resnet20` | `resnet(depth=20)` |
+    | `resnet<depth>x<width>` | `resnet20x32` | `resnet(depth=20, width=32)` |
+    | `mobilenet` | `mobilenet` | `mobilenet()` |
+    | `mobilenetx<width>` | `mobilenetx0.5` | `mobilenet(width=0.5)` |
+    | `mlp` | `mlp` | `mlp()` |
+    | `mlp<units>[-<units>...]` | `mlp500-100` | `mlp(hidden=(500, 100))` |
+
+    Args:
+        name: One of the forms above.
+        input_shape: (height, width, channels) of the images, without the batch axis.
+        num_classes: Number of classes.
+        weight_decay: As in the architecture's own function.
+        seed: As in the architecture's own function.
+
+    Returns:
+        The model, named after `name`.
+
+    Raises:
+        ValueError: If `name` has none of the forms, or an argument is out of its range.
+        TypeError: If `name` is not a string.
+
+    Example:
+
+    ```python
+    import kd_keras
+
+    student = kd_keras.models.from_name("resnet8", input_shape=(8, 8, 1), num_classes=10, seed=1)
+    ```
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a string such as 'resnet20'. Received: name={name!r}.")
+    if match := _RESNET.fullmatch(name):
+        return resnet(
+            input_shape,
+            num_classes,
+            depth=int(match["depth"]),
+            width=int(match["width"] or 16),
+            weight_decay=weight_decay,
+            seed=seed,
+            name=name,
+        )
+    if match := _MOBILENET.fullmatch(name):
+        return mobilenet(
+            input_shape,
+            num_classes,
+            width=float(match["width"] or 1.0),
+            weight_decay=weight_decay,
+            seed=seed,
+            name=name,
+        )
+    if match := _MLP.fullmatch(name):
+        return mlp(
+            input_shape,
+            num_classes,
+            hidden=tuple(int(units) for units in (match["hidden"] or "500").split("-")),
+            weight_decay=weight_decay,
+            seed=seed,
+            name=name,
+        )
+    raise ValueError(
+        "`name` must be one of the forms resnet<depth>, resnet<depth>x<width>, mobilenet, "
+        "mobilenetx<width>, mlp, mlp<units>-<units>..., such as 'resnet20', 'resnet20x32', "
+        f"'mobilenetx0.5' or 'mlp500'. Received: name={name!r}."
+    )

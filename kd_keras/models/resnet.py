@@ -1,0 +1,156 @@
+"""The residual network for small images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from kd_keras.models.arguments import (
+    check_at_least,
+    check_input_shape,
+    check_seed,
+    he_normal,
+    kernel_regularizer,
+)
+from kd_keras.models.layers import image_input, logits_output
+
+_STAGES = 3
+
+
+def resnet(
+    input_shape: Sequence[int] = (32, 32, 3),
+    num_classes: int = 10,
+    *,
+    depth: int = 20,
+    width: int = 16,
+    weight_decay: float = 0.0,
+    seed: int | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """Build the CIFAR-style ResNet of a given depth and width.
+
+    A 3x3 convolution, then three stages of `n = (depth - 2) / 6` basic blocks with `width`,
+    `2 * width` and `4 * width` channels; stages two and three begin with stride two. Where a
+    block changes the shape, its shortcut is a strided 1x1 convolution with batch normalisation
+    (the paper's option B). The paper uses the parameter-free option A on CIFAR; B costs under 1%
+    more weights and keeps every shortcut a convolution, which int8 kernels run.
+
+    The model takes raw pixels and returns logits. Taps, by layer name: `stem`;
+    `stage1_block1`, ... for the blocks inside a stage; `stage1_out`, `stage2_out`, `stage3_out`
+    for the last block of each stage, so that nets of different depths share these names;
+    `features` (pooled, `4 * width` wide); `logits`.
+
+    Args:
+        input_shape: (height, width, channels) of the images, without the batch axis.
+        num_classes: Number of classes, the width of the logits.
+        depth: Layers with weights on the longest path, `6n + 2`: 8, 14, 20, 26, 32, ...
+        width: Channels of the first stage.
+        weight_decay: Decay of convolution and dense kernels, in [0, 1), as a loss term whose
+            gradient is `weight_decay * kernel`.
+        seed: Makes the initial weights repeatable. None draws new ones.
+        name: Name of the model; `resnet<depth>` by default.
+
+    Returns:
+        A functional `keras.Model` from `image`, (batch, height, width, channels) in 0..255, float
+        or uint8, to logits of shape (batch, num_classes).
+
+    Raises:
+        ValueError: If an argument is out of its range.
+        TypeError: If `seed` is not an integer.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import kd_keras
+
+    teacher = kd_keras.models.resnet((32, 32, 3), 10, depth=56, seed=1)
+    images = np.random.randint(0, 256, (4, 32, 32, 3), dtype="uint8")
+    logits = teacher.predict(images)  # shape (4, 10)
+    ```
+
+    Reference:
+        He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
+        arXiv:1512.03385, section 4.2.
+    """
+    shape = check_input_shape(input_shape)
+    check_at_least(2, num_classes=num_classes)
+    check_at_least(1, width=width)
+    check_seed(seed)
+    blocks = _blocks_per_stage(depth)
+    regularizer = kernel_regularizer(weight_decay)
+
+    image, x = image_input(shape)
+    x = _conv_bn(x, width, 3, 1, seed, regularizer, "stem_conv")
+    x = keras.layers.ReLU(name="stem")(x)
+    for stage in range(1, _STAGES + 1):
+        for block in range(1, blocks + 1):
+            x = _basic_block(
+                x,
+                channels=width * 2 ** (stage - 1),
+                strides=2 if stage > 1 and block == 1 else 1,
+                seed=seed,
+                regularizer=regularizer,
+                inner=f"stage{stage}_block{block}",
+                tap=f"stage{stage}_out" if block == blocks else f"stage{stage}_block{block}",
+            )
+    x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+    logits = logits_output(x, num_classes, seed, regularizer)
+    return keras.Model(image, logits, name=name or f"resnet{depth}")
+
+
+def _blocks_per_stage(depth: int) -> int:
+    check_at_least(8, depth=depth)
+    blocks, remainder = divmod(depth - 2, 2 * _STAGES)
+    if remainder:
+        below = depth - remainder
+        raise ValueError(
+            "`depth` must be 6n + 2 (three stages of n blocks with two convolutions each, the stem "
+            f"and the logits). Received: depth={depth!r}. The nearest valid depths are {below} and "
+            f"{below + 2 * _STAGES}."
+        )
+    return blocks
+
+
+def _basic_block(
+    x: Any,
+    *,
+    channels: int,
+    strides: int,
+    seed: int | None,
+    regularizer: keras.regularizers.Regularizer | None,
+    inner: str,
+    tap: str,
+) -> Any:
+    shortcut = x
+    if strides != 1 or x.shape[-1] != channels:
+        shortcut = _conv_bn(x, channels, 1, strides, seed, regularizer, f"{inner}_shortcut")
+    x = _conv_bn(x, channels, 3, strides, seed, regularizer, f"{inner}_conv1")
+    x = keras.layers.ReLU(name=f"{inner}_relu1")(x)
+    x = _conv_bn(x, channels, 3, 1, seed, regularizer, f"{inner}_conv2")
+    x = keras.layers.Add(name=f"{inner}_add")([x, shortcut])
+    return keras.layers.ReLU(name=tap)(x)
+
+
+def _conv_bn(
+    x: Any,
+    channels: int,
+    kernel_size: int,
+    strides: int,
+    seed: int | None,
+    regularizer: keras.regularizers.Regularizer | None,
+    name: str,
+) -> Any:
+    x = keras.layers.Conv2D(
+        channels,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=he_normal(seed, name),
+        kernel_regularizer=regularizer,
+        name=name,
+    )(x)
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)

@@ -1,0 +1,10 @@
+"""Named experiments: a frozen `Recipe` holds everything that a run needs. Imports no TensorFlow."""
+
+from kd_keras.recipes.cifar10 import cifar10
+from kd_keras.recipes.digits import digits
+from kd_keras.recipes.recipe import Recipe
+
+# By the name that the command line knows them by.
+NAMED = {recipe.__name__: recipe for recipe in (digits, cifar10)}
+
+__all__ = ["NAMED", "Recipe", "cifar10", "digits"]

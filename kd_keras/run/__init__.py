@@ -1,0 +1,9 @@
+"""A run: a folder that holds one recipe's results, filled stage by stage, resumable at any moment.
+
+Imports no TensorFlow: a finished run is read without it.
+"""
+
+from kd_keras.run.folder import RunFolder, open_run
+from kd_keras.run.main_job import distill
+
+__all__ = ["RunFolder", "distill", "open_run"]

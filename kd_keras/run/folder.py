@@ -1,0 +1,186 @@
+"""The folder of a run: whose it is, who works in it, what may be deleted in it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.run.files import PARTIAL, write_text
+from kd_keras.run.lock import LOCK, held_lock
+
+RECIPE = "recipe.json"
+HISTORY = "history.csv"
+REPORT = "report.json"
+PAGE = "report.html"
+FLOAT32 = "student_float32.tflite"
+INT8 = "student_int8.tflite"
+# The networks in the order in which they are trained; each becomes `<name>.keras`.
+TEACHER, STUDENT_ALONE, STUDENT = NETWORKS = ("teacher", "student_alone", "student")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run.
+
+    Attributes:
+        path: The folder.
+        recipe: The recipe whose results it holds, or will hold.
+    """
+
+    path: Path
+    recipe: Recipe
+
+    def network(self, name: str) -> Path:
+        """Return where the trained network `name`, one of `NETWORKS`, is kept."""
+        return self.path / f"{name}.keras"
+
+    def checkpoint(self, name: str) -> Path:
+        """Return where training of the network `name` keeps its last complete epoch."""
+        return self.path / f"checkpoint_{name}.npz"
+
+    def begin(self, fresh: bool = False) -> None:
+        """Make the folder this recipe's, where it is not yet.
+
+        Args:
+            fresh: Delete what an earlier run left here first: the files of a run, and no others.
+        """
+        if fresh:
+            for path in self._files_of_a_run():
+                path.unlink(missing_ok=True)
+        if not (self.path / RECIPE).exists():
+            write_text(self.path / RECIPE, self.recipe.to_json())
+
+    def _files_of_a_run(self) -> list[Path]:
+        # What marks the folder as finished goes first, what marks it as ours last: a deletion
+        # that is cut short leaves an unfinished run, which --fresh can delete.
+        names = [REPORT, PAGE, INT8, FLOAT32]
+        for network in reversed(NETWORKS):
+            names += [self.checkpoint(network).name, self.network(network).name]
+        names += [HISTORY, RECIPE]
+        return [self.path / prefix for name in names for prefix in (name, PARTIAL + name)]
+
+
+def is_finished(path: Path, recipe: Recipe) -> bool:
+    """Whether `path` holds the complete results of `recipe`. Writes nothing."""
+    return (path / REPORT).is_file() and _recipe_in(path) == recipe
+
+
+@contextmanager
+def open_run(path: str | os.PathLike[str], recipe: Recipe, fresh: bool = False) -> Iterator[RunFolder]:
+    """Give a folder in which no other process works and which no other recipe has taken.
+
+    Nothing in it is changed or deleted before `RunFolder.begin`. If that is never called, a folder
+    that was created here goes again.
+
+    Args:
+        path: The folder; it is created with its parents where needed.
+        recipe: What is to run in it.
+        fresh: Whether results of an earlier run, of any recipe, may be deleted.
+
+    Raises:
+        ValueError: If the folder cannot be created or written, another process works in it, it
+            belongs to another recipe, or it holds something else than a run.
+
+    Example:
+
+    ```python
+    from kd_keras.recipes import digits
+    from kd_keras.run import open_run
+
+    with open_run("saved_models/digits", digits()) as folder:
+        folder.begin()
+    ```
+    """
+    path = Path(path)
+    created = _create(path)
+    try:
+        with held_lock(path):
+            if fresh:
+                _refuse_to_delete(path)
+            else:
+                _refuse_other_contents(path, recipe)
+            yield RunFolder(path, recipe)
+    finally:
+        _remove_if_unused(created)
+
+
+def _create(path: Path) -> list[Path]:
+    """Create the folder and return what was created, innermost first."""
+    missing = [part for part in (path, *path.parents) if not part.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        _remove_if_unused(missing)
+        raise ValueError(
+            f"The output folder cannot be written: {error}. Received: output={str(path)!r}. "
+            "Choose another one (--output on the command line)."
+        ) from error
+    return missing
+
+
+def _remove_if_unused(created: list[Path]) -> None:
+    if not created or not created[0].is_dir() or {p.name for p in created[0].iterdir()} - {LOCK}:
+        return
+    with contextlib.suppress(OSError):
+        (created[0] / LOCK).unlink(missing_ok=True)
+        for folder in created:
+            folder.rmdir()
+
+
+def _recipe_in(path: Path) -> Recipe | None:
+    """Return the recipe of the run in `path`, or None where there is none."""
+    try:
+        text = (path / RECIPE).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    try:
+        return Recipe.from_json(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{str(path / RECIPE)!r} cannot be read as a recipe: {error} Start over with --fresh, "
+            "or choose another folder with --output."
+        ) from error
+
+
+def _refuse_other_contents(path: Path, recipe: Recipe) -> None:
+    existing = _recipe_in(path)
+    if existing is None:
+        _refuse_strangers(path)
+    elif existing != recipe:
+        fields = "; ".join(
+            f"{name} is {there!r} there and {here!r} here"
+            for name, (there, here) in existing.differences(recipe).items()
+        )
+        raise ValueError(
+            f"{str(path)!r} holds a run of another recipe: {fields}. Start over with --fresh, which "
+            "deletes that run, or choose another folder with --output."
+        )
+
+
+def _refuse_to_delete(path: Path) -> None:
+    """Raise unless `path` is empty or a run of ours."""
+    try:
+        fields = json.loads((path / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        fields = None
+    if not Recipe.is_recipe(fields):
+        _refuse_strangers(path)
+
+
+def _refuse_strangers(path: Path) -> None:
+    strangers = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
+    if strangers:
+        raise ValueError(
+            f"{str(path)!r} is not empty and holds no run: there is no {RECIPE} of ours in it. "
+            f"Received: a folder with {strangers[:5]}{' and more' if len(strangers) > 5 else ''}. "
+            "Nothing in it is touched. Choose another folder with --output."
+        )

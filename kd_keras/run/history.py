@@ -1,0 +1,39 @@
+"""`history.csv`: one row for each epoch of each network."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from kd_keras.run.files import write_text
+
+# The logs of one network: for each epoch, name and value.
+Epochs = list[dict[str, float]]
+_KEYS = ("network", "epoch")
+
+
+def read_history(path: Path) -> dict[str, Epochs]:
+    """Return the epochs of each network in the file, or nothing where there is no file."""
+    histories: dict[str, Epochs] = {}
+    if not path.exists():
+        return histories
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            logs = {name: float(text) for name, text in row.items() if text and name not in _KEYS}
+            histories.setdefault(row["network"], []).append(logs)
+    return histories
+
+
+def write_history(path: Path, histories: Mapping[str, Epochs]) -> None:
+    """Write the file, whole or not at all; a log that a network has not got stays empty."""
+    every = [logs for epochs in histories.values() for logs in epochs]
+    names = list(dict.fromkeys(name for logs in every for name in logs))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*_KEYS, *names], lineterminator="\n")
+    writer.writeheader()
+    for network, epochs in histories.items():
+        for number, logs in enumerate(epochs, start=1):
+            writer.writerow({"network": network, "epoch": number, **logs})
+    write_text(path, text.getvalue())

@@ -1,0 +1,99 @@
+"""The main job: from a recipe to a report and two files for the phone."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.run.folder import PAGE, REPORT, is_finished, open_run
+
+if TYPE_CHECKING:
+    from kd_keras.evaluate import Report
+
+
+def distill(
+    recipe: Recipe,
+    output: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    fresh: bool = False,
+    command: str | None = None,
+    console: Console | None = None,
+) -> Report:
+    """Train teacher, student alone and distilled student; export, verify and report.
+
+    All go to the folder `output`: `recipe.json`, `history.csv` (one row for each epoch),
+    `teacher.keras`, `student_alone.keras`, `student.keras`, `student_float32.tflite`,
+    `student_int8.tflite`, `report.html` and `report.json`. Each file appears whole or not at all. A
+    run that was killed goes on where it stopped, with the results of an unbroken one; a finished
+    one is only shown. The networks are those of the last epoch, and the test split is looked at
+    once, at the end.
+
+    Args:
+        recipe: What to run, such as `kd_keras.recipes.digits()`.
+        output: The folder of the run; it is created where needed.
+        data_dir: Where the data lie, as `kd_keras.data.load` takes it.
+        fresh: Delete an earlier run in `output`, of this or another recipe, and start over.
+        command: What the report says makes it again; by default this call.
+        console: Where progress and the table go; by default standard output.
+
+    Returns:
+        The report, as it stands in `report.json`.
+
+    Raises:
+        ValueError: If the folder cannot be used (see `open_run`) or the recipe names a dataset or
+            an architecture that cannot be made.
+        ConnectionError: If the data must be downloaded and cannot be.
+        kd_keras.NonFiniteLossError: If a training diverges.
+
+    Example:
+
+    ```python
+    import kd_keras
+    from kd_keras.run import distill
+
+    report = distill(kd_keras.recipes.digits().smoke(), "saved_models/trial")
+    report.rows[0].accuracy
+    ```
+    """
+    output = Path(output)
+    console = console or Console()
+    if not fresh and is_finished(output, recipe):
+        console.print(f"Finished earlier, in {output}. To start over: --fresh", highlight=False)
+        return _show(output, console)
+    console.print(
+        f"[bold]{recipe.dataset}: {recipe.teacher} teaches {recipe.student}[/]; results go to "
+        f"{output}",
+        highlight=False,
+    )
+    started = time.monotonic()
+    with open_run(output, recipe, fresh) as folder:
+        with console.status("Starting TensorFlow and opening the data ..."):
+            from kd_keras.run.measuring import measure
+            from kd_keras.run.stages import export_student, prepare, train_networks
+
+            material = prepare(recipe, data_dir)
+        folder.begin(fresh)
+        train_networks(material, folder, console)
+        export_student(material, folder, console)
+        measure(folder, material.splits, command or _call(recipe, output), console)
+    console.print(f"Done in {time.monotonic() - started:.0f} s.", highlight=False)
+    return _show(output, console)
+
+
+def _show(output: Path, console: Console) -> Report:
+    from kd_keras.evaluate import print_table, read_report
+
+    report = read_report(output / REPORT)
+    print_table(report, console)
+    console.print(f"With curves: {output / PAGE}", highlight=False)
+    return report
+
+
+def _call(recipe: Recipe, output: Path) -> str:
+    return f"kd_keras.run.distill({recipe}, {str(output)!r})"

@@ -1,0 +1,92 @@
+"""What a person sees while a network trains: a bar in a terminal, lines in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+# In a log, a network reports about this often.
+_LINES = 10
+_SHOWN = ("loss", "val_accuracy")
+
+
+class TrainingProgress:
+    """The progress of one network through its epochs.
+
+    Args:
+        console: Where to write.
+        title: What is trained.
+        epochs: How many epochs there are.
+        steps: Steps in an epoch.
+        first_epoch: How many epochs an earlier process has trained already.
+    """
+
+    def __init__(self, console: Console, title: str, epochs: int, steps: int, first_epoch: int = 0):
+        self._console = console
+        self._title = title
+        self._epochs = epochs
+        self._steps = steps
+        self._first_epoch = first_epoch
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._started = time.monotonic()
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[TrainingProgress]:
+        """Show the progress while the block runs."""
+        done = self._first_epoch
+        note = f", going on after epoch {done}" if done else ""
+        self._console.print(f"[bold]{self._title}[/]: {self._epochs} epochs{note}", highlight=False)
+        self._started = time.monotonic()
+        if not self._console.is_terminal:
+            yield self
+            return
+        columns = (
+            TextColumn("  epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(),
+            TextColumn("{task.fields[logs]}"),
+            TimeElapsedColumn(),
+            TextColumn("of about"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("more"),
+        )
+        with Progress(*columns, console=self._console) as self._bar:
+            self._task = self._bar.add_task(
+                self._title,
+                total=self._epochs * self._steps,
+                completed=done * self._steps,
+                epoch=min(done + 1, self._epochs),
+                epochs=self._epochs,
+                logs="",
+            )
+            yield self
+
+    def step(self) -> None:
+        """Note that a step is done."""
+        if self._bar is not None:
+            self._bar.advance(self._task)
+
+    def epoch(self, number: int, logs: Mapping[str, float]) -> None:
+        """Note that epoch `number`, counted from 1, ended with `logs`."""
+        text = "  ".join(f"{name} {logs[name]:.4f}" for name in _SHOWN if name in logs)
+        if self._bar is not None:
+            self._bar.update(self._task, logs=text, epoch=min(number + 1, self._epochs))
+        elif number % math.ceil(self._epochs / _LINES) == 0 or number == self._epochs:
+            elapsed = time.monotonic() - self._started
+            left = elapsed / (number - self._first_epoch) * (self._epochs - number)
+            self._console.print(
+                f"  epoch {number}/{self._epochs}  {text}  {elapsed:.0f} s, about {left:.0f} s more",
+                highlight=False,
+            )

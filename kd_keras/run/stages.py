@@ -1,0 +1,135 @@
+"""The stages of the main job. Each leaves files that the next one reads, and skips what is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from typing import Any
+
+import keras
+from rich.console import Console
+
+from kd_keras import augment, data, export, models
+from kd_keras.distiller import Distiller
+from kd_keras.losses import KLDivergence
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.run.folder import FLOAT32, INT8, STUDENT, STUDENT_ALONE, TEACHER, RunFolder
+from kd_keras.run.training import Training
+from kd_keras.supervised import Supervised
+
+# Training images that set the ranges of the int8 file's activations.
+_CALIBRATION_EXAMPLES = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What all stages work with.
+
+    Attributes:
+        recipe: What to run.
+        splits: The data.
+        policy: What the networks see instead of the training batches.
+    """
+
+    recipe: Recipe
+    splits: data.Splits
+    policy: Any
+
+    def build(self, architecture: str) -> keras.Model:
+        """Return a new network for the data. The same architecture has the same weights."""
+        return models.from_name(
+            architecture,
+            input_shape=self.splits.info.image_shape,
+            num_classes=self.splits.info.num_classes,
+            weight_decay=self.recipe.weight_decay,
+            seed=self.recipe.seed,
+        )
+
+
+def prepare(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> Material:
+    """Open the data and try everything that a recipe names, before anything is trained or written.
+
+    Args:
+        recipe: What to run.
+        data_dir: Where the data lie, as `kd_keras.data.load` takes it.
+
+    Raises:
+        ValueError: If the dataset, the policy or an architecture cannot be made.
+        ConnectionError: If the data must be downloaded and cannot be.
+    """
+    splits = data.load(
+        recipe.dataset,
+        data_dir=data_dir,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        limit=recipe.limit,
+        image_size=recipe.image_size,
+    )
+    material = Material(recipe, splits, augment.named(recipe.policy, seed=recipe.seed))
+    for field in ("teacher", "student"):
+        try:
+            material.build(getattr(recipe, field))
+        except ValueError as error:
+            raise ValueError(f"The recipe's `{field}` cannot be built. {error}") from error
+    return material
+
+
+def train_networks(material: Material, folder: RunFolder, console: Console) -> None:
+    """Train the teacher, the student alone and the student with the teacher, where not yet done.
+
+    The two students differ in the teacher alone: same initial weights, data, views and schedule.
+    """
+    recipe, policy = material.recipe, material.policy
+    supervised = (
+        (TEACHER, recipe.teacher, f"Teacher {recipe.teacher}"),
+        (STUDENT_ALONE, recipe.student, f"Student {recipe.student} alone"),
+    )
+    for name, architecture, title in supervised:
+        if not folder.network(name).exists():
+            network = material.build(architecture)
+            training = _training(recipe, name, title, network, Supervised(network, policy))
+            training.run(folder, recipe, material.splits, console)
+    if not folder.network(STUDENT).exists():
+        network = material.build(recipe.student)
+        distiller = Distiller(
+            # A copy from the file, which stays trainable: the Distiller freezes what it gets.
+            keras.models.load_model(folder.network(TEACHER), compile=False),
+            network,
+            KLDivergence(recipe.temperature),
+            student_loss_weight=recipe.student_loss_weight,
+            augmentation=policy,
+        )
+        title = f"Student {recipe.student} with teacher {recipe.teacher}"
+        training = _training(recipe, STUDENT, title, network, distiller)
+        training.run(folder, recipe, material.splits, console)
+
+
+def _training(
+    recipe: Recipe, name: str, title: str, network: keras.Model, model: keras.Model
+) -> Training:
+    is_teacher = name == TEACHER
+    return Training(
+        name=name,
+        title=title,
+        network=network,
+        model=model,
+        epochs=recipe.teacher_epochs if is_teacher else recipe.epochs,
+        learning_rate=recipe.teacher_learning_rate if is_teacher else recipe.learning_rate,
+        rate_field="teacher_learning_rate" if is_teacher else "learning_rate",
+    )
+
+
+def export_student(material: Material, folder: RunFolder, console: Console) -> None:
+    """Write the distilled student as float32 and int8 files, where not yet done."""
+    files = (folder.path / FLOAT32, "none"), (folder.path / INT8, "int8")
+    if all(path.exists() for path, _ in files):
+        return
+    with console.status("Exporting to TFLite, float32 and int8 ..."):
+        student = keras.models.load_model(folder.network(STUDENT), compile=False)
+        batches = math.ceil(_CALIBRATION_EXAMPLES / material.recipe.batch_size)
+        # The validation split would do as well; the test split would not.
+        images = material.splits.training().take(batches)
+        for path, quantization in files:
+            if not path.exists():
+                export.to_tflite(student, path, quantization, representative_data=images)

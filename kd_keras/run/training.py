@@ -1,0 +1,135 @@
+"""Train one network, epoch by epoch, so that a killed process loses one epoch at most."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from rich.console import Console
+
+from kd_keras.data import Splits
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.run.checkpoint import restore_checkpoint, save_checkpoint
+from kd_keras.run.files import appearing_whole
+from kd_keras.run.folder import HISTORY, RunFolder
+from kd_keras.run.history import Epochs, read_history, write_history
+from kd_keras.run.progress import TrainingProgress
+from kd_keras.step.guard import NonFiniteLossError
+
+_MOMENTUM = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One network to train, and how.
+
+    Attributes:
+        name: Its name in the folder of the run.
+        title: What a person reads about it.
+        network: The network.
+        model: What trains it: a model with `fit` whose `step` counts the steps.
+        epochs: How many epochs.
+        learning_rate: Where the learning rate starts.
+        rate_field: The field of the recipe that says so, for an error's remedy.
+    """
+
+    name: str
+    title: str
+    network: keras.Model
+    model: Any
+    epochs: int
+    learning_rate: float
+    rate_field: str
+
+    def run(self, folder: RunFolder, recipe: Recipe, splits: Splits, console: Console) -> None:
+        """Train to the last epoch and keep the network in the folder.
+
+        What a killed process left is taken up after its last complete epoch, and ends as the
+        unbroken training would have ended: the order of the data is a function of (seed, epoch),
+        the views of (seed, step), and everything else is in the checkpoint. The network of the last
+        epoch is kept, never the best one on some split.
+
+        Raises:
+            NonFiniteLossError: If the loss is not finite any more; nothing of that epoch is kept.
+        """
+        self._compile(recipe, splits.steps_per_epoch)
+        checkpoint = folder.checkpoint(self.name)
+        history = restore_checkpoint(checkpoint, self.model, self.network)
+        others = read_history(folder.path / HISTORY)
+        first_epoch = len(history)
+
+        def keep() -> None:
+            save_checkpoint(checkpoint, self.model, self.network, history)
+            write_history(folder.path / HISTORY, {**others, self.name: history})
+
+        progress = TrainingProgress(
+            console, self.title, self.epochs, splits.steps_per_epoch, first_epoch
+        )
+        if first_epoch < self.epochs:
+            with progress.shown():
+                self._fit(splits, history, progress, keep)
+        keep()
+        with appearing_whole(folder.network(self.name)) as partial:
+            self.network.save(partial)
+        checkpoint.unlink()
+
+    def _fit(
+        self, splits: Splits, history: Epochs, progress: TrainingProgress, keep: Callable[[], None]
+    ) -> None:
+        try:
+            self.model.fit(
+                splits.training(first_epoch=len(history)),
+                steps_per_epoch=splits.steps_per_epoch,
+                validation_data=splits.validation,
+                initial_epoch=len(history),
+                epochs=self.epochs,
+                shuffle=False,
+                verbose=0,
+                callbacks=[_EveryEpoch(history, progress, keep)],
+            )
+        except NonFiniteLossError as error:
+            raise NonFiniteLossError(
+                f"{self.title} stopped in epoch {len(history) + 1} of {self.epochs}. {error} In a "
+                f"recipe: a lower `{self.rate_field}` than {self.learning_rate:g}, and --fresh."
+            ) from None
+
+    def _compile(self, recipe: Recipe, steps_per_epoch: int) -> None:
+        schedule = keras.optimizers.schedules.CosineDecay(
+            self.learning_rate, self.epochs * steps_per_epoch
+        )
+        if recipe.optimizer == "adam":
+            optimizer = keras.optimizers.Adam(schedule)
+        else:
+            optimizer = keras.optimizers.SGD(schedule, momentum=_MOMENTUM, nesterov=True)
+        self.model.compile(
+            optimizer=optimizer,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        )
+
+
+class _EveryEpoch(keras.callbacks.Callback):
+    """Note, keep and show every complete epoch."""
+
+    def __init__(self, history: Epochs, progress: TrainingProgress, keep: Callable[[], None]):
+        super().__init__()
+        self._history = history
+        self._progress = progress
+        self._keep = keep
+        self._started = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._started = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._progress.step()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        seconds = round(time.monotonic() - self._started, 3)
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        self._history.append({**values, "seconds": seconds})
+        self._keep()
+        self._progress.epoch(epoch + 1, values)

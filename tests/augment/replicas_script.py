@@ -1,0 +1,60 @@
+"""Print how far the views on two logical CPU devices are from those on one, as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import keras_cv
+import numpy as np
+import tensorflow as tf
+
+from kd_keras import augment
+from kd_keras.augment.adapter import as_augmentation, augment_batch
+
+
+def main() -> None:
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    random = np.random.default_rng(0)
+    # An odd batch: the replicas hold different numbers of examples.
+    images = random.integers(0, 256, (7, 8, 8, 3)).astype("uint8")
+    labels = np.arange(7)
+    weights = random.uniform(size=7).astype("float32")
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    differences = {}
+    layers = [
+        keras_cv.layers.RandomRotation(0.1),
+        augment.RandomSubset(
+            [keras_cv.layers.RandomBrightness(0.2), augment.GaussianNoise(0.1)], 1
+        ),
+        keras_cv.layers.RandomChoice(
+            [keras_cv.layers.RandomFlip(), keras_cv.layers.RandomBrightness(0.3)]
+        ),
+    ]
+    for name, last in (("plain", []), ("mixup", [augment.MixUp()]), ("cutmix", [augment.CutMix()])):
+        augmentation = as_augmentation(augment.Policy([*layers, *last], seed=5))
+
+        def views(batch: Any, step: Any, augmentation: Any = augmentation) -> Any:
+            return augment_batch(augmentation, *batch, step)
+
+        alone = tf.function(views)((images, labels, weights), tf.constant(3, tf.int64))
+        dataset = tf.data.Dataset.from_tensor_slices((images, labels, weights)).batch(7)
+        batch = next(iter(strategy.experimental_distribute_dataset(dataset)))
+        parts = tf.function(lambda batch, views=views: strategy.run(views, args=(batch, 3)))(batch)
+        differences[name] = [
+            _distance(expected, strategy.experimental_local_results(field))
+            for expected, field in zip(alone, parts, strict=True)
+            if expected is not None
+        ]
+    print(json.dumps(differences))
+
+
+def _distance(expected: tf.Tensor, parts: Any) -> float:
+    values = np.concatenate([np.asarray(part, "float64") for part in parts])
+    return float(np.max(np.abs(values - np.asarray(expected, "float64"))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+import os
+
+import pytest
+
+import kd_keras
+from kd_keras.data import embedded
+
+
+def test_preparing_says_nothing_and_leaves_nothing_unfinished(tmp_path, capfd):
+    embedded.open_digits(tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert [path.name for path in (tmp_path / "digits").iterdir()] == ["1.0.0"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "dataset_info.json").unlink(),
+        lambda folder: (folder / "dataset_info.json").write_text("{"),
+        lambda folder: (folder / "digits-train.tfrecord-00000-of-00001").unlink(),
+        lambda folder: os.truncate(folder / "digits-test.tfrecord-00000-of-00001", 1000),
+    ],
+    ids=["no info", "half an info", "no records", "half the records"],
+)
+def test_a_half_prepared_folder_is_prepared_again(tmp_path, damage):
+    embedded.open_digits(tmp_path)
+    damage(tmp_path / "digits" / "1.0.0")
+    splits = kd_keras.data.load("digits", data_dir=tmp_path)
+    assert sum(len(y) for _, y in splits.test) == 300
+    assert sum(len(y) for _, y in splits.train) == 1197
+    assert [path.name for path in (tmp_path / "digits").iterdir()] == ["1.0.0"]
+
+
+def test_what_a_killed_preparation_left_behind_is_no_obstacle(tmp_path):
+    left = tmp_path / "digits" / "incomplete.ABCDEF_1.0.0"
+    left.mkdir(parents=True)
+    (left / "digits-train.tfrecord-00000-of-00001").write_bytes(b"half")
+    assert kd_keras.data.load("digits", data_dir=tmp_path).info.train_examples == 1197
+
+
+def test_the_second_of_two_preparations_takes_what_the_first_left(tmp_path, monkeypatch):
+    whole = embedded.Digits.download_and_prepare
+
+    def overtaken(builder, **options):
+        monkeypatch.setattr(embedded.Digits, "download_and_prepare", whole)
+        embedded.Digits(data_dir=tmp_path).download_and_prepare()
+        raise OSError("Directory not empty")  # as its own rename would now
+
+    monkeypatch.setattr(embedded.Digits, "download_and_prepare", overtaken)
+    assert embedded.open_digits(tmp_path).info.splits["test"].num_examples == 300
+
+
+def test_two_processes_that_prepare_at_once_both_get_the_data(two_processes):
+    (*_, first), (*_, second) = two_processes
+    assert first == second
+    assert len(first.split()) == 10  # batches of 128 in 1,197 examples
+
+
+def test_a_data_dir_that_cannot_be_written_is_refused_by_name(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ValueError, match="`data_dir` must be a folder that this process can"):
+        kd_keras.data.load("digits", data_dir=tmp_path / "file" / "data")
+
+
+def test_a_default_folder_that_cannot_be_written_is_replaced_with_a_warning(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setattr(embedded.tfds.core.constants, "DATA_DIR", str(tmp_path / "file" / "data"))
+    with pytest.warns(UserWarning, match="cannot be written.*temporary folder"):
+        splits = kd_keras.data.load("digits")
+    assert splits.info.train_examples == 1197
+    assert not (tmp_path / "file" / "data").exists()

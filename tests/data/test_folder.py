@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+import kd_keras
+
+EVEN = {
+    "train/cat": [(6, 5)] * 12,
+    "train/dog": [(6, 5)] * 8,
+    "validation/cat": [(6, 5)] * 2,
+    "validation/dog": [(6, 5)] * 3,
+    "test/cat": [(6, 5)] * 3,
+    "test/dog": [(6, 5)] * 4,
+}
+
+
+def without(*names):
+    return {name: sizes for name, sizes in EVEN.items() if not name.startswith(names)}
+
+
+def test_a_folder_is_loaded_by_its_path_or_as_data_dir(image_folder):
+    folder = image_folder(EVEN)
+    by_path = kd_keras.data.load(str(folder), batch_size=7)
+    info = by_path.info
+    assert info.class_names == ("cat", "dog")
+    assert info.image_shape == (6, 5, 3)
+    assert (info.train_examples, info.validation_examples, info.test_examples) == (20, 5, 7)
+    assert [x.shape for x, _ in by_path.train] == [(7, 6, 5, 3), (7, 6, 5, 3), (6, 6, 5, 3)]
+    labels = np.concatenate([y for _, y in by_path.train])
+    assert np.bincount(labels).tolist() == [12, 8]
+    assert kd_keras.data.load(folder).info == info
+    assert kd_keras.data.load("folder", data_dir=folder).info == info
+
+
+def test_pixels_come_as_they_are_in_the_files(image_folder):
+    splits = kd_keras.data.load(image_folder(EVEN))
+    raw = tfds.folder_dataset.ImageFolder(splits.info.name).as_dataset(split="test")
+    [(x, y)] = list(splits.test)
+    np.testing.assert_array_equal(x, [example["image"] for example in raw])
+    np.testing.assert_array_equal(y, [example["label"] for example in raw])
+
+
+def test_a_relative_path_and_jpeg_files_are_read(image_folder, monkeypatch):
+    folder = image_folder(EVEN, suffix=".JPG")
+    monkeypatch.chdir(folder.parent)
+    assert kd_keras.data.load("images").info.train_examples == 20
+    assert kd_keras.data.load("./images").info.train_examples == 20
+
+
+def test_without_a_validation_folder_the_end_of_train_is_cut_off(image_folder):
+    splits = kd_keras.data.load(image_folder(without("validation")), validation_fraction=0.25)
+    assert splits.info.split_rule == "train: train[0:15], validation: train[15:20], test: test[0:7]"
+    parts = [
+        {image.tobytes() for x, _ in part.as_numpy_iterator() for image in x}
+        for part in (splits.train, splits.validation)
+    ]
+    assert (len(parts[0]), len(parts[1])) == (15, 5)
+    assert not parts[0] & parts[1]
+
+
+def test_images_of_several_sizes_need_image_size(image_folder):
+    folder = image_folder({**EVEN, "test/dog": [(6, 5), (9, 9)]})
+    with pytest.raises(ValueError, match=r"one size.*\(6, 5\), \(9, 9\).*`image_size=\("):
+        kd_keras.data.load(folder)
+    splits = kd_keras.data.load(folder, image_size=(4, 3))
+    assert splits.info.image_shape == (4, 3, 3)
+    x, _ = next(iter(splits.test))
+    assert (x.shape[1:], x.dtype) == ((4, 3, 3), tf.uint8)
+
+
+def test_resizing_averages_and_rounds(image_folder):
+    folder = image_folder({**EVEN, "test/cat": [(2, 2)], "test/dog": [(2, 2)]})
+    raw = tfds.folder_dataset.ImageFolder(str(folder)).as_dataset(split="test")
+    expected = [example["image"].numpy().mean(axis=(0, 1)) for example in raw]
+    [(x, _)] = list(kd_keras.data.load(folder, image_size=1).test)
+    np.testing.assert_allclose(x[:, 0, 0], expected, atol=0.5001)
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        (without("test"), r"no images of split 'test'.*Expected: <folder>/train"),
+        (without("train"), "no images of split 'train'"),
+        ({**EVEN, "test/cat": [], "test/dog": []}, "no images of split 'test'"),
+        ({**EVEN, "train/owl": []}, r"Every class must have images.*\['owl'\]"),
+        ({**EVEN, "test/owl": [(6, 5)]}, r"Every class must have images.*\['owl'\]"),
+        ({"train": [(6, 5)], "test": [(6, 5)]}, "no images of split 'train'"),
+    ],
+)
+def test_another_layout_is_refused(image_folder, layout, message):
+    with pytest.raises(ValueError, match=message):
+        kd_keras.data.load(image_folder(layout))
+
+
+def test_an_empty_or_missing_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no images of split 'train'"):
+        kd_keras.data.load(tmp_path)
+    with pytest.raises(ValueError, match="A folder of images was asked for, and there is none"):
+        kd_keras.data.load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="`data_dir` must be the folder of images"):
+        kd_keras.data.load("folder")
+
+
+def test_a_file_that_is_no_image_is_refused_by_name(image_folder):
+    folder = image_folder(EVEN)
+    (folder / "train" / "cat" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"cannot be read as an image.*broken\.png"):
+        kd_keras.data.load(folder, image_size=8)
+
+
+def test_images_of_other_formats_are_left_out_with_a_warning(image_folder):
+    folder = image_folder(EVEN)
+    (folder / "train" / "cat" / "extra.bmp").write_bytes(b"")
+    (folder / "train" / "cat" / ".DS_Store").write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 images in .*train' are left out"):
+        assert kd_keras.data.load(folder).info.train_examples == 20
+
+
+def test_a_folder_called_like_a_dataset_does_not_hide_it(image_folder, monkeypatch):
+    folder = image_folder(EVEN)
+    folder.rename(folder.with_name("mnist"))
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(ValueError, match="'mnist' is not prepared"):
+        kd_keras.data.load("mnist", data_dir=folder.parent / "data", download=False)
+    assert kd_keras.data.load("./mnist").info.num_classes == 2

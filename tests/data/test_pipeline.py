@@ -1,0 +1,153 @@
+"""Order, size and type of batches; the order is a function of (seed, epoch) and nothing else."""
+
+import hashlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kd_keras
+
+STEPS = 10  # 1,197 examples in batches of 128
+
+
+def order(batches):
+    return [hashlib.md5(x.tobytes()).hexdigest() for x, _ in batches.as_numpy_iterator()]
+
+
+def examples(batches):
+    return np.concatenate([x for x, _ in batches.as_numpy_iterator()])
+
+
+@pytest.fixture(params=[None, False], ids=["cached", "streamed"])
+def splits(digits, request):
+    return digits(seed=5, cache=request.param)
+
+
+def test_elements_are_uint8_images_and_int64_labels(splits):
+    for part in (splits.train, splits.training(), splits.validation, splits.test):
+        x, y = part.element_spec
+        assert (x.dtype, y.dtype) == (tf.uint8, tf.int64)
+        assert x.shape.as_list() == [None, 8, 8, 1]
+        assert y.shape.as_list() == [None]
+
+
+def test_every_epoch_has_every_example_once_and_keeps_the_partial_batch(splits):
+    sizes = [len(y) for _, y in splits.train.as_numpy_iterator()]
+    assert sizes == [128] * 9 + [45]
+    assert splits.steps_per_epoch == len(splits.train) == STEPS
+    images = {image.tobytes() for image in examples(splits.train)}
+    assert len(images) == 1197
+
+
+def test_the_jth_iteration_over_train_is_epoch_j_of_an_unbroken_run(splits):
+    unbroken = order(splits.training().take(3 * STEPS))
+    epochs = [unbroken[:STEPS], unbroken[STEPS : 2 * STEPS], unbroken[2 * STEPS :]]
+    assert [order(splits.train) for _ in range(3)] == epochs
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_a_stream_begun_at_epoch_k_goes_on_as_the_unbroken_run_does(splits):
+    unbroken = order(splits.training().take(4 * STEPS))
+    resumed = splits.training(first_epoch=2)
+    assert order(resumed.take(2 * STEPS)) == unbroken[2 * STEPS :]
+    assert order(resumed.take(2 * STEPS)) == unbroken[2 * STEPS :]  # a new iteration starts over
+
+
+def test_the_order_is_the_same_in_another_process_whatever_its_global_seed(digits, two_processes):
+    splits = digits(seed=5)
+    for *_, there in two_processes:
+        assert there.split() == order(splits.training(first_epoch=3).take(STEPS))
+        assert there.split() != order(splits.training().take(STEPS))
+
+
+def test_the_global_seed_does_not_reach_the_order_and_is_not_touched(digits):
+    orders, draws = [], []
+    for _ in range(2):
+        keras.utils.set_random_seed(7)
+        splits = digits(seed=5)
+        orders.append(order(splits.train))
+        draws.append(float(tf.random.uniform(())))
+    keras.utils.set_random_seed(8)
+    assert orders[0] == orders[1] == order(digits(seed=5).train)
+    keras.utils.set_random_seed(7)
+    assert draws[0] == draws[1] == float(tf.random.uniform(()))
+
+
+def test_another_seed_gives_another_order_of_the_same_examples(digits):
+    first, second = digits(seed=1), digits(seed=2)
+    assert order(first.train) != order(second.train)
+    assert {i.tobytes() for i in examples(first.train)} == {
+        i.tobytes() for i in examples(second.train)
+    }
+
+
+def test_validation_and_test_keep_their_order_and_their_last_batch(splits):
+    for part in (splits.validation, splits.test):
+        assert order(part) == order(part)
+        assert [len(y) for _, y in part.as_numpy_iterator()] == [128, 128, 44]
+        assert len(part) == 3
+
+
+def test_the_same_images_come_cached_and_streamed(digits):
+    cached, streamed = digits(cache=True), digits(cache=False)
+    assert order(cached.test) == order(streamed.test)
+    assert sorted(i.tobytes() for i in examples(cached.train)) == sorted(
+        i.tobytes() for i in examples(streamed.train)
+    )
+
+
+def test_a_cached_image_is_decoded_once_over_all_epochs(digits, monkeypatch):
+    from kd_keras.data.source import Source
+
+    decoded = tf.Variable(0)
+    whole = Source.decode
+
+    def counted(source, encoded, label):
+        decoded.assign_add(1)
+        return whole(source, encoded, label)
+
+    monkeypatch.setattr(Source, "decode", counted)
+    splits = digits(cache=True)
+    for _ in splits.training().take(3 * STEPS):
+        pass
+    for _ in splits.train:
+        pass
+    assert int(decoded) == 1197
+
+
+def test_limit_takes_the_first_training_examples_and_leaves_the_other_splits(digits):
+    splits = digits(limit=100, batch_size=64)
+    assert (splits.steps_per_epoch, splits.info.train_examples) == (2, 100)
+    images = {image.tobytes() for image in examples(splits.train)}
+    assert len(images) == 100
+    assert images == {image.tobytes() for image in examples(digits(limit=100).training().take(1))}
+    assert splits.info.validation_examples == splits.info.test_examples == 300
+    assert digits(limit=5000).info.train_examples == 1197
+
+
+def test_drop_remainder_leaves_out_the_partial_batch_of_training_alone(digits):
+    splits = digits(drop_remainder=True)
+    assert [len(y) for _, y in splits.train.as_numpy_iterator()] == [128] * 9
+    assert splits.steps_per_epoch == 9
+    assert sum(len(y) for _, y in splits.test.as_numpy_iterator()) == 300
+    with pytest.raises(ValueError, match=r"no training batch.*batch_size=2000 for 1197"):
+        digits(drop_remainder=True, batch_size=2000)
+
+
+def test_fit_on_the_stream_is_fit_on_train(digits):
+    def history(data, **options):
+        model = kd_keras.models.mlp((8, 8, 1), 10, hidden=(16,), seed=1)
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model.fit(data, epochs=2, verbose=0, **options).history
+
+    splits = digits()
+    streamed = history(splits.training(), steps_per_epoch=splits.steps_per_epoch)
+    assert history(splits.train) == streamed
+
+
+@pytest.mark.parametrize("first_epoch", [-1, 1.0, True, None])
+def test_a_first_epoch_that_is_no_epoch_is_refused(digits, first_epoch):
+    with pytest.raises(ValueError, match="`first_epoch`.*Received"):
+        digits().training(first_epoch=first_epoch)

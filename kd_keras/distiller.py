@@ -14,7 +14,7 @@ from kd_keras.step.functions import StepFunctions
 from kd_keras.step.guard import Snapshot, stop_unless_finite
 from kd_keras.step.masks import masks_of, with_masks
 from kd_keras.step.objective import make_terms, per_replica_share, top1_agreement
-from kd_keras.step.taps import TappedModel
+from kd_keras.step.taps import TappedModel, forward
 from kd_keras.teachers import freeze
 
 
@@ -165,9 +165,9 @@ class Distiller(StepFunctions):
         """The student's output names: losses and metrics are compiled by them."""
         return self.student.output_names
 
-    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: Any, training: Any = None) -> Any:
         """Return the student's outputs."""
-        return self.student(inputs, training=training, **kwargs)
+        return forward(self.student, inputs, training)
 
     def compile(
         self,
@@ -281,6 +281,12 @@ class Distiller(StepFunctions):
                 x, y, sample_weight, teacher, student, second_y, second_weight, share
             )
             objective = self.optimizer.scale_loss(losses.objective)
+        if not self.trainable_weights:
+            raise ValueError(
+                f"The student {self.student.name!r} has no trainable weights, so there is nothing "
+                "to train. Received: a student with trainable=False, or without weights. Set "
+                "`student.trainable = True` before building the Distiller."
+            )
         gradients = tape.gradient(objective, self.trainable_weights)
         return gradients, losses, student[0], masks_of(student[0])
 

@@ -29,13 +29,13 @@ class TappedModel:
 
     def __call__(self, x: Any, training: bool) -> tuple[Any, dict[str, Any]]:
         if not self.names:
-            return _call(self.model, x, training), {}
+            return forward(self.model, x, training), {}
         if self._extractor is None:  # a Sequential model may have been built since
             self._extractor = self._make_extractor()
         if self._extractor is not None:
             results = self._extractor(x, training=training)
             return results["outputs"], results["taps"]
-        outputs = _call(self.model, x, training)
+        outputs = forward(self.model, x, training)
         return outputs, {name: self._from_dict(outputs, name) for name in self.names}
 
     def _make_extractor(self) -> keras.Model | None:
@@ -98,7 +98,8 @@ class TappedModel:
         return message
 
 
-def _call(model: Any, x: Any, training: bool) -> Any:
+def forward(model: Any, x: Any, training: bool | None) -> Any:
+    """Call `model`, with `training` if its `call` takes it."""
     if model._call_has_training_arg:
         return model(x, training=training)
     return model(x)

@@ -134,6 +134,13 @@ def test_an_ignored_class_is_in_range():
     assert np.isfinite(compiled(loss).fit(X, labels, verbose=0).history["loss"]).all()
 
 
+def test_a_student_without_trainable_weights():
+    distiller = compiled()
+    distiller.student.trainable = False
+    with pytest.raises(ValueError, match="no trainable weights.*student.trainable = True"):
+        distiller.fit(X, Y, verbose=0)
+
+
 def test_missing_labels():
     with pytest.raises(ValueError, match="has no labels.*student_loss_weight=0"):
         compiled().fit(X, verbose=0)

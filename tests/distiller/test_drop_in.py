@@ -81,6 +81,24 @@ def test_calling_and_predicting_give_the_students_outputs(data):
     np.testing.assert_allclose(predictions, student(x), rtol=1e-5)
 
 
+def test_the_teacher_may_be_a_layer_and_neither_needs_a_training_argument(data):
+    class Plain(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(4)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    teacher = keras.layers.Dense(4)
+    distiller = kd_keras.Distiller(teacher, Plain(), KLDivergence(2.0))
+    distiller.compile("sgd", crossentropy())
+    history = distiller.fit(*data, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert not teacher.trainable
+    assert distiller.predict(data[0], verbose=0).shape == (20, 4)
+
+
 @pytest.mark.parametrize("make", [sequential, Subclassed], ids=["sequential", "subclassed"])
 def test_fit_evaluate_and_logs(make, data):
     x, y = data

@@ -45,10 +45,10 @@ class Distill:
         debug: Show the traceback of an error (also: KD_KERAS_DEBUG=1).
     """
 
-    recipe: Annotated[recipes.Recipe, tyro.conf.OmitArgPrefixes]
+    recipe: recipes.Recipe
     name: tyro.conf.Suppress[str]
-    output: Path | None = None
-    data_dir: Path | None = None
+    output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
     fresh: tyro.conf.FlagCreatePairsOff[bool] = False
     debug: tyro.conf.FlagCreatePairsOff[bool] = False

@@ -50,7 +50,11 @@ def call_layer(layer: Any, x: Any, y: Any, sample_weight: Any = None) -> tuple[A
     if not tf.is_tensor(y):
         outputs = layer({"images": x}, **options)
         return _same_float_dtype(outputs["images"], x), y
-    outputs = layer({"images": x, "labels": y}, **options)
+    labels = y
+    if not isinstance(layer, _KerasImageLayer):
+        # Some layers of keras-cv cast labels and others do not, which a RandomChoice cannot join.
+        labels = tf.cast(y, layer.compute_dtype)
+    outputs = layer({"images": x, "labels": labels}, **options)
     return _same_float_dtype(outputs["images"], x), _as_before(outputs["labels"], y)
 
 

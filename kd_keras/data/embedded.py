@@ -7,7 +7,6 @@ import contextlib
 import functools
 import shutil
 import tempfile
-import uuid
 import warnings
 from pathlib import Path
 
@@ -20,9 +19,9 @@ from kd_keras.data.storage import check_writable, missing_files, quiet
 def open_digits(data_dir: Path | None) -> tfds.core.DatasetBuilder:
     """Return the prepared builder of `digits`.
 
-    Preparation takes about a second. TFDS writes beside and renames, so a folder that exists is
-    whole; one that is not (a copy that was cut short, say) is put aside and prepared again. Of two
-    processes that prepare at once, the second to finish takes what the first one left.
+    Preparation takes about a second, in a folder beside that is renamed at the end. Data that are
+    not whole (a copy that was cut short, say) are replaced. Of two processes that prepare at once,
+    the second to finish takes what the first one left.
 
     Args:
         data_dir: Root folder of TFDS data. None means TFDS's default (`~/tensorflow_datasets` or
@@ -51,16 +50,14 @@ def open_digits(data_dir: Path | None) -> tfds.core.DatasetBuilder:
 
 
 def _prepare(root: Path) -> tfds.core.DatasetBuilder:
-    _put_aside(_folder(root))
-    try:
-        with quiet():
-            Digits(data_dir=root).download_and_prepare(
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-            )
-    except OSError:
-        # The rename fails where another process has put the same data there in the meantime.
+    # TFDS writes to a folder whose random name comes from Python's global generator: two processes
+    # under one seed would write into each other's. Hence a folder of our own first.
+    with tempfile.TemporaryDirectory(prefix="preparing_digits_", dir=root) as staging, quiet():
+        Digits(data_dir=staging).download_and_prepare(
+            download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+        )
         if _prepared(root) is None:
-            raise
+            _put_in_place(_folder(Path(staging)), _folder(root))
     builder = _prepared(root)
     if builder is None:
         raise RuntimeError(
@@ -68,6 +65,15 @@ def _prepare(root: Path) -> tfds.core.DatasetBuilder:
             "writes to that folder; pass another one with `data_dir=...`."
         )
     return builder
+
+
+def _put_in_place(prepared: Path, folder: Path) -> None:
+    """Rename `prepared` to `folder`, which holds nothing or something damaged."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # Most often there is nothing to put aside.
+        folder.rename(prepared.with_name("damaged"))
+    with contextlib.suppress(OSError):  # Another process was faster; its data are the same.
+        prepared.rename(folder)
 
 
 def _prepared(root: Path) -> tfds.core.DatasetBuilder | None:
@@ -85,14 +91,6 @@ def _prepared(root: Path) -> tfds.core.DatasetBuilder | None:
 
 def _folder(root: Path) -> Path:
     return root / "digits" / str(Digits.VERSION)
-
-
-def _put_aside(folder: Path) -> None:
-    # Rename first: it is atomic, so no other process sees a folder that is being emptied.
-    aside = folder.with_name(f"damaged-{uuid.uuid4().hex}")
-    with contextlib.suppress(OSError):
-        folder.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 @functools.cache

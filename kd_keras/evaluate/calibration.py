@@ -29,6 +29,7 @@ def cross_entropy(logits: Any, labels: Any) -> float:
 
     Example:
 
+    >>> import kd_keras
     >>> round(kd_keras.evaluate.cross_entropy([[0.0, 0.0]], [1]), 4)
     0.6931
     """
@@ -58,6 +59,7 @@ def expected_calibration_error(logits: Any, labels: Any, bins: int = 15) -> floa
 
     Example:
 
+    >>> import kd_keras
     >>> round(kd_keras.evaluate.expected_calibration_error([[0.0, 0.0], [0.0, 0.0]], [0, 1]), 4)
     0.0
 

@@ -40,9 +40,15 @@ def predict_logits(
 
     Example:
 
+    >>> import keras, kd_keras, tensorflow as tf
+    >>> student = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
+    ...                             keras.layers.Dense(10)])
+    >>> test = tf.data.Dataset.from_tensors((tf.zeros((5, 8, 8, 1), tf.uint8), [0, 0, 0, 3, 4]))
     >>> logits, labels = kd_keras.evaluate.predict_logits(student, test)
+    >>> logits.shape, labels.shape
+    ((5, 10), (5,))
     >>> kd_keras.evaluate.accuracy(logits, labels)
-    0.97
+    0.6
     """
     import keras
     import tensorflow as tf
@@ -83,7 +89,7 @@ def _check(dataset: Any) -> None:
     if not isinstance(dataset, tf.data.Dataset):
         raise TypeError(
             "`dataset` must be a tf.data.Dataset of batches (x, y). "
-            f"Received: dataset={dataset!r} (of type {type(dataset).__name__})"
+            f"Received: an object of type {type(dataset).__name__}"
         )
     if not isinstance(dataset.element_spec, tuple) or len(dataset.element_spec) < 2:
         raise ValueError(

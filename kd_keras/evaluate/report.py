@@ -136,6 +136,7 @@ def write_report(
 
     Example:
 
+    >>> from kd_keras.evaluate import Report, ResultRow, read_report, write_report
     >>> report = Report("digits", "kd-keras distill digits", rows=(ResultRow("teacher", 0.98),))
     >>> write_report("report.html", "report.json", report)
     >>> read_report("report.json").rows[0].accuracy

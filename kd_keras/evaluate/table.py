@@ -44,7 +44,15 @@ def print_table(report: Report, console: Console) -> None:
     Example:
 
     >>> from rich.console import Console
-    >>> kd_keras.evaluate.print_table(kd_keras.evaluate.read_report("report.json"), Console())
+    >>> from kd_keras.evaluate import Report, ResultRow, print_table
+    >>> report = Report("digits", "kd-keras distill digits", rows=(ResultRow("teacher", 0.98),))
+    >>> print_table(report, Console(width=80))
+                                 digits
+    ┏━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━┳━━━━━━━━━┓
+    ┃ model   ┃ accuracy ┃ agreement ┃ parameters ┃ size ┃ latency ┃
+    ┡━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━╇━━━━━━━━━┩
+    │ teacher │  98.00 % │         – │          – │    – │       – │
+    └─────────┴──────────┴───────────┴────────────┴──────┴─────────┘
     """
     from rich.markup import escape
     from rich.table import Table

@@ -32,6 +32,7 @@ def accuracy(logits: Any, labels: Any) -> float:
 
     Example:
 
+    >>> import kd_keras
     >>> kd_keras.evaluate.accuracy([[2.0, 1.0], [0.0, 3.0]], [0, 0])
     0.5
     """
@@ -58,6 +59,7 @@ def agreement(logits_a: Any, logits_b: Any) -> float:
 
     Example:
 
+    >>> import kd_keras
     >>> kd_keras.evaluate.agreement([[2.0, 1.0], [0.0, 3.0]], [[5.0, 0.0], [1.0, 0.0]])
     0.5
 

@@ -82,7 +82,7 @@ def _batches(data: Any, argument: str) -> Iterator[np.ndarray]:
     else:
         raise TypeError(
             f"`{argument}` must be an array of images or a tf.data.Dataset of batches x or (x, y). "
-            f"Received: {argument}={data!r} (of type {type(data).__name__})"
+            f"Received: an object of type {type(data).__name__}"
         )
 
 

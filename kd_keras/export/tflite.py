@@ -70,7 +70,7 @@ def to_tflite(
 
     Example:
 
-    >>> import keras, numpy as np, kd_keras
+    >>> import keras, kd_keras, numpy as np
     >>> student = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
     ...                             keras.layers.Dense(10)])
     >>> images = np.random.default_rng(0).integers(0, 256, (100, 8, 8, 1), dtype="uint8")

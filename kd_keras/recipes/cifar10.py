@@ -16,6 +16,7 @@ def cifar10() -> Recipe:
         student_loss_weight=0.1,
         teacher_epochs=10,
         epochs=10,
+        limit=20_000,
         batch_size=128,
         teacher_learning_rate=0.1,
         learning_rate=0.1,

@@ -151,7 +151,7 @@ class Recipe:
 
     @staticmethod
     def is_recipe(fields: Any) -> bool:
-        """Whether `fields`, read from JSON, were written by `to_json` of this or another version."""
+        """Whether `fields`, read from JSON, come from `to_json` of this or another version."""
         return isinstance(fields, Mapping) and _FORMAT in fields
 
     @classmethod
@@ -168,7 +168,9 @@ class Recipe:
         try:
             fields = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"A recipe must be JSON text; it ends or breaks at {error}.") from error
+            raise ValueError(
+                f"A recipe must be JSON text; it ends or breaks at {error}."
+            ) from error
         if not cls.is_recipe(fields) or fields[_FORMAT] != _FORMAT_VERSION:
             raise ValueError(
                 f'A recipe must be a JSON object with "{_FORMAT}": {_FORMAT_VERSION}. Received: '

@@ -20,7 +20,7 @@ def save_checkpoint(path: Path, model: Any, network: keras.Model, history: Epoch
 
     Args:
         path: A `.npz` file; it appears whole or not at all.
-        model: The compiled model that trains `network` and counts its steps in `step`.
+        model: The compiled and built model that trains `network` and counts its steps in `step`.
         network: What is trained. Its variables include the states of its random layers.
         history: The logs of all epochs so far.
     """
@@ -51,6 +51,4 @@ def restore_checkpoint(path: Path, model: Any, network: keras.Model) -> Epochs:
 
 
 def _state(model: Any, network: keras.Model) -> list[Any]:
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
     return [*network.variables, model.step, *model.optimizer.variables]

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ FLOAT32 = "student_float32.tflite"
 INT8 = "student_int8.tflite"
 # The networks in the order in which they are trained; each becomes `<name>.keras`.
 TEACHER, STUDENT_ALONE, STUDENT = NETWORKS = ("teacher", "student_alone", "student")
+# What a killed export or report leaves: `.student_int8.tflite.4711-0a1b2c3d.partial`.
+_EXPORT_PARTIAL = re.compile(r"\.(student_|report).*\.partial")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +49,14 @@ class RunFolder:
         return self.path / f"checkpoint_{name}.npz"
 
     def begin(self, fresh: bool = False) -> None:
-        """Make the folder this recipe's, where it is not yet.
+        """Make the folder this recipe's, where it is not yet, and clear what a killed run left.
 
         Args:
             fresh: Delete what an earlier run left here first: the files of a run, and no others.
         """
+        for path in self.path.iterdir():
+            if path.name.startswith(PARTIAL) or _EXPORT_PARTIAL.fullmatch(path.name):
+                path.unlink()
         if fresh:
             for path in self._files_of_a_run():
                 path.unlink(missing_ok=True)
@@ -60,11 +66,10 @@ class RunFolder:
     def _files_of_a_run(self) -> list[Path]:
         # What marks the folder as finished goes first, what marks it as ours last: a deletion
         # that is cut short leaves an unfinished run, which --fresh can delete.
-        names = [REPORT, PAGE, INT8, FLOAT32]
+        files = [self.path / name for name in (REPORT, PAGE, INT8, FLOAT32)]
         for network in reversed(NETWORKS):
-            names += [self.checkpoint(network).name, self.network(network).name]
-        names += [HISTORY, RECIPE]
-        return [self.path / prefix for name in names for prefix in (name, PARTIAL + name)]
+            files += [self.checkpoint(network), self.network(network)]
+        return [*files, self.path / HISTORY, self.path / RECIPE]
 
 
 def is_finished(path: Path, recipe: Recipe) -> bool:
@@ -73,7 +78,9 @@ def is_finished(path: Path, recipe: Recipe) -> bool:
 
 
 @contextmanager
-def open_run(path: str | os.PathLike[str], recipe: Recipe, fresh: bool = False) -> Iterator[RunFolder]:
+def open_run(
+    path: str | os.PathLike[str], recipe: Recipe, fresh: bool = False
+) -> Iterator[RunFolder]:
     """Give a folder in which no other process works and which no other recipe has taken.
 
     Nothing in it is changed or deleted before `RunFolder.begin`. If that is never called, a folder
@@ -161,8 +168,8 @@ def _refuse_other_contents(path: Path, recipe: Recipe) -> None:
             for name, (there, here) in existing.differences(recipe).items()
         )
         raise ValueError(
-            f"{str(path)!r} holds a run of another recipe: {fields}. Start over with --fresh, which "
-            "deletes that run, or choose another folder with --output."
+            f"{str(path)!r} holds a run of another recipe: {fields}. Delete that run and start "
+            "over with --fresh, or choose another folder with --output."
         )
 
 

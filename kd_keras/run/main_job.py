@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from kd_keras import _startup
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.folder import PAGE, REPORT, is_finished, open_run
+from kd_keras.run.quiet import quiet_start
 
 if TYPE_CHECKING:
     from kd_keras.evaluate import Report
@@ -73,7 +75,9 @@ def distill(
     )
     started = time.monotonic()
     with open_run(output, recipe, fresh) as folder:
-        with console.status("Starting TensorFlow and opening the data ..."):
+        with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
+            _startup.refuse_other_backend()
+
             from kd_keras.run.measuring import measure
             from kd_keras.run.stages import export_student, prepare, train_networks
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from rich.console import Console
 
-from kd_keras import evaluate, export
+from kd_keras import __version__, evaluate, export
 from kd_keras.data import Splits
 from kd_keras.run.folder import (
     FLOAT32,
@@ -31,7 +31,6 @@ from kd_keras.run.history import read_history
 
 # What can change the results, so that the report names it.
 _PACKAGES = (
-    "kd-keras",
     "tensorflow",
     "keras",
     "keras-cv",
@@ -80,9 +79,9 @@ def measure(folder: RunFolder, splits: Splits, command: str, console: Console) -
 
 def _rows(folder: RunFolder, splits: Splits) -> tuple[evaluate.ResultRow, ...]:
     titles = {
-        TEACHER: f"teacher ({folder.recipe.teacher})",
-        STUDENT_ALONE: f"student alone ({folder.recipe.student})",
-        STUDENT: "student, distilled",
+        TEACHER: "teacher",
+        STUDENT_ALONE: "student alone",
+        STUDENT: "distilled student",
     }
     rows: list[evaluate.ResultRow] = []
     teacher_logits: Any = None
@@ -98,9 +97,7 @@ def _rows(folder: RunFolder, splits: Splits) -> tuple[evaluate.ResultRow, ...]:
     for name, kind in ((FLOAT32, "float32"), (INT8, "int8")):
         path = folder.path / name
         logits, labels = export.predict(path, splits.test)
-        row = _row(
-            f"student, {kind} .tflite", logits, labels, teacher_logits, parameters, path
-        )
+        row = _row(f"{kind} .tflite", logits, labels, teacher_logits, parameters, path)
         rows.append(dataclasses.replace(row, latency_ms=export.latency(path, threads=1).median_ms))
     return tuple(rows)
 
@@ -120,6 +117,7 @@ def _row(
 def _environment() -> dict[str, str]:
     return {
         "python": platform.python_version(),
+        "kd_keras": __version__,
         **{package: version(package) for package in _PACKAGES},
         "machine": f"{platform.system()} {platform.machine()}",
         "cpu cores": str(os.cpu_count()),

@@ -41,7 +41,7 @@ class TrainingProgress:
         self._first_epoch = first_epoch
         self._bar: Progress | None = None
         self._task = TaskID(0)
-        self._started = time.monotonic()
+        self._started = self._first_ended = time.monotonic()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[TrainingProgress]:
@@ -80,13 +80,17 @@ class TrainingProgress:
 
     def epoch(self, number: int, logs: Mapping[str, float]) -> None:
         """Note that epoch `number`, counted from 1, ended with `logs`."""
+        if number == self._first_epoch + 1:
+            # It held the tracing of the step, which says nothing of the epochs to come.
+            self._first_ended = time.monotonic()
         text = "  ".join(f"{name} {logs[name]:.4f}" for name in _SHOWN if name in logs)
         if self._bar is not None:
             self._bar.update(self._task, logs=text, epoch=min(number + 1, self._epochs))
         elif number % math.ceil(self._epochs / _LINES) == 0 or number == self._epochs:
-            elapsed = time.monotonic() - self._started
-            left = elapsed / (number - self._first_epoch) * (self._epochs - number)
-            self._console.print(
-                f"  epoch {number}/{self._epochs}  {text}  {elapsed:.0f} s, about {left:.0f} s more",
-                highlight=False,
-            )
+            now = time.monotonic()
+            text += f"  {now - self._started:.0f} s"
+            timed = number - self._first_epoch - 1
+            if timed:
+                left = (now - self._first_ended) / timed * (self._epochs - number)
+                text += f", about {left:.0f} s more"
+            self._console.print(f"  epoch {number}/{self._epochs}  {text}", highlight=False)

@@ -1,4 +1,4 @@
-"""The stages of the main job. Each leaves files that the next one reads, and skips what is there."""
+"""The stages of the main job: each leaves files for the next one and skips what is there."""
 
 from __future__ import annotations
 
@@ -122,14 +122,13 @@ def _training(
 
 def export_student(material: Material, folder: RunFolder, console: Console) -> None:
     """Write the distilled student as float32 and int8 files, where not yet done."""
-    files = (folder.path / FLOAT32, "none"), (folder.path / INT8, "int8")
-    if all(path.exists() for path, _ in files):
+    float32, int8 = folder.path / FLOAT32, folder.path / INT8
+    if float32.exists() and int8.exists():
         return
     with console.status("Exporting to TFLite, float32 and int8 ..."):
         student = keras.models.load_model(folder.network(STUDENT), compile=False)
         batches = math.ceil(_CALIBRATION_EXAMPLES / material.recipe.batch_size)
         # The validation split would do as well; the test split would not.
         images = material.splits.training().take(batches)
-        for path, quantization in files:
-            if not path.exists():
-                export.to_tflite(student, path, quantization, representative_data=images)
+        export.to_tflite(student, float32, representative_data=images)
+        export.to_tflite(student, int8, "int8", representative_data=images)

@@ -56,6 +56,9 @@ class Training:
             NonFiniteLossError: If the loss is not finite any more; nothing of that epoch is kept.
         """
         self._compile(recipe, splits.steps_per_epoch)
+        # With every variable made beforehand TensorFlow traces the step once and not twice, which
+        # for small data is a good part of the run.
+        self.model._symbolic_build(data_batch=next(iter(splits.validation)))
         checkpoint = folder.checkpoint(self.name)
         history = restore_checkpoint(checkpoint, self.model, self.network)
         others = read_history(folder.path / HISTORY)

@@ -13,7 +13,8 @@ CHANGING = [name for name in augment.policy_names() if name != "none"]
 
 @pytest.fixture(scope="module")
 def images():
-    return tf.constant(np.random.default_rng(0).integers(0, 256, (6, 12, 10, 3)).astype("uint8"))
+    # Floats with all their digits: rounding to bytes would hide a difference in the last bit.
+    return tf.constant(np.random.default_rng(0).uniform(0, 255, (6, 12, 10, 3)).astype("float32"))
 
 
 @functools.cache
@@ -52,15 +53,15 @@ def test_views_repeat_by_seed_and_step_eagerly_in_a_graph_and_after_a_config_rou
     batch = {"images": images, "labels": tf.range(6)}
     policy = built(name)
     views = policy(batch, step=4)
-    graph_views = tf.function(policy)(batch, step=tf.constant(4, tf.int64))
+    graph_views = tf.function(policy, autograph=False)(batch, step=tf.constant(4, tf.int64))
     config = json.dumps(keras.saving.serialize_keras_object(policy))
     copy = keras.saving.deserialize_keras_object(json.loads(config))
     assert (copy.name, copy.seed, copy.value_range) == (name, 3, (0, 255))
+    assert [type(layer) for layer in copy.layers] == [type(layer) for layer in policy.layers]
     copied_views = copy(batch, step=4)
     for key in views:
         assert equal(views[key], graph_views[key]), key
         assert equal(views[key], copied_views[key]), key
-    assert views["images"].dtype == tf.uint8
     if name != "none":
         assert not equal(views["images"], policy(images, step=5))
         copy.seed = 4

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def differences():
+def printed():
     # A process of its own: logical devices must be set before TensorFlow starts.
     script = Path(__file__).with_name("replicas_script.py")
     root = script.parents[2]
@@ -25,11 +25,15 @@ def differences():
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def test_two_replicas_draw_the_views_of_one_device(differences):
-    assert differences["plain"] == [0.0, 0.0, 0.0]
+def test_two_replicas_draw_the_views_of_one_device(printed):
+    assert printed["differences"]["plain"] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_two_replicas_mix_across_the_global_batch(differences, name):
+def test_two_replicas_mix_across_the_global_batch(printed, name):
     # Images, labels, weights, second labels, second weights, share.
-    assert differences[name] == [0.0] * 6
+    assert printed["differences"][name] == [0.0] * 6
+
+
+def test_importing_the_room_and_the_adapter_does_not_import_keras_cv(printed):
+    assert printed["imports"] is False

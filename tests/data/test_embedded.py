@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import pytest
 
@@ -6,10 +7,14 @@ import kd_keras
 from kd_keras.data import embedded
 
 
+def everything_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_dir())
+
+
 def test_preparing_says_nothing_and_leaves_nothing_unfinished(tmp_path, capfd):
     embedded.open_digits(tmp_path)
     assert capfd.readouterr() == ("", "")
-    assert [path.name for path in (tmp_path / "digits").iterdir()] == ["1.0.0"]
+    assert everything_in(tmp_path) == ["digits", "digits/1.0.0"]
 
 
 @pytest.mark.parametrize(
@@ -22,13 +27,13 @@ def test_preparing_says_nothing_and_leaves_nothing_unfinished(tmp_path, capfd):
     ],
     ids=["no info", "half an info", "no records", "half the records"],
 )
-def test_a_half_prepared_folder_is_prepared_again(tmp_path, damage):
-    embedded.open_digits(tmp_path)
+def test_a_half_prepared_folder_is_prepared_again(digits_dir, tmp_path, damage):
+    shutil.copytree(digits_dir, tmp_path, dirs_exist_ok=True)
     damage(tmp_path / "digits" / "1.0.0")
     splits = kd_keras.data.load("digits", data_dir=tmp_path)
     assert sum(len(y) for _, y in splits.test) == 300
     assert sum(len(y) for _, y in splits.train) == 1197
-    assert [path.name for path in (tmp_path / "digits").iterdir()] == ["1.0.0"]
+    assert everything_in(tmp_path) == ["digits", "digits/1.0.0"]
 
 
 def test_what_a_killed_preparation_left_behind_is_no_obstacle(tmp_path):
@@ -38,22 +43,23 @@ def test_what_a_killed_preparation_left_behind_is_no_obstacle(tmp_path):
     assert kd_keras.data.load("digits", data_dir=tmp_path).info.train_examples == 1197
 
 
-def test_the_second_of_two_preparations_takes_what_the_first_left(tmp_path, monkeypatch):
-    whole = embedded.Digits.download_and_prepare
+def test_the_second_of_two_preparations_takes_what_the_first_left(digits_dir, tmp_path):
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    mine.mkdir()
+    (mine / "file").write_text("mine")
+    shutil.copytree(digits_dir / "digits" / "1.0.0", theirs)
 
-    def overtaken(builder, **options):
-        monkeypatch.setattr(embedded.Digits, "download_and_prepare", whole)
-        embedded.Digits(data_dir=tmp_path).download_and_prepare()
-        raise OSError("Directory not empty")  # as its own rename would now
+    class Overtaken(type(theirs)):
+        """A path to which another process renames its data just before this one does."""
 
-    monkeypatch.setattr(embedded.Digits, "download_and_prepare", overtaken)
-    assert embedded.open_digits(tmp_path).info.splits["test"].num_examples == 300
+        def rename(self, target):
+            if self.name == "1.0.0":
+                theirs.rename(self)
+            raise OSError("Directory not empty")
 
-
-def test_two_processes_that_prepare_at_once_both_get_the_data(two_processes):
-    (*_, first), (*_, second) = two_processes
-    assert first == second
-    assert len(first.split()) == 10  # batches of 128 in 1,197 examples
+    embedded._put_in_place(Overtaken(mine), Overtaken(tmp_path / "root" / "1.0.0"))
+    assert (tmp_path / "root" / "1.0.0" / "dataset_info.json").is_file()
+    assert (mine / "file").is_file()
 
 
 def test_a_data_dir_that_cannot_be_written_is_refused_by_name(tmp_path):

@@ -38,8 +38,3 @@ def test_image_size_resizes_a_dataset_of_one_size_too(digits):
     assert splits.info.image_shape == (16, 16, 1)
     x, _ = next(iter(splits.test))
     assert x.shape == (128, 16, 16, 1)
-
-
-def test_tfds_is_imported_with_this_room_and_not_with_the_package(two_processes):
-    for with_package, with_room, _ in two_processes:
-        assert (with_package, with_room) == ("0", "1")

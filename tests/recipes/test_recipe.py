@@ -1,0 +1,138 @@
+"""`Recipe`: what it refuses, and that JSON gives it back."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+
+from kd_keras import augment
+from kd_keras.recipes import NAMED, Recipe, digits
+from kd_keras.recipes.recipe import PolicyName
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("dataset", "", "must be a name such as 'digits'"),
+        ("teacher", None, "must be a name such as 'resnet20'"),
+        ("student", 8, "must be a name such as 'resnet8'"),
+        ("policy", "standrad", "must be one of 'none', 'digits', 'standard'"),
+        ("temperature", 0, "above 0"),
+        ("temperature", -1.0, "above 0"),
+        ("temperature", float("nan"), "a finite number"),
+        ("temperature", float("inf"), "a finite number"),
+        ("temperature", "4", "a finite number"),
+        ("temperature", True, "a finite number"),
+        ("student_loss_weight", -0.1, "of at least 0 and of at most 1"),
+        ("student_loss_weight", 1.1, "0 learns from the teacher alone"),
+        ("teacher_epochs", 0, "an integer of at least 1"),
+        ("epochs", 0, "an integer of at least 1"),
+        ("epochs", 2.5, "an integer of at least 1"),
+        ("epochs", True, "an integer of at least 1"),
+        ("batch_size", 0, "an integer of at least 1"),
+        ("optimizer", "lion", "must be one of 'sgd', 'adam'"),
+        ("teacher_learning_rate", 0, "Try 0.1 with sgd"),
+        ("learning_rate", -0.1, "Try 0.1 with sgd"),
+        ("weight_decay", -1e-4, "Common values are 0"),
+        ("weight_decay", 1, "of at most 0.999"),
+        ("seed", -1, "an integer of at least 0"),
+        ("limit", 0, "an integer of at least 1"),
+        ("image_size", 0, "an integer of at least 1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name_with_what_was_received(field, value, said):
+    with pytest.raises(ValueError) as caught:
+        dataclasses.replace(digits(), **{field: value})
+    assert f"`{field}`" in str(caught.value)
+    assert f"Received: {field}={value!r}" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_the_ends_of_the_ranges_are_taken():
+    recipe = dataclasses.replace(
+        digits(), student_loss_weight=0, weight_decay=0, epochs=1, seed=0, temperature=0.01
+    )
+    assert dataclasses.replace(recipe, student_loss_weight=1).student_loss_weight == 1
+
+
+def test_the_policies_of_recipes_are_those_of_the_augment_room():
+    assert get_args(PolicyName) == augment.policy_names()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_json_gives_the_recipe_back(name):
+    recipe = NAMED[name]()
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    changed = dataclasses.replace(recipe, limit=7, temperature=2.5, optimizer="adam")
+    assert Recipe.from_json(changed.to_json()) == changed != recipe
+
+
+def test_json_with_an_unknown_field_is_refused_with_the_nearest_one():
+    fields = {**json.loads(digits().to_json()), "epoch": 3}
+    with pytest.raises(ValueError, match=r"no field 'epoch'.*epoch=3.*'epochs'"):
+        Recipe.from_json(json.dumps(fields))
+
+
+def test_json_with_a_value_out_of_range_is_refused():
+    fields = {**json.loads(digits().to_json()), "temperature": 0}
+    with pytest.raises(ValueError, match="`temperature`"):
+        Recipe.from_json(json.dumps(fields))
+
+
+def test_json_without_a_needed_field_is_refused():
+    fields = json.loads(digits().to_json())
+    del fields["student"]
+    with pytest.raises(ValueError, match=r"needs the fields \['student'\]"):
+        Recipe.from_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"dataset": "digits"}'])
+def test_text_that_is_no_recipe_is_refused(text):
+    with pytest.raises(ValueError, match="A recipe must be"):
+        Recipe.from_json(text)
+
+
+def test_json_of_another_format_is_refused():
+    fields = {**json.loads(digits().to_json()), "kd_keras_recipe": 2}
+    with pytest.raises(ValueError, match='"kd_keras_recipe": 1'):
+        Recipe.from_json(json.dumps(fields))
+    assert Recipe.is_recipe(fields)
+
+
+def test_smoke_lowers_sizes_and_changes_nothing_else():
+    recipe = digits()
+    assert recipe.differences(recipe.smoke()).keys() <= {
+        "teacher_epochs",
+        "epochs",
+        "limit",
+        "batch_size",
+    }
+    small = dataclasses.replace(recipe, epochs=1, teacher_epochs=1, limit=8, batch_size=4)
+    assert small.smoke() == small
+    assert (recipe.smoke().epochs, recipe.smoke().limit) == (2, 256)
+
+
+def test_differences_are_by_field_with_both_values():
+    recipe = digits()
+    other = dataclasses.replace(recipe, temperature=9.0, limit=5)
+    assert recipe.differences(other) == {
+        "temperature": (recipe.temperature, 9.0),
+        "limit": (None, 5),
+    }
+
+
+def test_a_recipe_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        digits().epochs = 3
+
+
+def test_the_command_line_reads_recipes_without_tensorflow():
+    code = (
+        "import sys; sys.argv = ['kd-keras']; import kd_keras.recipes, kd_keras.run, kd_keras.cli; "
+        "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -17,7 +17,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def quick() -> Recipe:
-    """Perceptrons, for they trace fast; mixing, for it is the policy with the most state to lose."""
+    """Perceptrons, for they trace fast; mixing, the policy with the most state to lose."""
     return Recipe(
         dataset="digits",
         teacher="mlp16",

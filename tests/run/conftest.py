@@ -25,10 +25,11 @@ def quick() -> Recipe:
         policy="cutmix",
         teacher_epochs=2,
         epochs=30,
-        batch_size=32,
-        teacher_learning_rate=0.05,
-        learning_rate=0.05,
-        limit=96,
+        batch_size=64,
+        optimizer="adam",
+        teacher_learning_rate=0.02,
+        learning_rate=0.02,
+        limit=1000,
         seed=3,
     )
 

@@ -95,8 +95,11 @@ def test_the_table_is_of_the_test_split_and_of_the_files_in_the_folder(unbroken,
 
 def test_training_taught_the_networks_something(unbroken):
     _, report, _ = unbroken
-    # One in ten by chance.
-    assert all(row.accuracy > 0.3 for row in report.rows)
+    rows = {row.name: row for row in report.rows}
+    # One in ten by chance. Two epochs make a poor teacher, and who learns from it learns that.
+    assert rows["teacher"].accuracy > 0.2
+    assert rows["student alone"].accuracy > 0.4
+    assert rows["distilled student"].agreement > rows["student alone"].agreement + 0.1
 
 
 def test_the_history_has_every_epoch_of_every_network(unbroken, quick):
@@ -180,7 +183,10 @@ def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(unbroken, quick, data
     assert_same_run(folder, report, unbroken)
 
 
-@pytest.mark.parametrize("rename", [2, 4, 6, 70, 71])
+@pytest.mark.parametrize(
+    "rename",
+    [pytest.param(n, marks=pytest.mark.slow) for n in (2, 3, 5, 6, 8, 70)] + [4, 71],
+)
 def test_a_run_that_dies_between_any_two_files_ends_as_the_unbroken_one(
     unbroken, quick, data_dir, tmp_path, monkeypatch, rename
 ):

@@ -1,6 +1,6 @@
 """What one Distiller step costs, against the floor and against `keras.distillation`.
 
-    python benchmarks/step.py [--rounds 15] [--batch 128] [--teacher resnet56] [--student resnet20]
+    python benchmarks/step.py [--help]
 
 Every contender takes one step in turn, round after round, and each ratio is formed within a round:
 the machine's speed may drift between rounds, not within one. Printed are the median ratio and its
@@ -9,7 +9,6 @@ quartiles.
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -130,17 +130,27 @@ def report(times: dict[str, np.ndarray], console: Console) -> None:
     console.print(table)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15, help="rounds that are counted")
-    parser.add_argument("--warmup", type=int, default=3, help="rounds before those")
-    parser.add_argument("--batch", type=int, default=128, help="examples in a batch")
-    parser.add_argument("--teacher", default="resnet56", help="name for kd_keras.models.from_name")
-    parser.add_argument("--student", default="resnet20", help="name for kd_keras.models.from_name")
-    options = parser.parse_args()
-    functions = contenders(options.teacher, options.student, options.batch)
-    report(measure(functions, options.rounds, options.warmup), Console(width=100))
+def main(
+    rounds: int = 15,
+    warmup: int = 3,
+    batch: int = 128,
+    teacher: str = "resnet56",
+    student: str = "resnet20",
+) -> None:
+    """Print what one Distiller step costs, against the floor and against keras.distillation.
+
+    Args:
+        rounds: Rounds that are counted.
+        warmup: Rounds before those.
+        batch: Examples in a batch.
+        teacher: Architecture, as kd_keras.models.from_name takes it.
+        student: Architecture, as kd_keras.models.from_name takes it.
+    """
+    # Each contender has a train function of its own; TensorFlow takes them for one that retraces.
+    tf.get_logger().setLevel("ERROR")
+    functions = contenders(teacher, student, batch)
+    report(measure(functions, rounds, warmup), Console(width=100))
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

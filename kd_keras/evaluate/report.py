@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kd_keras.evaluate.whole_text import write_whole
+from kd_keras.whole_file import write_whole
 
 _FORMAT = 1
 

@@ -16,7 +16,7 @@ from kd_keras.export.result import ExportResult
 from kd_keras.export.runtime import LiteModel
 from kd_keras.export.student import check_student, computing_in_float32, input_spec
 from kd_keras.export.verification import compare, student_outputs
-from kd_keras.export.whole_file import write_synced, written_beside
+from kd_keras.whole_file import written_beside
 
 _ENOUGH_TO_CALIBRATE = 100
 _RANDOM_EXAMPLES = 32
@@ -111,7 +111,7 @@ def to_tflite(
         with computing_in_float32(student):
             content = convert(student, spec, quantization, representative)
             expected = student_outputs(student, spec, verified)
-        write_synced(beside, content)
+        beside.write_bytes(content)
         model = LiteModel(beside)
         outputs = compare(model, expected, verified, exact=quantization == "none")
         float_operators = model.float_operators()

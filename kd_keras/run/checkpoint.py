@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kd_keras.run.files import appearing_whole
 from kd_keras.run.history import Epochs
+from kd_keras.whole_file import written_beside
 
 _HISTORY = "history"
 
@@ -29,8 +29,8 @@ def save_checkpoint(path: Path, model: Any, network: keras.Model, history: Epoch
         for index, variable in enumerate(_state(model, network))
     }
     arrays[_HISTORY] = np.array(json.dumps(history))
-    with appearing_whole(path) as partial:
-        np.savez(partial, **arrays)
+    with written_beside(path) as beside:
+        np.savez(beside, **arrays)
 
 
 def restore_checkpoint(path: Path, model: Any, network: keras.Model) -> Epochs:

@@ -6,15 +6,14 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.run.files import PARTIAL, write_text
 from kd_keras.run.lock import LOCK, held_lock
+from kd_keras.whole_file import PARTIAL, write_whole
 
 RECIPE = "recipe.json"
 HISTORY = "history.csv"
@@ -24,8 +23,6 @@ FLOAT32 = "student_float32.tflite"
 INT8 = "student_int8.tflite"
 # The networks in the order in which they are trained; each becomes `<name>.keras`.
 TEACHER, STUDENT_ALONE, STUDENT = NETWORKS = ("teacher", "student_alone", "student")
-# What a killed export or report leaves: `.student_int8.tflite.4711-0a1b2c3d.partial`.
-_EXPORT_PARTIAL = re.compile(r"\.(student_|report).*\.partial")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +52,13 @@ class RunFolder:
             fresh: Delete what an earlier run left here first: the files of a run, and no others.
         """
         for path in self.path.iterdir():
-            if path.name.startswith(PARTIAL) or _EXPORT_PARTIAL.fullmatch(path.name):
+            if path.name.startswith(PARTIAL):
                 path.unlink()
         if fresh:
             for path in self._files_of_a_run():
                 path.unlink(missing_ok=True)
         if not (self.path / RECIPE).exists():
-            write_text(self.path / RECIPE, self.recipe.to_json())
+            write_whole(self.path / RECIPE, self.recipe.to_json())
 
     def _files_of_a_run(self) -> list[Path]:
         # What marks the folder as finished goes first, what marks it as ours last: a deletion

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from kd_keras.run.files import write_text
+from kd_keras.whole_file import write_whole
 
 # The logs of one network: for each epoch, name and value.
 Epochs = list[dict[str, float]]
@@ -36,4 +36,4 @@ def write_history(path: Path, histories: Mapping[str, Epochs]) -> None:
     for network, epochs in histories.items():
         for number, logs in enumerate(epochs, start=1):
             writer.writerow({"network": network, "epoch": number, **logs})
-    write_text(path, text.getvalue())
+    write_whole(path, text.getvalue())

@@ -13,11 +13,11 @@ from rich.console import Console
 from kd_keras.data import Splits
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.checkpoint import restore_checkpoint, save_checkpoint
-from kd_keras.run.files import appearing_whole
 from kd_keras.run.folder import HISTORY, RunFolder
 from kd_keras.run.history import Epochs, read_history, write_history
 from kd_keras.run.progress import TrainingProgress
 from kd_keras.step.guard import NonFiniteLossError
+from kd_keras.whole_file import written_beside
 
 _MOMENTUM = 0.9
 
@@ -75,8 +75,8 @@ class Training:
             with progress.shown():
                 self._fit(splits, history, progress, keep)
         keep()
-        with appearing_whole(folder.network(self.name)) as partial:
-            self.network.save(partial)
+        with written_beside(folder.network(self.name)) as beside:
+            self.network.save(beside)
         checkpoint.unlink()
 
     def _fit(

@@ -245,7 +245,7 @@ def test_wrong_representative_data_keep_the_previous_file(data, message, student
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("stage", ["convert", "write_synced", "compare"])
+@pytest.mark.parametrize("stage", ["convert", "LiteModel", "compare"])
 def test_a_failure_in_any_stage_keeps_the_previous_file(stage, monkeypatch, student, tmp_path):
     path = tmp_path / "s.tflite"
     path.write_bytes(b"previous")

@@ -59,8 +59,8 @@ def test_fresh_replaces_a_run_of_another_recipe_and_keeps_what_is_not_of_a_run(t
         "history.csv",
         "report.html",
         "report.json",
-        ".partial-teacher.keras",
-        ".student_int8.tflite.123-abcd.partial",
+        ".partial-123-abcd-teacher.keras",
+        ".partial-123-abcd-student_int8.tflite",
     )
     for name in (*of_a_run, "notes.txt"):
         (path / name).write_text("x")

@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all."""
+"""A file that appears whole or not at all. Below every room: whoever writes a file writes it so."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+# With this begins the name of an unfinished file, which a killed process leaves behind.
+PARTIAL = ".partial-"
+
 
 @contextlib.contextmanager
 def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty file beside `path` that takes its place when the block ends well.
 
     When the block raises, the new file is removed and `path` stays as it was. The file is made at
-    once, so a folder that cannot be written is known before any work is done.
+    once, so a folder that cannot be written is known before any work is done. Its name ends as
+    that of `path`: Keras and NumPy choose formats by the suffix.
+
+    Args:
+        path: Where the file is to appear, in an existing folder.
 
     Raises:
         ValueError: If `path` cannot be a file: its folder is missing or cannot be written, or it is
             a folder itself.
+        OSError: If the disk is full.
     """
     target = Path(path)
     if target.is_dir():
@@ -31,7 +39,7 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"The folder of `path` does not exist: {str(target.parent)!r}. Create it first "
             f"(`pathlib.Path(path).parent.mkdir(parents=True)`). Received: path={str(path)!r}"
         )
-    beside = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial"
+    beside = target.parent / f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}-{target.name}"
     try:
         # "x" and not `tempfile`: the file gets the permissions that the user's umask asks for.
         with open(beside, "xb"):
@@ -43,15 +51,24 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     try:
         yield beside
+        with open(beside, "rb") as written:
+            os.fsync(written.fileno())  # a rename may reach the disk before the data does
         os.replace(beside, target)
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
 
 
-def write_synced(path: Path, content: bytes) -> None:
-    """Write `content` and wait until the disk has it."""
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` to `path`, in UTF-8 with "\\n" at the end of lines, whole or not at all.
+
+    Args:
+        path: As for `written_beside`.
+        text: All of it.
+
+    Raises:
+        ValueError: As `written_beside`.
+        OSError: If the disk is full.
+    """
+    with written_beside(path) as beside, open(beside, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)

@@ -7,14 +7,16 @@ import stat
 
 import pytest
 
-from kd_keras.export.whole_file import write_synced, written_beside
+from kd_keras.whole_file import PARTIAL, write_whole, written_beside
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
     path = tmp_path / "a.bin"
     with written_beside(path) as beside:
-        write_synced(beside, b"new")
+        beside.write_bytes(b"new")
         assert beside.parent == tmp_path
+        assert beside.name.startswith(PARTIAL)
+        assert beside.suffix == path.suffix
         assert not path.exists()
 
     assert path.read_bytes() == b"new"
@@ -27,7 +29,7 @@ def test_an_interruption_leaves_the_earlier_file_alone(interruption, tmp_path):
     path.write_bytes(b"old")
 
     with pytest.raises(interruption), written_beside(path) as beside:
-        write_synced(beside, b"ne")
+        beside.write_bytes(b"ne")
         raise interruption
 
     assert path.read_bytes() == b"old"
@@ -49,3 +51,23 @@ def test_a_parent_that_is_a_file_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match="does not exist"), written_beside(tmp_path / "file" / "a"):
         pass
+
+
+def test_text_is_written_whole_with_the_same_bytes_on_every_system(tmp_path):
+    write_whole(tmp_path / "a.txt", "é\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\n"
+
+
+def test_a_full_disk_leaves_the_earlier_text_and_nothing_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    write_whole(path, "old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(path, "new")
+
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

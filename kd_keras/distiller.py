@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kd_keras.augment.adapter import as_augmentation, augment_batch
 from kd_keras.step import labels, mixing, persistence, replicas, validation
+from kd_keras.step.counter import add_step_counter
 from kd_keras.step.functions import StepFunctions
 from kd_keras.step.guard import Snapshot, stop_unless_finite
 from kd_keras.step.masks import masks_of, with_masks
-from kd_keras.step.objective import make_terms, per_replica_share, top1_agreement
+from kd_keras.step.objective import StepLosses, make_terms, per_replica_share, top1_agreement
 from kd_keras.step.taps import TappedModel, forward
 from kd_keras.teachers import freeze
-
-
-class _Losses(NamedTuple):
-    """The parts of one step's loss: scalars, all but `objective` as if there were one replica."""
-
-    objective: Any  # what is minimised, scaled so that the replicas' gradients add up
-    total: Any
-    student: Any
-    distillation: Any
-    terms: list[Any]
-    agreement: Any
-    positions: Any
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -109,17 +98,7 @@ class Distiller(StepFunctions):
         )
         self._terms = tuple(make_terms(self.distillation_losses, self.distillation_loss_weights))
         validation.check_compatibility(self._terms, teacher, student)
-        for loss in self.distillation_losses:
-            if validation.is_broken_logits_distillation(loss):
-                warnings.warn(
-                    "keras.distillation.LogitsDistillation with loss='kl_divergence' (its default) "
-                    "feeds raw logits / T into the KL divergence: no softmax, no T^2, and 0.0 when "
-                    "all logits are negative. Write kd_keras.losses.KLDivergence(temperature="
-                    f"{loss.temperature}), or keras.distillation.LogitsDistillation(temperature="
-                    f"{loss.temperature}, loss=keras.losses.KLDivergence()).",
-                    UserWarning,
-                    stacklevel=2,
-                )
+        validation.warn_of_broken_losses(self.distillation_losses)
         freeze(teacher, student)
         self.teacher = teacher
         self.student = student
@@ -131,17 +110,7 @@ class Distiller(StepFunctions):
             student, [t.student_tap for t in self._terms if t.student_tap is not None], "student"
         )
         self._augmentation = persistence.Untracked(as_augmentation(augmentation), augmentation)
-        # Views depend on (seed, step), so the step is a weight: saved, restored, the same in every
-        # replica, and not the optimizer's count, which skips steps when loss scaling overflows.
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
+        self.step = add_step_counter(self)
         self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
         self.distillation_loss_tracker = keras.metrics.Mean(name="distillation_loss")
         self.total_loss_tracker = keras.metrics.Mean(name="total_loss")
@@ -224,7 +193,7 @@ class Distiller(StepFunctions):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Augment once, run the core once, and apply the gradients if they are finite."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self._check_labels_present(x, y)
+        labels.check_present(x, y, self.student_loss_weight)
         self._build_for(x, y)
         self._check_label_format(y)
         if self._augmentation.normalised is not None:
@@ -261,7 +230,7 @@ class Distiller(StepFunctions):
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure losses and metrics on the data as given; nothing moves."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self._check_labels_present(x, y)
+        labels.check_present(x, y, self.student_loss_weight)
         self._build_for(x, y)
         self._check_label_format(y)
         teacher = self._tapped_teacher(x, training=False)
@@ -272,7 +241,7 @@ class Distiller(StepFunctions):
 
     def _core(
         self, x: Any, y: Any, second_y: Any, sample_weight: Any, second_weight: Any, share: Any
-    ) -> tuple[list[Any], _Losses, Any, list[Any]]:
+    ) -> tuple[list[Any], StepLosses, Any, list[Any]]:
         """Teacher, student forward and backward: the part of the step that XLA may compile."""
         teacher = self._tapped_teacher(x, training=False)
         with tf.GradientTape() as tape:
@@ -300,7 +269,7 @@ class Distiller(StepFunctions):
         second_y: Any = None,
         second_weight: Any = None,
         share: Any = None,
-    ) -> _Losses:
+    ) -> StepLosses:
         validation.check_output_shapes(teacher[0], student[0])
         scaled_student = tf.zeros(())
         if self._compile_loss is not None and y is not None and self.student_loss_weight > 0:
@@ -327,7 +296,7 @@ class Distiller(StepFunctions):
                 objective += tf.cast(self._aggregate_additional_loss(regulariser), tf.float32)
         keys = list(self.loss) if isinstance(self.loss, dict) else None
         agreement, positions = top1_agreement(teacher[0], student[0], keys)
-        return _Losses(
+        return StepLosses(
             objective,
             objective * replicas.count(),
             scaled_student * replicas.count(),
@@ -378,7 +347,7 @@ class Distiller(StepFunctions):
             return {m.name: m.result() for m in self.metrics if m is not self._compile_metrics}
         return super().get_metrics_result()
 
-    def _update_trackers(self, losses: _Losses, x: Any) -> None:
+    def _update_trackers(self, losses: StepLosses, x: Any) -> None:
         batch = tf.shape(keras.tree.flatten(x)[0])[0]
         for tracker, value in (
             (self._loss_tracker, losses.total),
@@ -399,21 +368,6 @@ class Distiller(StepFunctions):
         if y is not None and self._compile_metrics is not None:
             y_pred = labels.labelled_outputs(y, self._specs.outputs, self.student)
             self._label_format = labels.refuse_other_label_format(self._label_format, y, y_pred)
-
-    def _check_labels_present(self, x: Any, y: Any) -> None:
-        if y is not None or self.student_loss_weight == 0:
-            return
-        hint = ""
-        if isinstance(x, dict):
-            hint = (
-                f" The data is a dict with keys {sorted(x)}, all of which Keras takes as inputs: "
-                "map it to pairs first, `dataset.map(lambda d: (d['image'], d['label']))`."
-            )
-        raise ValueError(
-            "The data has no labels (`y` is None), but the student's loss needs them as "
-            f"student_loss_weight={self.student_loss_weight}. Received: y=None. Pass labels, or "
-            f"build the Distiller with student_loss_weight=0.{hint}"
-        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **persistence.distiller_config(self)}

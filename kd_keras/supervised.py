@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kd_keras.augment.adapter import as_augmentation, augment_batch
 from kd_keras.step import mixing
+from kd_keras.step.counter import add_step_counter
 from kd_keras.step.guard import Snapshot, readable_errors, stop_unless_finite
 from kd_keras.step.persistence import Untracked
 
@@ -46,16 +47,7 @@ class Supervised(keras.Model):
         self.autocast = False  # the network casts its own inputs, by its own policy
         self.network = network
         self._augmentation = Untracked(as_augmentation(augmentation), augmentation)
-        # Views depend on (seed, step); the Distiller counts in the same way.
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
+        self.step = add_step_counter(self)
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """Return the network's outputs."""

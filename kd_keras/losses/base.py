@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,17 +9,6 @@ import keras
 from keras import ops
 
 from kd_keras.losses.output_kind import output_kind
-
-
-def check_temperature(temperature: Any) -> float:
-    """Return `temperature` as a float, or raise if it is not a positive finite number."""
-    is_number = isinstance(temperature, (int, float)) and not isinstance(temperature, bool)
-    if not is_number or not math.isfinite(temperature) or temperature <= 0:
-        raise ValueError(
-            "`temperature` must be a positive finite number (typically 1 to 10; 4 is the usual "
-            f"choice for CIFAR). Received: temperature={temperature!r}."
-        )
-    return float(temperature)
 
 
 class Loss(keras.distillation.DistillationLoss):
@@ -174,17 +162,6 @@ def probabilities_message(loss_name: str, role: str, model: Any) -> str:
         "keras.activations.linear; logits_model = keras.models.clone_model(model); "
         "logits_model.set_weights(model.get_weights())`."
     )
-
-
-def two_classes_if_binary(logits: Any) -> Any:
-    """Turn one logit z, `(..., 1)`, into the two classes' logits `[z, 0]`, `(..., 2)`.
-
-    A softmax over one class is constant, so a binary model would silently get a zero loss;
-    softmax([z, 0]) = [sigmoid(z), 1 - sigmoid(z)].
-    """
-    if logits.shape[-1] == 1:
-        return ops.concatenate([logits, ops.zeros_like(logits)], axis=-1)
-    return logits
 
 
 def _shapes(outputs: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.base import LogitLoss, check_temperature, two_classes_if_binary
+from kd_keras.losses.softened import SoftenedLoss
 
 
 def kl_divergence(teacher_logits: Any, student_logits: Any, temperature: float) -> Any:
@@ -28,7 +28,7 @@ def kl_divergence(teacher_logits: Any, student_logits: Any, temperature: float) 
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class KLDivergence(LogitLoss):
+class KLDivergence(SoftenedLoss):
     r"""KL divergence between the softened outputs of teacher and student, scaled by T^2.
 
     ```
@@ -59,21 +59,5 @@ class KLDivergence(LogitLoss):
     arXiv:1503.02531.
     """
 
-    def __init__(
-        self,
-        temperature: float = 4.0,
-        teacher_layer_name: str | None = None,
-        student_layer_name: str | None = None,
-    ):
-        super().__init__(teacher_layer_name, student_layer_name)
-        self.temperature = check_temperature(temperature)
-
-    def values(self, teacher_logits: Any, student_logits: Any) -> Any:
-        return kl_divergence(
-            two_classes_if_binary(teacher_logits),
-            two_classes_if_binary(student_logits),
-            self.temperature,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {"temperature": self.temperature, **super().get_config()}
+    def softened_values(self, teacher_logits: Any, student_logits: Any) -> Any:
+        return kl_divergence(teacher_logits, student_logits, self.temperature)

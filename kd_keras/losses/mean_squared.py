@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.base import LogitLoss, check_temperature, two_classes_if_binary
+from kd_keras.losses.base import LogitLoss
+from kd_keras.losses.softened import SoftenedLoss
 
 
 def logits_mse(teacher_logits: Any, student_logits: Any) -> Any:
@@ -61,7 +62,7 @@ class LogitsMSE(LogitLoss):
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class ProbabilityMSE(LogitLoss):
+class ProbabilityMSE(SoftenedLoss):
     r"""Mean squared difference between the soft labels of teacher and student.
 
     ```
@@ -98,15 +99,7 @@ class ProbabilityMSE(LogitLoss):
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
     ):
-        super().__init__(teacher_layer_name, student_layer_name)
-        self.temperature = check_temperature(temperature)
+        super().__init__(temperature, teacher_layer_name, student_layer_name)
 
-    def values(self, teacher_logits: Any, student_logits: Any) -> Any:
-        return probability_mse(
-            two_classes_if_binary(teacher_logits),
-            two_classes_if_binary(student_logits),
-            self.temperature,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {"temperature": self.temperature, **super().get_config()}
+    def softened_values(self, teacher_logits: Any, student_logits: Any) -> Any:
+        return probability_mse(teacher_logits, student_logits, self.temperature)

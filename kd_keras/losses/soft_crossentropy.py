@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.base import LogitLoss, check_temperature, two_classes_if_binary
+from kd_keras.losses.softened import SoftenedLoss
 
 
 def soft_crossentropy(teacher_logits: Any, student_logits: Any, temperature: float) -> Any:
@@ -27,7 +27,7 @@ def soft_crossentropy(teacher_logits: Any, student_logits: Any, temperature: flo
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class SoftCrossentropy(LogitLoss):
+class SoftCrossentropy(SoftenedLoss):
     r"""Cross-entropy with the teacher's softened output as the label, scaled by T^2.
 
     ```
@@ -56,21 +56,5 @@ class SoftCrossentropy(LogitLoss):
     arXiv:1503.02531.
     """
 
-    def __init__(
-        self,
-        temperature: float = 4.0,
-        teacher_layer_name: str | None = None,
-        student_layer_name: str | None = None,
-    ):
-        super().__init__(teacher_layer_name, student_layer_name)
-        self.temperature = check_temperature(temperature)
-
-    def values(self, teacher_logits: Any, student_logits: Any) -> Any:
-        return soft_crossentropy(
-            two_classes_if_binary(teacher_logits),
-            two_classes_if_binary(student_logits),
-            self.temperature,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {"temperature": self.temperature, **super().get_config()}
+    def softened_values(self, teacher_logits: Any, student_logits: Any) -> Any:
+        return soft_crossentropy(teacher_logits, student_logits, self.temperature)

@@ -16,6 +16,23 @@ _CATEGORICAL = ("categorical_crossentropy", "CategoricalCrossentropy")
 _BINARY = ("binary_crossentropy", "BinaryCrossentropy")
 
 
+def check_present(x: Any, y: Any, student_loss_weight: float) -> None:
+    """Raise `ValueError` when there are no labels and the student's loss needs them."""
+    if y is not None or student_loss_weight == 0:
+        return
+    hint = ""
+    if isinstance(x, dict):
+        hint = (
+            f" The data is a dict with keys {sorted(x)}, all of which Keras takes as inputs: map "
+            "it to pairs first, `dataset.map(lambda d: (d['image'], d['label']))`."
+        )
+    raise ValueError(
+        "The data has no labels (`y` is None), but the student's loss needs them as "
+        f"student_loss_weight={student_loss_weight}. Received: y=None. Pass labels, or build the "
+        f"Distiller with student_loss_weight=0.{hint}"
+    )
+
+
 def _crossentropy_class(loss: Any) -> str | None:
     """Return the class name of the crossentropy that `loss` means, or `None`."""
     if isinstance(loss, str):

@@ -6,7 +6,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -16,6 +16,18 @@ from kd_keras.step import replicas
 from kd_keras.step.masks import cast_with_mask
 
 _AVERAGING = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+
+
+class StepLosses(NamedTuple):
+    """The parts of one step's loss: scalars, all but `objective` as if there were one replica."""
+
+    objective: Any  # what is minimised, scaled so that the replicas' gradients add up
+    total: Any
+    student: Any
+    distillation: Any
+    terms: list[Any]
+    agreement: Any
+    positions: Any
 
 
 class Term:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,14 +119,21 @@ def check_compatibility(terms: Sequence[Term], teacher: Any, student: Any) -> No
             check(teacher, student)
 
 
-def is_broken_logits_distillation(loss: Any) -> bool:
-    """Whether `loss` is Keras's LogitsDistillation with "kl_divergence" as a plain function.
-
-    Then Keras 3.15 feeds raw logits / T into KL, with no softmax and no T^2.
-    """
-    return isinstance(loss, keras.distillation.LogitsDistillation) and any(
-        leaf is keras.losses.kl_divergence for leaf in keras.tree.flatten(loss.loss)
-    )
+def warn_of_broken_losses(losses: Sequence[Any]) -> None:
+    """Warn of each LogitsDistillation of Keras 3.15 with "kl_divergence" as a plain function."""
+    for loss in losses:
+        if isinstance(loss, keras.distillation.LogitsDistillation) and any(
+            leaf is keras.losses.kl_divergence for leaf in keras.tree.flatten(loss.loss)
+        ):
+            warnings.warn(
+                "keras.distillation.LogitsDistillation with loss='kl_divergence' (its default) "
+                "feeds raw logits / T into the KL divergence: no softmax, no T^2, and 0.0 when "
+                "all logits are negative. Write kd_keras.losses.KLDivergence(temperature="
+                f"{loss.temperature}), or keras.distillation.LogitsDistillation(temperature="
+                f"{loss.temperature}, loss=keras.losses.KLDivergence()).",
+                UserWarning,
+                stacklevel=3,  # the line that makes the Distiller
+            )
 
 
 def _symbolic(model: Any, attribute: str) -> list[Any] | None:

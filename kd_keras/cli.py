@@ -64,7 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 if all went well, 1 after an error, 130 if interrupted. Usage errors and
         `--help` leave through `SystemExit`, with 2 and 0.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(list(sys.argv[1:] if arguments is None else arguments))
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as in `kd-keras --help | head`. Python would
+        # complain once more when it flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _main(arguments: list[str]) -> int:
     console = Console()
     if arguments == ["--version"]:
         console.print(f"kd-keras {__version__}", highlight=False)
@@ -81,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted; the same command goes on after the last complete epoch")
         return _INTERRUPTED
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if job.debug or os.environ.get("KD_KERAS_DEBUG", "") not in ("", "0"):
             traceback.print_exc()

@@ -57,6 +57,13 @@ def test_help_does_not_wait_for_tensorflow():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f"{sys.executable} -m kd_keras distill digits --help | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: kd-keras")
+    assert done.stderr == ""
+
+
 def test_the_version_is_printed():
     done = kd_keras_command("--version")
     assert (done.returncode, done.stdout) == (0, f"kd-keras {__version__}\n")

@@ -86,3 +86,9 @@ def refuse_probabilities(logits: np.ndarray, argument: str = "logits") -> None:
             f"`{argument}` must be logits, but every row is >= 0 and sums to 1, as the output of a "
             "softmax does. Pass np.log(np.maximum(probabilities, 1e-7)) instead."
         )
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithms of the probabilities that checked class scores stand for."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Measures of the predicted probabilities: cross-entropy and calibration."""
+"""Measures of the predicted probabilities: cross-entropy, Brier score and calibration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kd_keras.evaluate.arrays import as_classes, as_logits, refuse_probabilities
+from kd_keras.evaluate.arrays import as_classes, as_logits, log_softmax, refuse_probabilities
 
 
 def cross_entropy(logits: Any, labels: Any) -> float:
@@ -36,6 +36,37 @@ def cross_entropy(logits: Any, labels: Any) -> float:
     log_probabilities, classes = _log_probabilities(logits, labels)
     chosen = np.take_along_axis(log_probabilities, classes[..., None], axis=-1)
     return float(-np.mean(chosen))
+
+
+def brier_score(logits: Any, labels: Any) -> float:
+    """Return the mean squared distance between probabilities and one-hot labels.
+
+    ```
+    Brier = mean_i sum_c (softmax(logits_i)_c - [c = label_i])^2
+    ```
+
+    Args:
+        logits: Logits `(examples, ..., classes)`; one column is the logit of a binary class.
+        labels: Class ids or one-hot labels, as in `accuracy`.
+
+    Returns:
+        A number from 0 (always sure and right) to 2 (always sure and wrong).
+
+    Raises:
+        ValueError: As `cross_entropy`.
+
+    Example:
+
+    >>> import kd_keras
+    >>> round(kd_keras.evaluate.brier_score([[0.0, 0.0]], [1]), 4)
+    0.5
+
+    Reference: Brier, "Verification of Forecasts Expressed in Terms of Probability", Monthly Weather
+    Review 78(1), 1950.
+    """
+    log_probabilities, classes = _log_probabilities(logits, labels)
+    one_hot = np.eye(log_probabilities.shape[-1])[classes]
+    return float(np.mean(np.sum((np.exp(log_probabilities) - one_hot) ** 2, axis=-1)))
 
 
 def expected_calibration_error(logits: Any, labels: Any, bins: int = 15) -> float:
@@ -80,5 +111,4 @@ def _log_probabilities(logits: Any, labels: Any) -> tuple[np.ndarray, np.ndarray
     scores = as_logits(logits)
     classes = as_classes(labels, scores)
     refuse_probabilities(scores)
-    shifted = scores - scores.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), classes
+    return log_softmax(scores), classes

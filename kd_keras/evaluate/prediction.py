@@ -19,6 +19,7 @@ def predict_logits(
     model: keras.Model,
     dataset: tf.data.Dataset,
     progress: Callable[[int], None] | None = None,
+    change: Callable[[Any, Any], Any] | None = None,
 ) -> tuple[Any, Any]:
     """Return a model's outputs and the labels of a split, in one pass and in the same order.
 
@@ -29,6 +30,8 @@ def predict_logits(
         dataset: A finite `tf.data.Dataset` of batches (x, y) or (x, y, weight). uint8 images are
             cast to float32 unless the model itself takes integers.
         progress: Called after every batch with the number of examples done.
+        change: A function of (x, y) that gives the images to look at instead of x: an attack, a
+            corruption, a shift. It is compiled together with the model.
 
     Returns:
         `(outputs, labels)` as float32 and label arrays `(examples, ...)`. A model with a dict or
@@ -54,23 +57,29 @@ def predict_logits(
     import tensorflow as tf
 
     _check(dataset)
-    run = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
     takes_integers = any(
         tf.as_dtype(tensor.dtype).is_integer for tensor in getattr(model, "inputs", None) or []
     )
 
-    def outputs_of(x: Any) -> Any:
+    @tf.function(reduce_retracing=True)
+    def outputs_of(x: Any, y: Any) -> Any:
+        if change is not None:
+            x = change(x, y)
         # A convolution on uint8 fails, and Keras casts for functional models alone.
         if isinstance(x, tf.Tensor) and x.dtype == tf.uint8 and not takes_integers:
             x = tf.cast(x, tf.float32)
-        return keras.tree.map_structure(lambda y: tf.cast(y, tf.float32).numpy(), run(x))
+        outputs = model(x, training=False)
+        return keras.tree.map_structure(lambda tensor: tf.cast(tensor, tf.float32), outputs)
+
+    def arrays(tensors: Any) -> Any:
+        return keras.tree.map_structure(lambda tensor: tensor.numpy(), tensors)
 
     outputs: list[Any] = []
     labels: list[Any] = []
     done = 0
     for x, y, *_ in dataset:
-        outputs.append(outputs_of(x))
-        labels.append(keras.tree.map_structure(lambda value: value.numpy(), y))
+        outputs.append(arrays(outputs_of(x, y)))
+        labels.append(arrays(y))
         done += len(keras.tree.flatten(outputs[-1])[0])
         if progress is not None:
             progress(done)
@@ -78,7 +87,7 @@ def predict_logits(
         raise ValueError(f"`dataset` must hold at least one batch. Received: {dataset!r}")
 
     def joined(parts: list[Any]) -> Any:
-        return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+        return keras.tree.map_structure(lambda *values: np.concatenate(values), *parts)
 
     return joined(outputs), joined(labels)
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from kd_keras.evaluate import cross_entropy, expected_calibration_error
+from kd_keras.evaluate import brier_score, cross_entropy, expected_calibration_error
 
 
 def test_cross_entropy_of_known_probabilities():
@@ -79,3 +79,11 @@ def test_probabilities_are_refused_with_the_remedy(measure):
 def test_bins_out_of_range_are_refused(bins):
     with pytest.raises(ValueError, match="`bins` must be an integer >= 1"):
         expected_calibration_error([[1.0, 0.0]], [0], bins=bins)
+
+
+def test_brier_score_of_known_probabilities():
+    logits = np.log([[0.8, 0.2], [0.5, 0.5]])
+
+    assert brier_score(logits, [0, 1]) == pytest.approx((2 * 0.2**2 + 2 * 0.5**2) / 2, abs=1e-12)
+    assert brier_score([[1e4, -1e4]], [0]) == 0
+    assert brier_score([[1e4, -1e4]], [1]) == 2

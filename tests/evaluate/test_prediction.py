@@ -98,3 +98,15 @@ def test_progress_hears_of_every_batch(make_net):
 def test_unusable_datasets_are_refused(dataset, error, message, make_net):
     with pytest.raises(error, match=message):
         predict_logits(make_net(), dataset)
+
+
+def test_a_change_is_made_to_the_images_with_the_labels_at_hand(make_net):
+    net = make_net()
+
+    logits, labels = predict_logits(
+        net, DATASET.batch(7), change=lambda x, y: tf.where(y[:, None, None, None] > 3, x, 255 - x)
+    )
+
+    images = np.where(LABELS[:, None, None, None] > 3, IMAGES, 255 - IMAGES)
+    np.testing.assert_array_equal(labels, LABELS)
+    np.testing.assert_allclose(logits, net(images.astype("float32"), training=False), atol=1e-5)

@@ -1,4 +1,4 @@
-"""Accuracy and agreement, by numbers counted by hand."""
+"""Accuracy, by numbers counted by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kd_keras.evaluate import accuracy, agreement
+from kd_keras.evaluate import accuracy
 
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [-1.0, -2.0, -3.0], [0.0, 0.0, 9.0]])
 LABELS = np.array([0, 1, 2, 2])
@@ -56,13 +56,6 @@ def test_half_precision_scores_are_taken():
     assert accuracy(tf.cast(LOGITS, tf.bfloat16).numpy(), LABELS) == 0.75
 
 
-def test_agreement_counts_equal_classes_right_or_wrong():
-    other = np.array([[5.0, 0, 0], [1.0, 0, 0], [9.0, 0, 0], [0, 0, 1.0]])
-
-    assert agreement(LOGITS, other) == 0.75
-    assert agreement(LOGITS, 10 * LOGITS - 4) == 1.0
-
-
 @pytest.mark.parametrize(
     ("logits", "labels", "message"),
     [
@@ -80,10 +73,3 @@ def test_agreement_counts_equal_classes_right_or_wrong():
 def test_what_cannot_be_measured_is_refused(logits, labels, message):
     with pytest.raises(ValueError, match=message):
         accuracy(logits, labels)
-
-
-def test_scores_of_different_examples_cannot_agree():
-    with pytest.raises(ValueError, match=r"same shape.*\(4, 3\) and \(3, 3\)"):
-        agreement(LOGITS, LOGITS[:3])
-    with pytest.raises(ValueError, match="`logits_b` must not hold NaN"):
-        agreement(LOGITS, np.full((4, 3), np.nan))

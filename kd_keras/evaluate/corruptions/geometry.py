@@ -1,0 +1,120 @@
+"""Read an image between its pixels, filter it, and make smooth random fields."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from kd_keras.evaluate.corruptions.draws import Draws
+
+# The reference chose its lengths, in pixels, for images of this size.
+_REFERENCE_SIZE = 32
+
+
+def scale_of(image: tf.Tensor) -> float:
+    """Return by how much lengths in pixels differ from those for 32x32 images."""
+    return min(image.shape[0], image.shape[1]) / _REFERENCE_SIZE
+
+
+def grid(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return row and column of every pixel, each (height, width)."""
+    rows, columns = (tf.range(size, dtype=tf.float32) for size in image.shape[:2])
+    return tuple(tf.meshgrid(rows, columns, indexing="ij"))
+
+
+def read_at(image: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Return the image at real-valued places, bilinearly; outside it continues as in a mirror."""
+    height, width = image.shape[:2]
+    rows, columns = _mirrored(rows, height), _mirrored(columns, width)
+    top, left = tf.floor(rows), tf.floor(columns)
+    down, right = (rows - top)[..., None], (columns - left)[..., None]
+    top, left = tf.cast(top, tf.int32), tf.cast(left, tf.int32)
+    bottom, end = tf.minimum(top + 1, height - 1), tf.minimum(left + 1, width - 1)
+
+    def pixels(row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
+        return tf.gather_nd(image, tf.stack([row, column], axis=-1))
+
+    upper = pixels(top, left) * (1 - right) + pixels(top, end) * right
+    lower = pixels(bottom, left) * (1 - right) + pixels(bottom, end) * right
+    return upper * (1 - down) + lower * down
+
+
+def _mirrored(places: tf.Tensor, size: int) -> tf.Tensor:
+    period = max(2 * (size - 1), 1)
+    places = tf.math.floormod(places, period)
+    return tf.minimum(places, period - places) if size > 1 else tf.zeros_like(places)
+
+
+def filtered(image: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
+    """Return the image convolved with a kernel of odd sides; outside it goes on as in a mirror."""
+    above, before = (side // 2 for side in kernel.shape)
+    height, width, channels = image.shape
+    # Places and not tf.pad: a kernel may be larger than a small image, which tf.pad refuses.
+    all_rows = tf.range(-above, height + above, dtype=tf.float32)
+    all_columns = tf.range(-before, width + before, dtype=tf.float32)
+    padded = read_at(image, *tf.meshgrid(all_rows, all_columns, indexing="ij"))
+    weights = np.repeat(kernel[:, :, None, None], channels, axis=2).astype("float32")
+    return tf.nn.depthwise_conv2d(padded[None], weights, [1, 1, 1, 1], "VALID")[0]
+
+
+def gaussian_kernel(deviation: float) -> np.ndarray:
+    """Return a normal distribution on a square of pixels that holds four deviations."""
+    reach = max(1, math.ceil(4 * deviation))
+    line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(deviation, 1e-6)) ** 2)
+    return np.outer(line, line) / line.sum() ** 2
+
+
+def disk_kernel(radius: float, deviation: float) -> np.ndarray:
+    """Return a disk whose edge is softened by a normal distribution."""
+    fine = 8  # a disk of half a pixel is drawn on a finer grid
+    reach = max(1, math.ceil(radius + 2 * deviation))
+    places = (np.arange((2 * reach + 1) * fine) + 0.5) / fine - reach - 0.5
+    distance = np.hypot(places[:, None], places[None, :])
+    soft = 1 / (1 + np.exp((distance - radius) / max(deviation / 2, 0.02)))
+    kernel = soft.reshape(2 * reach + 1, fine, 2 * reach + 1, fine).sum(axis=(1, 3))
+    return kernel / kernel.sum()
+
+
+def moved_blur(
+    image: tf.Tensor, reach: float, deviation: float, angle: tf.Tensor, taps: int = 16
+) -> tf.Tensor:
+    """Return the image as it moves along `angle`, seen ever less: weights are half a normal."""
+    places = np.linspace(0, reach, taps)
+    weights = np.exp(-0.5 * (places / deviation) ** 2)
+    weights /= weights.sum()
+    rows, columns = grid(image)
+    moved = [
+        float(weight)
+        * read_at(image, rows + place * tf.sin(angle), columns + place * tf.cos(angle))
+        for place, weight in zip(places, weights, strict=True)
+    ]
+    return tf.add_n(moved)
+
+
+def zoomed(image: tf.Tensor, factor: float) -> tf.Tensor:
+    """Return the middle of the image, larger by `factor`, in the size of the image."""
+    rows, columns = grid(image)
+    height, width = image.shape[:2]
+    middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
+    return read_at(
+        image,
+        middle_row + (rows - middle_row) / factor,
+        middle_column + (columns - middle_column) / factor,
+    )
+
+
+def cloud(image: tf.Tensor, decay: float, draws: Draws) -> tf.Tensor:
+    """Return a field (height, width, 1) from 0 to 1: noise on grids of 2, 4, 8, ... places a side.
+
+    Each finer grid counts `decay` times less, as in a plasma fractal.
+    """
+    height, width = image.shape[:2]
+    field = tf.zeros((height, width, 1))
+    for level in range(1, math.ceil(math.log2(max(height, width, 2))) + 1):
+        coarse = draws.uniform((2**level, 2**level, 1), -1.0, 1.0)
+        fine = tf.image.resize(coarse, (height, width), method="bicubic")
+        field += fine / decay ** (level - 1)
+    field -= tf.reduce_min(field)
+    return tf.math.divide_no_nan(field, tf.reduce_max(field))

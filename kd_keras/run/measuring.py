@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
 from rich.console import Console
 
-from kd_keras import __version__, evaluate, export
+from kd_keras import evaluate, export
 from kd_keras.data import Splits
+from kd_keras.run.environment import environment
 from kd_keras.run.folder import (
     FLOAT32,
     HISTORY,
@@ -28,16 +26,6 @@ from kd_keras.run.folder import (
     RunFolder,
 )
 from kd_keras.run.history import read_history
-
-# What can change the results, so that the report names it.
-_PACKAGES = (
-    "tensorflow",
-    "keras",
-    "keras-cv",
-    "tensorflow-datasets",
-    "ai-edge-litert",
-    "numpy",
-)
 
 
 def measure(folder: RunFolder, splits: Splits, command: str, console: Console) -> None:
@@ -71,7 +59,7 @@ def measure(folder: RunFolder, splits: Splits, command: str, console: Console) -
             }
             for network, epochs in histories.items()
         },
-        environment=_environment(),
+        environment=environment(),
         seconds={**seconds, "measuring": time.monotonic() - started},
     )
     evaluate.write_report(folder.path / PAGE, folder.path / REPORT, report)
@@ -112,13 +100,3 @@ def _row(
         parameters=parameters,
         bytes=path.stat().st_size,
     )
-
-
-def _environment() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "kd_keras": __version__,
-        **{package: version(package) for package in _PACKAGES},
-        "machine": f"{platform.system()} {platform.machine()}",
-        "cpu cores": str(os.cpu_count()),
-    }

@@ -1,0 +1,58 @@
+"""Run one cell of a study, from nothing or from where it was killed, to its result."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import keras
+from rich.console import Console
+
+from kd_keras.run.stages import Material, prepare
+from kd_keras.study.folder import StudyFolder, claimed
+from kd_keras.study.grid import Cell
+from kd_keras.study.measuring import TestViews, measure
+from kd_keras.study.training import train_student, train_teacher
+
+
+class CellRunner:
+    """Runs cells one after the other in one process, and keeps between them what they share.
+
+    Args:
+        study: The folder of the study.
+        data_dir: Where the data lie.
+        console: Where progress goes.
+    """
+
+    def __init__(
+        self, study: StudyFolder, data_dir: str | os.PathLike[str] | None, console: Console
+    ):
+        self._study = study
+        self._data_dir = data_dir
+        self._console = console
+        self._views: TestViews | None = None
+
+    def run(self, cell: Cell) -> None:
+        """Train and measure a cell, where not yet done.
+
+        Raises:
+            Busy: If another process works on it.
+        """
+        # What earlier cells left in Keras's global state would grow with every cell.
+        keras.backend.clear_session()
+        teacher: Path | None = None
+        if cell.teacher_augmentation:
+            teacher = train_teacher(
+                self._study, cell.teacher_augmentation, self._data_dir, self._console
+            )
+        recipe = dataclasses.replace(self._study.recipe, seed=cell.seed)
+        with claimed(self._study.cell(cell), recipe) as folder:
+            if self._study.is_finished(cell):
+                return
+            material: Material = prepare(recipe, self._data_dir)
+            train_student(cell, folder, material, teacher, self._console)
+            if self._views is None:
+                self._views = TestViews(material.splits)
+            with self._console.status("Measuring: clean, corrupted and attacked ..."):
+                measure(cell, folder, self._views, teacher, material.splits)

@@ -1,0 +1,126 @@
+"""What a trained cell is worth: one look at the test split, clean, corrupted and attacked."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kd_keras import evaluate
+from kd_keras.data import Splits
+from kd_keras.run.folder import HISTORY, STUDENT, RunFolder
+from kd_keras.run.history import read_history
+from kd_keras.study.folder import PREDICTIONS, RESULT, TRAINING
+from kd_keras.study.grid import Cell
+from kd_keras.whole_file import write_whole, written_beside
+
+# Examples for the attacks and for each of the 75 corrupted test sets: the first of the test split.
+ROBUSTNESS_EXAMPLES = 1000
+
+
+class TestViews:
+    """The clean, the attacked and the corrupted test split; corrupted images are made once."""
+
+    __test__ = False  # not a test, whatever its name
+
+    def __init__(self, splits: Splits, examples: int = ROBUSTNESS_EXAMPLES):
+        self.clean = splits.test
+        self.few = splits.test.unbatch().take(examples).batch(250).cache()
+        self.examples = min(examples, splits.info.test_examples)
+
+    @functools.cached_property
+    def corrupted(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels of all corruptions at all severities, one test set after the other."""
+        corruptions = evaluate.corruptions
+        made: list[np.ndarray] = []
+        for name in corruptions.CORRUPTIONS:
+            for severity in corruptions.SEVERITIES:
+                # In a map: eagerly each call would trace anew. Bound at once, before the loop goes
+                # on.
+                views = self.few.map(
+                    lambda x, _, name=name, severity=severity: corruptions.corrupt(
+                        x, name, severity
+                    )
+                )
+                made.extend(views.as_numpy_iterator())
+        labels = np.concatenate([y for _, y in self.few.as_numpy_iterator()])
+        sets = len(corruptions.CORRUPTIONS) * len(corruptions.SEVERITIES)
+        return np.concatenate(made), np.tile(labels, sets)
+
+
+def measure(
+    cell: Cell, folder: RunFolder, views: TestViews, teacher: Path | None, splits: Splits
+) -> None:
+    """Measure a trained student and write its predictions and its result, the result last.
+
+    Args:
+        cell: What was trained.
+        folder: The cell's folder, with the trained student and its cost.
+        views: The test split in all its forms.
+        teacher: The file of the cell's teacher, to compare with; `None` where it has none.
+        splits: The data, for the validation split.
+    """
+    student = keras.models.load_model(folder.network(STUDENT), compile=False)
+    logits, labels = evaluate.predict_logits(student, views.clean)
+    validation = evaluate.accuracy(*evaluate.predict_logits(student, splits.validation))
+    measures: dict[str, Any] = {
+        "validation_accuracy": validation,
+        "accuracy": evaluate.accuracy(logits, labels),
+        "nll": evaluate.cross_entropy(logits, labels),
+        "ece": evaluate.expected_calibration_error(logits, labels),
+        "brier": evaluate.brier_score(logits, labels),
+    }
+    if teacher is not None:
+        network = keras.models.load_model(teacher, compile=False)
+        teacher_logits, _ = evaluate.predict_logits(network, views.clean)
+        measures["teacher_accuracy"] = evaluate.accuracy(teacher_logits, labels)
+        measures["agreement"] = evaluate.agreement(logits, teacher_logits)
+        measures["kl_to_teacher"] = evaluate.kl_to_teacher(teacher_logits, logits)
+    attack = functools.partial(evaluate.fgsm, student)
+    measures["fgsm_accuracy"] = evaluate.accuracy(
+        *evaluate.predict_logits(student, views.few, change=attack)
+    )
+    corruption_errors = _corruption_errors(student, *views.corrupted)
+    measures["corruption_error"] = float(np.mean(list(corruption_errors.values())))
+    with written_beside(folder.path / PREDICTIONS) as beside:
+        np.savez_compressed(beside, logits=np.asarray(logits, "float32"), labels=labels)
+    history = read_history(folder.path / HISTORY)[STUDENT]
+    result = {
+        "cell": dataclasses.asdict(cell),
+        "measures": measures,
+        "corruption_errors": corruption_errors,
+        "robustness_examples": views.examples,
+        "cost": json.loads((folder.path / TRAINING).read_text(encoding="utf-8")),
+        "validation_curve": [logs["val_accuracy"] for logs in history],
+        "feedback": _curves(history),
+    }
+    write_whole(folder.path / RESULT, json.dumps(result, indent=2) + "\n")
+
+
+def _corruption_errors(
+    student: keras.Model, images: np.ndarray, labels: np.ndarray
+) -> dict[str, list[float]]:
+    """Return the error rate under each corruption, a number for each severity."""
+    corruptions = evaluate.corruptions
+    # One pass over all of them: each call of `predict_logits` traces the student anew.
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(500)
+    logits, _ = evaluate.predict_logits(student, batches)
+    shape = (len(corruptions.CORRUPTIONS), len(corruptions.SEVERITIES), -1)
+    errors = (logits.argmax(axis=-1) != labels).reshape(shape).mean(axis=-1)
+    return {
+        name: [float(error) for error in severities]
+        for name, severities in zip(corruptions.CORRUPTIONS, errors, strict=True)
+    }
+
+
+def _curves(history: list[dict[str, float]]) -> dict[str, list[float]]:
+    """Return what a feedback policy logged, by name, one value for each epoch."""
+    prefix = "feedback_"
+    names = [name for name in history[0] if name.startswith(prefix)]
+    return {name.removeprefix(prefix): [logs[name] for logs in history] for name in names}

@@ -1,0 +1,88 @@
+"""Run cells as tasks on Ray: on a cluster, or on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from kd_keras.study.folder import Busy, StudyFolder
+from kd_keras.study.grid import Cell
+
+# TensorFlow spreads one training over the cores that it gets; two serve small networks well.
+_CORES = 2
+
+
+def run_on_ray(
+    cells: Sequence[Cell],
+    folder: StudyFolder,
+    data_dir: str | os.PathLike[str] | None,
+    console: Console,
+) -> None:
+    """Run cells as Ray tasks, each in a process of its own, and wait until all are done.
+
+    The teachers are trained by the first tasks that need them, while others wait. A task whose
+    worker dies is tried again and goes on after the last complete epoch.
+
+    Args:
+        cells: What to run.
+        folder: The folder of the study; every worker must see it under the same path.
+        data_dir: Where the data lie, for every worker.
+        console: Where progress goes.
+
+    Raises:
+        ImportError: If Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError(
+            "Ray is not installed. Received: ray=True. Install it with "
+            "`pip install 'kd-keras[ray]'`, or run without it."
+        ) from error
+    was_initialized = ray.is_initialized()
+    if not was_initialized:
+        address = os.environ.get("RAY_ADDRESS")
+        ray.init(address=address, log_to_driver=False, include_dashboard=None if address else False)
+    try:
+        cores = min(_CORES, int(ray.cluster_resources().get("CPU", 1)))
+        task = ray.remote(num_cpus=cores, max_retries=2)(_run_cell)
+        absolute = StudyFolder(Path(folder.path).absolute(), folder.recipe)
+        data = None if data_dir is None else str(Path(data_dir).absolute())
+        waiting = {task.remote(absolute, cell, data): cell for cell in cells}
+        _wait(ray, waiting, console)
+    finally:
+        if not was_initialized:
+            ray.shutdown()
+
+
+def _wait(ray: Any, waiting: dict[Any, Cell], console: Console) -> None:
+    columns = (
+        TextColumn("cells on Ray"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("cells", total=len(waiting))
+        while waiting:
+            (ready,), _ = ray.wait(list(waiting), num_returns=1)
+            cell = waiting.pop(ready)
+            progress.console.print(f"{cell.name}: {ray.get(ready)}", highlight=False)
+            progress.advance(bar)
+
+
+def _run_cell(folder: StudyFolder, cell: Cell, data_dir: str | None) -> str:
+    """Run one cell in a worker and return what became of it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from kd_keras.study.cell import CellRunner
+
+    try:
+        CellRunner(folder, data_dir, Console(quiet=True)).run(cell)
+    except Busy as error:
+        return f"left to another process. {error}"
+    return "finished"

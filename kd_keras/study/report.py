@@ -1,0 +1,61 @@
+"""Write a study's summary: a page to look at, JSON and CSV to go on with, tables to print."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from kd_keras.study.page import render
+from kd_keras.study.summary import Summary
+from kd_keras.study.tables import print_tables
+from kd_keras.whole_file import write_whole
+
+PAGE = "study_report.html"
+DATA = "study_report.json"
+TABLE = "study_report.csv"
+
+
+def write_study_report(path: Path, summary: Summary, console: Console) -> None:
+    """Write page, JSON and CSV into a folder, each whole or not at all, and print the tables.
+
+    Args:
+        path: The folder of the study.
+        summary: What to say.
+        console: Where to print.
+    """
+    write_whole(path / PAGE, render(summary))
+    write_whole(path / TABLE, _csv(summary))
+    write_whole(path / DATA, summary.to_json())
+    print_tables(summary, console)
+    console.print(f"With curves: {path / PAGE}", highlight=False)
+
+
+def _csv(summary: Summary) -> str:
+    """Return one row for each treatment, all measures and costs, in full precision."""
+    measures = list(dict.fromkeys(name for row in summary.treatments for name in row.measures))
+    costs = list(dict.fromkeys(name for row in summary.treatments for name in row.cost))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    spreads = [f"{name}_{part}" for name in measures for part in ("mean", "sd")]
+    keys = ["distillation", "augmentation", "teacher_augmentation", "seeds"]
+    writer.writerow([*keys, *spreads, *costs])
+    for row in summary.treatments:
+        values: list[object] = []
+        for name in measures:
+            spread = row.measures.get(name)
+            values += ["", ""] if spread is None else [spread.mean, spread.deviation]
+        treatment = row.treatment
+        writer.writerow(
+            [
+                treatment.distillation,
+                treatment.augmentation,
+                treatment.teacher_augmentation,
+                len(row.seeds),
+                *values,
+                *(row.cost.get(name, "") for name in costs),
+            ]
+        )
+    return text.getvalue()

@@ -1,0 +1,120 @@
+"""Run the cells of a study: one after the other, a shard of them, or on Ray."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from kd_keras import _startup
+from kd_keras.run.environment import environment
+from kd_keras.run.quiet import quiet_start
+from kd_keras.study.folder import Busy, StudyFolder, open_study
+from kd_keras.study.grid import Cell, Study, shard_of
+
+if TYPE_CHECKING:
+    from kd_keras.study.summary import Summary
+
+
+def run_study(
+    study: Study,
+    output: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    shard: tuple[int, int] = (1, 1),
+    ray: bool = False,
+    report_only: bool = False,
+    command: str | None = None,
+    console: Console | None = None,
+) -> Summary:
+    """Train and measure every cell of a study, and report on all that is in the folder.
+
+    Each cell has a folder of its own under `output`, and a cell that was killed goes on after its
+    last complete epoch. Any number of processes may share the work: started with the same folder,
+    each takes cells that nobody works on. On machines without a common file system give each a
+    shard and copy their `cells` folders together; the same command then only reports. The report
+    covers every finished cell in the folder, those of earlier grids over the same recipe too.
+
+    Args:
+        study: The grid.
+        output: The folder of the study; it is created where needed.
+        data_dir: Where the data lie, as `kd_keras.data.load` takes it.
+        shard: (k, n): only every n-th cell, beginning with the k-th, k from 1 to n.
+        ray: Run cells as tasks on Ray (extra `ray`): on the cluster that RAY_ADDRESS names, whose
+            machines must see `output` under the same path, otherwise on this machine.
+        report_only: Train nothing; report on what is there.
+        command: What the report says fills the folder; by default this call.
+        console: Where progress and tables go; by default standard output.
+
+    Returns:
+        The summary, as it stands in `study_report.json`.
+
+    Raises:
+        ValueError: If the folder cannot be used, or the recipe names what cannot be made.
+        ConnectionError: If the data must be downloaded and cannot be.
+        ImportError: If Ray is wanted and not installed.
+        kd_keras.NonFiniteLossError: If a training diverges.
+
+    Example:
+
+    ```python
+    import kd_keras
+    from kd_keras.study import Study, run_study
+
+    study = Study(recipe=kd_keras.recipes.digits().smoke(), augmentation=("none", "digits"))
+    summary = run_study(study, "saved_models/study-digits")
+    ```
+    """
+    console = console or Console()
+    cells = shard_of(study.cells(), shard)
+    folder = open_study(output, study)
+    folder.note_command(command or f"kd_keras.study.run_study({study}, {str(output)!r})")
+    todo = [] if report_only else [cell for cell in cells if not folder.is_finished(cell)]
+    finished = sum(folder.is_finished(cell) for cell in cells)
+    console.print(
+        f"[bold]{len(cells)} cells[/], {finished} of them finished earlier; results go to "
+        f"{folder.path}",
+        highlight=False,
+    )
+    for name in study.left_out():
+        console.print(f"Left out: {name} without a teacher, which it asks.", highlight=False)
+    if todo and ray:
+        from kd_keras.study.on_ray import run_on_ray
+
+        run_on_ray(todo, folder, data_dir, console)
+    elif todo:
+        _run_here(todo, folder, data_dir, console)
+    with quiet_start():
+        from kd_keras.study.report import write_study_report
+        from kd_keras.study.summary import summarise
+    summary = summarise(folder, cells, environment())
+    write_study_report(folder.path, summary, console)
+    return summary
+
+
+def _run_here(
+    todo: Sequence[Cell],
+    folder: StudyFolder,
+    data_dir: str | os.PathLike[str] | None,
+    console: Console,
+) -> None:
+    with console.status("Starting TensorFlow ..."), quiet_start():
+        _startup.refuse_other_backend()
+        from kd_keras.study.cell import CellRunner
+    runner = CellRunner(folder, data_dir, console)
+    started = time.monotonic()
+    done = 0
+    for number, cell in enumerate(todo, start=1):
+        left = ""
+        if done:
+            seconds = (time.monotonic() - started) / done * (len(todo) - number + 1)
+            left = f", about {seconds / 60:.0f} min for the rest"
+        console.rule(f"cell {number} of {len(todo)}: {cell.name}{left}", align="left")
+        try:
+            runner.run(cell)
+            done += 1
+        except Busy as error:
+            console.print(f"Left to another process. {error}", highlight=False)

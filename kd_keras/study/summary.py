@@ -1,0 +1,229 @@
+"""What the cells in a study's folder say together: treatments, effects, costs, curves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kd_keras.study.folder import PREDICTIONS, RESULT, StudyFolder
+from kd_keras.study.grid import Cell, Treatment
+from kd_keras.study.statistics import (
+    Estimate,
+    hierarchical_bootstrap,
+    interaction,
+    mean_and_deviation,
+)
+
+_FORMAT = 1
+_NEITHER = Treatment("none", "none", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """A measure over the seeds of a treatment.
+
+    Attributes:
+        mean: The mean.
+        deviation: The sample standard deviation; `None` for a single seed.
+    """
+
+    mean: float
+    deviation: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class TreatmentResult:
+    """All seeds of one treatment.
+
+    Attributes:
+        treatment: What was done.
+        seeds: Which seeds are finished.
+        measures: By name: accuracy, ece, ..., over the seeds.
+        accuracy: The mean accuracy with its interval over seeds and test images.
+        cost: By name: training_seconds, teacher_calls, ..., the means.
+        curve: Mean validation accuracy after each epoch.
+        feedback: What a feedback policy logged, by name, the mean after each epoch.
+    """
+
+    treatment: Treatment
+    seeds: tuple[int, ...]
+    measures: Mapping[str, Spread]
+    accuracy: Estimate
+    cost: Mapping[str, float]
+    curve: Sequence[float]
+    feedback: Mapping[str, Sequence[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """A difference of accuracy between treatments, over the seeds that all of them have.
+
+    Attributes:
+        kind: "distillation", "augmentation" or "interaction".
+        treatment: The treatment with both factors, or with the one in question.
+        estimate: In shares of 1, with its interval.
+    """
+
+    kind: str
+    treatment: Treatment
+    estimate: Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A study in numbers; JSON in, JSON out.
+
+    Attributes:
+        title: What was studied.
+        commands: The commands that filled the folder.
+        recipe: What all cells share: names to JSON values.
+        treatments: The results of all finished treatments.
+        effects: Distillation, augmentation and their interaction, where the cells are there.
+        missing: Names of the cells that were asked for and are not finished.
+        robustness_examples: Test images behind the attacks and each corrupted test set.
+        environment: Names and versions of what it ran on.
+    """
+
+    title: str
+    commands: Sequence[str]
+    recipe: Mapping[str, Any]
+    treatments: Sequence[TreatmentResult]
+    effects: Sequence[Effect]
+    missing: Sequence[str]
+    robustness_examples: int
+    environment: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """Return the summary as JSON text."""
+        return json.dumps({"format": _FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
+
+
+def summarise(
+    folder: StudyFolder, wanted: Sequence[Cell], environment: Mapping[str, str]
+) -> Summary:
+    """Return the summary of all finished cells in a folder.
+
+    Args:
+        folder: The folder.
+        wanted: The cells that were asked for.
+        environment: Names and versions to note.
+
+    Raises:
+        ValueError: If no cell is finished.
+    """
+    cells = folder.finished()
+    if not cells:
+        raise ValueError(
+            f"No cell of the study in {str(folder.path)!r} is finished, so there is nothing to "
+            "report. Run it without --report-only."
+        )
+    results = {
+        cell: json.loads((folder.cell(cell) / RESULT).read_text(encoding="utf-8")) for cell in cells
+    }
+    correct = {cell: _correct(folder, cell) for cell in cells}
+    by_treatment: dict[Treatment, list[Cell]] = {}
+    for cell in cells:
+        by_treatment.setdefault(cell.treatment, []).append(cell)
+    baseline = [results[cell]["corruption_errors"] for cell in by_treatment.get(_NEITHER, [])]
+    recipe = folder.recipe
+    return Summary(
+        title=f"{recipe.dataset}: {recipe.teacher} teaches {recipe.student}",
+        commands=folder.commands(),
+        recipe=dataclasses.asdict(recipe),
+        treatments=tuple(
+            _result(treatment, [results[cell] for cell in group], baseline, correct)
+            for treatment, group in by_treatment.items()
+        ),
+        effects=tuple(_effects(by_treatment, correct)),
+        missing=tuple(cell.name for cell in wanted if cell not in results),
+        robustness_examples=min(result["robustness_examples"] for result in results.values()),
+        environment=environment,
+    )
+
+
+def _correct(folder: StudyFolder, cell: Cell) -> np.ndarray:
+    with np.load(folder.cell(cell) / PREDICTIONS) as arrays:
+        return arrays["logits"].argmax(axis=-1) == arrays["labels"]
+
+
+def _result(
+    treatment: Treatment,
+    results: Sequence[Mapping[str, Any]],
+    baseline: Sequence[Mapping[str, Sequence[float]]],
+    correct: Mapping[Cell, np.ndarray],
+) -> TreatmentResult:
+    measures = {
+        name: Spread(*mean_and_deviation([result["measures"][name] for result in results]))
+        for name in results[0]["measures"]
+    }
+    if baseline:
+        measures["mce"] = Spread(*mean_and_deviation(_relative_errors(results, baseline)))
+    return TreatmentResult(
+        treatment=treatment,
+        seeds=tuple(result["cell"]["seed"] for result in results),
+        measures=measures,
+        accuracy=hierarchical_bootstrap(
+            np.stack([correct[Cell(**result["cell"])] for result in results])
+        ),
+        cost={
+            name: float(np.mean([result["cost"][name] for result in results]))
+            for name in results[0]["cost"]
+        },
+        curve=_mean_curve([result["validation_curve"] for result in results]),
+        feedback={
+            name: _mean_curve([result["feedback"][name] for result in results])
+            for name in results[0]["feedback"]
+        },
+    )
+
+
+def _relative_errors(
+    results: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Sequence[float]]]
+) -> list[float]:
+    """Return each seed's mCE against the mean of the students with neither factor."""
+    from kd_keras.evaluate.corruptions import mean_corruption_error
+
+    mean = {name: np.mean([errors[name] for errors in baseline], axis=0) for name in baseline[0]}
+    return [mean_corruption_error(result["corruption_errors"], mean) for result in results]
+
+
+def _mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
+    return [float(value) for value in np.mean(curves, axis=0)]
+
+
+def _effects(
+    by_treatment: Mapping[Treatment, Sequence[Cell]], correct: Mapping[Cell, np.ndarray]
+) -> list[Effect]:
+    """Return every effect whose cells are there, each over the seeds that its cells share."""
+
+    def estimate(treatments: Sequence[Treatment], combine: Any) -> Estimate | None:
+        if any(treatment not in by_treatment for treatment in treatments):
+            return None
+        of_seed = [{cell.seed: correct[cell] for cell in by_treatment[t]} for t in treatments]
+        shared = sorted(set.intersection(*(set(seeds) for seeds in of_seed)))
+        if not shared:
+            return None
+        stacks = [np.stack([seeds[s] for s in shared]).astype("float64") for seeds in of_seed]
+        return hierarchical_bootstrap(combine(*stacks))
+
+    effects = []
+    for treatment in by_treatment:
+        alone = Treatment("none", treatment.augmentation, "")
+        plain = dataclasses.replace(treatment, augmentation="none")
+        candidates = []
+        if treatment.distillation != "none":
+            candidates.append(("distillation", (treatment, alone), np.subtract))
+        if treatment.augmentation != "none":
+            candidates.append(("augmentation", (treatment, plain), np.subtract))
+        if len(candidates) == 2:
+            four = (treatment, plain, alone, _NEITHER)
+            candidates.append(("interaction", four, interaction))
+        for kind, needed, combine in candidates:
+            found = estimate(needed, combine)
+            if found is not None:
+                effects.append(Effect(kind, treatment, found))
+    return effects

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kd_keras.augment.adapter import as_augmentation, augment_batch
+from kd_keras.augment.adapter import Views, as_augmentation, augment_batch
 from kd_keras.step import labels, mixing, persistence, replicas, validation
+from kd_keras.step.adaptation import Adaptation
 from kd_keras.step.counter import add_step_counter
 from kd_keras.step.functions import StepFunctions
 from kd_keras.step.guard import Snapshot, stop_unless_finite
@@ -110,6 +111,10 @@ class Distiller(StepFunctions):
             student, [t.student_tap for t in self._terms if t.student_tap is not None], "student"
         )
         self._augmentation = persistence.Untracked(as_augmentation(augmentation), augmentation)
+        adaptive = getattr(self._augmentation.normalised, "adaptive", None)
+        self._adaptation = None if adaptive is None else Adaptation(adaptive)
+        self._adaptation_state = None if adaptive is None else adaptive.state
+        self._adaptation_trackers = [] if adaptive is None else self._adaptation.trackers
         self.step = add_step_counter(self)
         self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
         self.distillation_loss_tracker = keras.metrics.Mean(name="distillation_loss")
@@ -128,6 +133,11 @@ class Distiller(StepFunctions):
     def augmentation(self) -> Any:
         """The augmentation, as it was given."""
         return self._augmentation.given
+
+    @property
+    def adaptation_variables(self) -> list[Any]:
+        """What an adaptive augmentation has learnt: part of the state of training."""
+        return [] if self._adaptation_state is None else self._adaptation_state.variables
 
     @property
     def output_names(self) -> list[str]:
@@ -196,22 +206,21 @@ class Distiller(StepFunctions):
         labels.check_present(x, y, self.student_loss_weight)
         self._build_for(x, y)
         self._check_label_format(y)
-        if self._augmentation.normalised is not None:
-            # No tape is open here: views are data.
-            views = augment_batch(
-                self._augmentation.normalised, x, y, sample_weight, tf.convert_to_tensor(self.step)
-            )
-            x, y, sample_weight, second_y, second_weight, share = views
-        else:
-            second_y = second_weight = share = None
-        if share is not None and self._compile_loss is not None:
+        # No tape is open here: views are data.
+        views = augment_batch(
+            self._augmentation.normalised,
+            x,
+            y,
+            sample_weight,
+            tf.convert_to_tensor(self.step),
+            lambda x: self._tapped_teacher(x, training=False)[0],
+        )
+        if views.share is not None and self._compile_loss is not None:
             mixing.refuse_unmixable_loss(self.loss)
         moving = [*self.student.variables, *(v for la in self._loss_layers for v in la.variables)]
         snapshot = Snapshot([variable for variable in moving if not variable.trainable])
-        with tf.control_dependencies(self._label_assertions(y)):
-            gradients, losses, y_pred, masks = self._core_function()(
-                x, y, second_y, sample_weight, second_weight, share
-            )
+        with tf.control_dependencies(self._label_assertions(views.y)):
+            gradients, losses, y_pred, masks = self._core_function()(views)
         y_pred = with_masks(y_pred, masks)
         checks = stop_unless_finite(
             gradients,
@@ -224,8 +233,10 @@ class Distiller(StepFunctions):
             gradients = [None if g is None else tf.identity(g) for g in gradients]
             self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
             self.step.assign_add(1)
-        self._update_trackers(losses, x)
-        return self.compute_metrics(x, y, y_pred, sample_weight)
+            if self._adaptation is not None:
+                self._adaptation.learn(views.choice, losses.gaps)
+        self._update_trackers(losses, views.x)
+        return self.compute_metrics(views.x, views.y, y_pred, views.sample_weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure losses and metrics on the data as given; nothing moves."""
@@ -235,20 +246,21 @@ class Distiller(StepFunctions):
         self._check_label_format(y)
         teacher = self._tapped_teacher(x, training=False)
         student = self._tapped_student(x, training=False)
-        losses = self._step_losses(x, y, sample_weight, teacher, student)
+        losses = self._step_losses(Views(x, y, sample_weight), teacher, student)
         self._update_trackers(losses, x)
-        return self.compute_metrics(x, y, student[0], sample_weight)
+        results = self.compute_metrics(x, y, student[0], sample_weight)
+        unmoved = {tracker.name for tracker in self._adaptation_trackers}
+        return {name: value for name, value in results.items() if name not in unmoved}
 
-    def _core(
-        self, x: Any, y: Any, second_y: Any, sample_weight: Any, second_weight: Any, share: Any
-    ) -> tuple[list[Any], StepLosses, Any, list[Any]]:
+    def _core(self, views: Views) -> tuple[list[Any], StepLosses, Any, list[Any]]:
         """Teacher, student forward and backward: the part of the step that XLA may compile."""
-        teacher = self._tapped_teacher(x, training=False)
+        if views.teacher_outputs is None or self._tapped_teacher.names:
+            teacher = self._tapped_teacher(views.x, training=False)
+        else:
+            teacher = (views.teacher_outputs, {})
         with tf.GradientTape() as tape:
-            student = self._tapped_student(x, training=True)
-            losses = self._step_losses(
-                x, y, sample_weight, teacher, student, second_y, second_weight, share
-            )
+            student = self._tapped_student(views.x, training=True)
+            losses = self._step_losses(views, teacher, student)
             objective = self.optimizer.scale_loss(losses.objective)
         if not self.trainable_weights:
             raise ValueError(
@@ -260,28 +272,18 @@ class Distiller(StepFunctions):
         return gradients, losses, student[0], masks_of(student[0])
 
     def _step_losses(
-        self,
-        x: Any,
-        y: Any,
-        sample_weight: Any,
-        teacher: tuple[Any, dict[str, Any]],
-        student: tuple[Any, dict[str, Any]],
-        second_y: Any = None,
-        second_weight: Any = None,
-        share: Any = None,
+        self, views: Views, teacher: tuple[Any, dict[str, Any]], student: tuple[Any, dict[str, Any]]
     ) -> StepLosses:
         validation.check_output_shapes(teacher[0], student[0])
+        x, y, sample_weight = views.x, views.y, views.sample_weight
         scaled_student = tf.zeros(())
         if self._compile_loss is not None and y is not None and self.student_loss_weight > 0:
             y_pred = labels.labelled_outputs(y, student[0], self.student)
-            if share is None:
-                scaled_student = self._compile_loss(y, y_pred, sample_weight)
-            else:
-                scaled_student = mixing.mixed_loss(
-                    self._compile_loss, y, second_y, y_pred, sample_weight, second_weight, share
-                )
-        if share is not None:
-            sample_weight = mixing.mixed_weight(sample_weight, second_weight, share)
+            scaled_student = mixing.label_loss(self._compile_loss, views, y_pred)
+        if views.share is not None:
+            sample_weight = mixing.mixed_weight(
+                sample_weight, views.second_sample_weight, views.share
+            )
         inputs = {"x": x, "y": y, "sample_weight": sample_weight}
         terms = [term.value(teacher, student, inputs) for term in self._terms]
         distillation = tf.add_n([t.weight * v for t, v in zip(self._terms, terms, strict=True)])
@@ -304,6 +306,7 @@ class Distiller(StepFunctions):
             terms,
             agreement,
             positions,
+            None if self._adaptation is None else self._adaptation.gaps(teacher[0], student[0]),
         )
 
     def compute_loss(
@@ -323,7 +326,7 @@ class Distiller(StepFunctions):
             student = self._tapped_student(x, training=training)
         else:
             student = (y_pred, {})
-        return self._step_losses(x, y, sample_weight, teacher, student).objective
+        return self._step_losses(Views(x, y, sample_weight), teacher, student).objective
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -27,6 +27,9 @@ class Supervised(keras.Model):
         augmentation: As the Distiller takes it; `None` for none.
         name: Name of the model.
 
+    Raises:
+        ValueError: If the augmentation needs a teacher (`Pick`, `Feedback`).
+
     Example:
 
     >>> import keras, numpy as np
@@ -46,7 +49,13 @@ class Supervised(keras.Model):
         self.supports_jit = False
         self.autocast = False  # the network casts its own inputs, by its own policy
         self.network = network
-        self._augmentation = Untracked(as_augmentation(augmentation), augmentation)
+        normalised = as_augmentation(augmentation)
+        if normalised is not None and normalised.needs_teacher:
+            raise ValueError(
+                "`augmentation` asks a teacher, and here is none. Received: augmentation="
+                f"{augmentation!r}. Use it with `kd_keras.Distiller`, or pass its policy here."
+            )
+        self._augmentation = Untracked(normalised, augmentation)
         self.step = add_step_counter(self)
 
     def call(self, inputs: Any, training: Any = None) -> Any:
@@ -70,7 +79,7 @@ class Supervised(keras.Model):
         snapshot = Snapshot([v for v in self.network.variables if not v.trainable])
         with tf.GradientTape() as tape:
             y_pred = self.network(views.x, training=True)
-            loss = self._label_loss(views, y_pred)
+            loss = tf.cast(mixing.label_loss(self._compile_loss, views, y_pred), tf.float32)
             for regulariser in self.network.losses:
                 loss += tf.cast(self._aggregate_additional_loss(regulariser), tf.float32)
             objective = self.optimizer.scale_loss(loss)
@@ -90,18 +99,3 @@ class Supervised(keras.Model):
         batch = tf.shape(keras.tree.flatten(x)[0])[0]
         self._loss_tracker.update_state(loss * replicas, sample_weight=batch)
         return self.compute_metrics(views.x, views.y, y_pred, views.sample_weight)
-
-    def _label_loss(self, views: Any, y_pred: Any) -> Any:
-        if views.share is None:
-            value = self._compile_loss(views.y, y_pred, views.sample_weight)
-        else:
-            value = mixing.mixed_loss(
-                self._compile_loss,
-                views.y,
-                views.second_y,
-                y_pred,
-                views.sample_weight,
-                views.second_sample_weight,
-                views.share,
-            )
-        return tf.cast(value, tf.float32)

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kd_keras.augment.feedback import Feedback
     from kd_keras.augment.layers import (
         CutMix,
         GaussianNoise,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         RandomSubset,
         SaltAndPepper,
     )
+    from kd_keras.augment.pick import Pick
     from kd_keras.augment.policies import (
         colour,
         cutmix,
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CutMix",
+    "Feedback",
     "GaussianNoise",
     "MixUp",
+    "Pick",
     "Policy",
     "RandomResizedCrop",
     "RandomSubset",
@@ -60,8 +64,8 @@ _LAYERS = "kd_keras.augment.layers"
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'kd_keras.augment' has no attribute {name!r}")
-    if name == "Policy":
-        home = "kd_keras.augment.policy"
+    if name in ("Feedback", "Pick", "Policy"):
+        home = f"kd_keras.augment.{name.lower()}"
     else:
         home = _POLICIES if name.islower() else _LAYERS
     return getattr(importlib.import_module(home), name)

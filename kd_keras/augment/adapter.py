@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.augment.calling import call_layer
-from kd_keras.augment.views import Augmentation, Views
+from kd_keras.augment.views import Adaptive, Augmentation, TeacherGuided, Views
 
 __all__ = ["Chain", "Views", "as_augmentation", "augment_batch"]
 
@@ -24,6 +25,16 @@ class Chain:
     def __init__(self, parts: list[Any]):
         self.parts = parts
 
+    @property
+    def adaptive(self) -> Adaptive | None:
+        """The part that learns from the gap between teacher and student, if there is one."""
+        return next((part for part in self.parts if isinstance(part, Adaptive)), None)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a part asks the teacher, or learns from it."""
+        return any(isinstance(part, (Adaptive, TeacherGuided)) for part in self.parts)
+
     def __repr__(self) -> str:
         return f"Chain({self.parts})"
 
@@ -37,6 +48,7 @@ def as_augmentation(obj: Any) -> Chain | None:
 
     Raises:
         TypeError: If it is, or holds, something else.
+        ValueError: If two parts adapt.
     """
     if obj is None or isinstance(obj, Chain):
         return obj
@@ -56,11 +68,21 @@ def as_augmentation(obj: Any) -> Chain | None:
             "`augmentation` must be None, a policy, a layer, a callable, or a list of those. "
             f"Received: {part!r} of type {type(part).__name__}. {remedy}"
         )
+    if sum(isinstance(part, Adaptive) for part in parts) > 1:
+        raise ValueError(
+            "`augmentation` may adapt once: of two such parts neither would know what the gap "
+            f"comes from. Received: {parts}. Put the transforms of both into one Feedback."
+        )
     return Chain(parts) if parts else None
 
 
 def augment_batch(
-    augmentation: Chain | None, x: Any, y: Any, sample_weight: Any, step: Any
+    augmentation: Chain | None,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    step: Any,
+    teacher: Callable[[Any], Any] | None = None,
 ) -> Views:
     """Augment one batch; traceable, and to be called in replica context.
 
@@ -70,6 +92,7 @@ def augment_batch(
         y: Labels `(batch, ...)`, a structure of them, or `None`.
         sample_weight: Weights `(batch, ...)`, a structure of them, or `None`.
         step: Count of the steps so far, int64 scalar tensor, the same on every replica.
+        teacher: Returns the teacher's outputs, for the augmentations that ask it.
 
     Raises:
         ValueError: If the augmentation does not fit the batch.
@@ -83,7 +106,12 @@ def augment_batch(
                     f"{part!r} augments one tensor. Received: x of type {type(views.x).__name__}. "
                     "For inputs of several tensors pass a callable that takes and returns them."
                 )
-            views = part.augment(views, step)
+            # What the teacher said of other views does not hold for these.
+            views = views._replace(teacher_outputs=None)
+            if isinstance(part, TeacherGuided) and teacher is not None:
+                views = part.augment_with(views, step, teacher)
+            else:
+                views = part.augment(views, step)
         else:
             views = _apply_foreign(part, views)
     return views
@@ -102,7 +130,7 @@ def _apply_foreign(part: Any, views: Views) -> Views:
                 f"`augmentation` must return tensors of the batch that it got. Received: "
                 f"{part!r} returned {new!r} for an input of shape {tuple(old.shape)}."
             )
-    return views._replace(x=x, y=y)
+    return views._replace(x=x, y=y, teacher_outputs=None)
 
 
 def _as_tensors(structure: Any) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
 _KEYS = ("images", "labels", "sample_weight")
@@ -21,6 +23,10 @@ class Views(NamedTuple):
         second_y: After mixing, the labels of the smaller share; else `None`.
         second_sample_weight: Weights that belong to `second_y`, or `None`.
         share: After mixing, `(batch,)` float32 in `[0.5, 1]`, the share of `y`; else `None`.
+        choice: After an `Adaptive` augmentation, `(batch,)` int32, which of its transforms each
+            view went through; else `None`.
+        teacher_outputs: What the teacher says of `x`, where the augmentation had to ask it; else
+            `None`.
     """
 
     x: Any
@@ -29,6 +35,8 @@ class Views(NamedTuple):
     second_y: Any = None
     second_sample_weight: Any = None
     share: Any = None
+    choice: Any = None
+    teacher_outputs: Any = None
 
 
 class Augmentation(abc.ABC):
@@ -88,3 +96,50 @@ class Augmentation(abc.ABC):
             if "sample_weight" in inputs:
                 outputs["second_sample_weight"] = views.second_sample_weight
         return outputs
+
+
+class TeacherGuided(Augmentation):
+    """An augmentation that asks the teacher about its views; a `kd_keras.Distiller` can run it."""
+
+    @abc.abstractmethod
+    def augment_with(self, views: Views, step: Any, teacher: Callable[[Any], Any]) -> Views:
+        """Return the views of one batch at one step.
+
+        Args:
+            views: As for `augment`.
+            step: As for `augment`.
+            teacher: Returns the teacher's outputs for inputs of the model.
+        """
+
+    def augment(self, views: Views, step: Any) -> Views:
+        raise ValueError(
+            f"{self!r} asks a teacher about its views, and there is none here. Pass it to "
+            "`kd_keras.Distiller(..., augmentation=...)`, or call "
+            "`augment_with(views, step, teacher)`."
+        )
+
+
+class Adaptive(Augmentation):
+    """An augmentation that learns from the gap between teacher and student on its views.
+
+    Its `augment` says in `Views.choice` what each view went through, and the Distiller hands that
+    back together with what came of it.
+    """
+
+    # The names of its transforms, and the weights that it learns: a built Keras layer, which the
+    # Distiller saves and restores with its own weights.
+    names: tuple[str, ...]
+    state: keras.layers.Layer
+
+    @abc.abstractmethod
+    def probabilities(self) -> tf.Tensor:
+        """Return the present probability of each transform, `(transforms,)` float32."""
+
+    @abc.abstractmethod
+    def observe(self, choice: tf.Tensor, gaps: tf.Tensor) -> None:
+        """Learn from one batch; in replica context, where all replicas learn the same.
+
+        Args:
+            choice: As in `Views`.
+            gaps: `(batch,)` float32, how far the student is from the teacher on each view, >= 0.
+        """

@@ -51,4 +51,5 @@ def restore_checkpoint(path: Path, model: Any, network: keras.Model) -> Epochs:
 
 
 def _state(model: Any, network: keras.Model) -> list[Any]:
-    return [*network.variables, model.step, *model.optimizer.variables]
+    adapted = getattr(model, "adaptation_variables", [])
+    return [*network.variables, model.step, *model.optimizer.variables, *adapted]

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.augment.views import Views
 from kd_keras.step.masks import masks_of, with_masks
 
 
@@ -24,6 +25,27 @@ def refuse_unmixable_loss(loss: Any) -> None:
                 "batch. Received: a loss with "
                 f"reduction={reduction!r}. Use `reduction='sum_over_batch_size'`, the default."
             )
+
+
+def label_loss(compiled_loss: Callable[..., Any], views: Views, y_pred: Any) -> Any:
+    """Return the mean loss of the views' labels, of both where they are mixed.
+
+    Args:
+        compiled_loss: As for `mixed_loss`.
+        views: What the student saw, and its labels.
+        y_pred: Outputs of the student, any structure.
+    """
+    if views.share is None:
+        return compiled_loss(views.y, y_pred, views.sample_weight)
+    return mixed_loss(
+        compiled_loss,
+        views.y,
+        views.second_y,
+        y_pred,
+        views.sample_weight,
+        views.second_sample_weight,
+        views.share,
+    )
 
 
 def mixed_loss(

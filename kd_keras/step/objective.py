@@ -28,6 +28,7 @@ class StepLosses(NamedTuple):
     terms: list[Any]
     agreement: Any
     positions: Any
+    gaps: Any  # (batch,), or None where nobody asks
 
 
 class Term:

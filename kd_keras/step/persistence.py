@@ -42,8 +42,8 @@ def distiller_arguments(config: dict[str, Any]) -> dict[str, Any]:
     if config.get("augmentation") is not None:
         # The policies are registered when their room is imported, which needs keras-cv; that is
         # left to the distillers that use one.
-        for module in ("kd_keras.augment.policy", "kd_keras.augment.layers"):
-            importlib.import_module(module)
+        for module in ("policy", "layers", "pick", "feedback"):
+            importlib.import_module(f"kd_keras.augment.{module}")
         config["augmentation"] = keras.saving.deserialize_keras_object(config["augmentation"])
     for name in ("teacher", "student"):
         config[name] = keras.saving.deserialize_keras_object(config[name])

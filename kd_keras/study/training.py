@@ -121,5 +121,5 @@ def _augmentation(name: str, seed: int) -> Any:
     if name.endswith(PICK):
         return augment.Pick(augment.named(name.removesuffix(PICK), seed=seed))
     if name in (FEEDBACK, UNIFORM):
-        return augment.Feedback(seed=seed, rate=0.0 if name == UNIFORM else None)
+        return augment.Feedback(seed=seed, rate=0.0 if name == UNIFORM else 1.0)
     return augment.named(name, seed=seed)

@@ -77,7 +77,7 @@ class RandomSubset(Drawn):
         # The layers with the `count` smallest numbers: rank < count.
         ranks = tf.argsort(tf.argsort(chances, axis=1), axis=1)
         for index, layer in enumerate(self.layers):
-            images = _on_chosen(layer, images, ranks[:, index] < self.count, draws.child(index))
+            images = apply_where(layer, images, ranks[:, index] < self.count, draws.child(index))
         return views._replace(x=images)
 
     @property
@@ -102,7 +102,7 @@ class RandomSubset(Drawn):
         return f"RandomSubset([{names}], count={self.count})"
 
 
-def _on_chosen(layer: Any, images: tf.Tensor, chosen: tf.Tensor, draws: Draws) -> tf.Tensor:
+def apply_where(layer: Any, images: tf.Tensor, chosen: tf.Tensor, draws: Draws) -> tf.Tensor:
     """Return `images` with `layer` applied where `chosen`, `(batch,)` bool."""
     indices = tf.cast(tf.where(chosen)[:, 0], tf.int32)
     some_draws = Draws(draws.key, draws.step, draws.rows.subset(indices))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import keras_cv
-
 from kd_keras.augment.layers import RandomSubset
 from kd_keras.augment.policies.standard import standard_layers
+from kd_keras.augment.policies.transforms import transforms
 from kd_keras.augment.policy import Policy
 
 
@@ -47,28 +44,9 @@ def strong(
             "all use count=0."
         )
     return Policy(
-        [*standard_layers(), RandomSubset(_changes(float(magnitude)), count=count)],
+        [*standard_layers(), RandomSubset(transforms(float(magnitude)).values(), count=count)],
         seed=seed,
         value_range=value_range,
         name="strong",
         layer_range=(0, 255),
     )
-
-
-def _changes(magnitude: float) -> list[Any]:
-    layers = keras_cv.layers
-    same = {"dtype": "float32"}
-    full = {"value_range": (0, 255), **same}
-    return [
-        layers.RandomRotation(factor=magnitude * 30 / 360, **same),
-        layers.RandomShear(x_factor=0.3 * magnitude, **same),
-        layers.RandomShear(y_factor=0.3 * magnitude, **same),
-        layers.RandomTranslation(height_factor=0.3 * magnitude, width_factor=0.0, **same),
-        layers.RandomTranslation(height_factor=0.0, width_factor=0.3 * magnitude, **same),
-        layers.RandomBrightness(factor=0.5 * magnitude, **same),
-        layers.RandomContrast(factor=0.8 * magnitude, **full),
-        layers.RandomColorDegeneration(factor=magnitude, **same),
-        # Inverts what is brighter than a threshold, from 255 (nothing) down.
-        layers.Solarization(threshold_factor=(255 - 128 * magnitude, 255), **full),
-        layers.RandomSharpness(factor=magnitude, **full),
-    ]

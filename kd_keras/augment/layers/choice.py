@@ -1,0 +1,55 @@
+"""One of several transforms for each image, by probabilities that may change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from kd_keras.augment.calling import refuse_per_pixel_labels
+from kd_keras.augment.draws import Draws
+from kd_keras.augment.layers.drawn import Drawn
+from kd_keras.augment.layers.random_subset import apply_where
+from kd_keras.augment.pixelwise import keeps_positions
+from kd_keras.augment.seeding import make_repeatable
+from kd_keras.augment.views import Views
+
+
+class Choice(Drawn):
+    """Send each image through one of the transforms, and say in `Views.choice` through which.
+
+    Each transform gets only its own images, so a batch costs about as much as one transform.
+
+    Args:
+        layers: keras-cv layers or callables on images; `None` leaves images as they are.
+        probabilities: Returns the probability of each, `(transforms,)`, when a batch is drawn.
+    """
+
+    def __init__(self, layers: Sequence[Any], probabilities: Callable[[], tf.Tensor]):
+        super().__init__()
+        self.layers = list(layers)
+        self._probabilities = probabilities
+        for layer in self.layers:
+            make_repeatable(layer)
+
+    @property
+    def keeps_positions(self) -> bool:
+        """Whether none of the transforms moves pixels."""
+        return all(layer is None or keeps_positions(layer) for layer in self.layers)
+
+    def apply(self, views: Views, draws: Draws) -> Views:
+        refuse_per_pixel_labels(self, views.x, views.y)
+        # Where each transform's share of the unit interval ends; rounding must not leave a rest.
+        ends = tf.cumsum(self._probabilities())[:-1]
+        uniform = draws.uniform([tf.shape(draws.rows.index)[0]])
+        choice = tf.searchsorted(ends, uniform, side="right")
+        images = views.x
+        for index, layer in enumerate(self.layers):
+            if layer is not None:
+                images = apply_where(layer, images, choice == index, draws.child(index))
+        return views._replace(x=images, choice=choice)
+
+    def __repr__(self) -> str:
+        names = ", ".join("None" if la is None else type(la).__name__ for la in self.layers)
+        return f"Choice([{names}])"

@@ -1,22 +1,18 @@
-"""`kd-keras`: the recipes as commands and their fields as options. Imports no TensorFlow itself."""
+"""`kd-keras`: the command line around `kd_keras.commands`. Imports no TensorFlow itself."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import os
 import shlex
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Union
 
 import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from kd_keras import __version__, recipes, run
+from kd_keras import __version__, commands
 
 _DESCRIPTION = f"""\
 Knowledge distillation with augmentation, from a teacher to a verified phone model (kd_keras
@@ -25,33 +21,11 @@ Knowledge distillation with augmentation, from a teacher to a verified phone mod
   kd-keras distill digits            the whole way on embedded data, in about two minutes
   kd-keras distill digits --help     its options: every field of the recipe
   kd-keras distill cifar10 --smoke   try a long recipe in small
+  kd-keras study digits              distillation with and without augmentation, over seeds
 
 A run that was killed goes on with the same command; a finished one prints its table again."""
 
 _INTERRUPTED = 130
-
-
-@dataclasses.dataclass(frozen=True)
-class Distill:
-    """One `kd-keras distill ...`.
-
-    Attributes:
-        recipe: What decides the result.
-        name: Name of the recipe.
-        output: Folder of the run; by default saved_models/<recipe>, with -smoke for --smoke.
-        data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
-        smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
-        fresh: Delete an earlier run in the folder and start over.
-        debug: Show the traceback of an error (also: KD_KERAS_DEBUG=1).
-    """
-
-    recipe: recipes.Recipe
-    name: tyro.conf.Suppress[str]
-    output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    smoke: tyro.conf.FlagCreatePairsOff[bool] = False
-    fresh: tyro.conf.FlagCreatePairsOff[bool] = False
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,14 +53,14 @@ def _main(arguments: list[str]) -> int:
         console.print(f"kd-keras {__version__}", highlight=False)
         return 0
     job = tyro.extras.subcommand_cli_from_dict(
-        {"distill": _distill_command()},
+        {name: make() for name, make in commands.NAMED.items()},
         prog="kd-keras",
         description=_DESCRIPTION,
         args=arguments or ["--help"],
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )
     try:
-        _run(job, shlex.join(["kd-keras", *arguments]), console)
+        job.run(shlex.join(["kd-keras", *arguments]), console)
     except KeyboardInterrupt:
         _complain("interrupted; the same command goes on after the last complete epoch")
         return _INTERRUPTED
@@ -99,40 +73,6 @@ def _main(arguments: list[str]) -> int:
             _complain(f"{error or type(error).__name__} (traceback: --debug)")
         return 1
     return 0
-
-
-def _distill_command() -> Any:
-    """Return the function that the command line calls, typed by the recipes that there are."""
-    jobs = [
-        Annotated[
-            Distill,
-            tyro.conf.subcommand(
-                name,
-                default=Distill(recipe=make(), name=name),
-                description=inspect.getdoc(inspect.getmodule(make)),
-            ),
-        ]
-        for name, make in recipes.NAMED.items()
-    ]
-
-    def distill(job: Distill) -> Distill:
-        """Train a teacher, a student alone and a distilled student; export and verify them."""
-        return job
-
-    distill.__annotations__["job"] = Union[tuple(jobs)]  # noqa: UP007
-    return distill
-
-
-def _run(job: Distill, command: str, console: Console) -> None:
-    folder = f"{job.name}-smoke" if job.smoke else job.name
-    run.distill(
-        job.recipe.smoke() if job.smoke else job.recipe,
-        job.output or Path("saved_models") / folder,
-        data_dir=job.data_dir,
-        fresh=job.fresh,
-        command=command,
-        console=console,
-    )
 
 
 def _complain(message: str) -> None:

@@ -1,0 +1,135 @@
+"""`kd-keras study`: which distillation and which augmentation go together."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from kd_keras import recipes
+from kd_keras.commands.per_recipe import one_of_recipes
+from kd_keras.study import Study, run_study
+
+
+def _names_of(arguments: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for name in arguments[0].split(","))
+
+
+def _shard_of(arguments: Sequence[str]) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", arguments[0])
+    if match is None:
+        raise ValueError(f"must be K/N, such as 1/2. Received: {arguments[0]!r}")
+    return int(match[1]), int(match[2])
+
+
+Names = Annotated[
+    tuple[str, ...],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="A,B,...",
+        instance_from_str=_names_of,
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda names: [",".join(names)],
+    ),
+]
+Shard = Annotated[
+    tuple[int, int],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="K/N",
+        instance_from_str=_shard_of,
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda shard: [f"{shard[0]}/{shard[1]}"],
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyJob:
+    """One `kd-keras study ...`.
+
+    Attributes:
+        recipe: What all cells share. Its policy is not used: --augmentation says what students see.
+        name: Name of the recipe.
+        distillation: none (labels alone), kl (softened KL), logits_mse.
+        augmentation: Policies. <policy>+pick lets the teacher pick the views that it is least sure
+            of; feedback follows the gap between teacher and student, uniform is its control.
+        teacher_augmentation: Policies that teachers are trained with, one teacher each.
+        seeds: How many seeds, counted from --seed.
+        shard: Only every N-th cell, beginning with the K-th: for machines without a common disk.
+        ray: Spread the cells over a Ray cluster (RAY_ADDRESS) or this machine; needs the extra ray.
+        report_only: Train nothing; report on the finished cells in the folder.
+        output: Folder of the study; by default saved_models/study-<recipe>.
+        data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
+        smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
+        debug: Show the traceback of an error (also: KD_KERAS_DEBUG=1).
+    """
+
+    recipe: recipes.Recipe
+    name: tyro.conf.Suppress[str]
+    distillation: Names = ("none", "kl")
+    augmentation: Names = ("none", "standard")
+    teacher_augmentation: Names = ("standard",)
+    seeds: int = 3
+    shard: Shard = (1, 1)
+    ray: tyro.conf.FlagCreatePairsOff[bool] = False
+    report_only: tyro.conf.FlagCreatePairsOff[bool] = False
+    output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    smoke: tyro.conf.FlagCreatePairsOff[bool] = False
+    debug: tyro.conf.FlagCreatePairsOff[bool] = False
+
+    def run(self, command: str, console: Console) -> None:
+        """Run it; `command` is what the user typed."""
+        usual = recipes.NAMED[self.name]().policy
+        if self.recipe.policy != usual:
+            raise ValueError(
+                "`policy` has no effect in a study. Received: --policy "
+                f"{self.recipe.policy}. Say what students see with --augmentation, and what "
+                "teachers see with --teacher-augmentation."
+            )
+        recipe = self.recipe.smoke() if self.smoke else self.recipe
+        folder = f"study-{self.name}-smoke" if self.smoke else f"study-{self.name}"
+        run_study(
+            Study(
+                recipe=recipe,
+                distillation=self.distillation,
+                augmentation=self.augmentation,
+                teacher_augmentation=self.teacher_augmentation,
+                seeds=self.seeds,
+            ),
+            self.output or Path("saved_models") / folder,
+            data_dir=self.data_dir,
+            shard=self.shard,
+            ray=self.ray,
+            report_only=self.report_only,
+            command=command,
+            console=console,
+        )
+
+
+def command() -> Any:
+    """Return the function that the command line calls, typed by the recipes that there are."""
+
+    def study(job: Any) -> Any:
+        """Train every student of a grid over several seeds; report what goes together.
+
+        Cells are independent and resumable: a study that was killed goes on with the same command,
+        and processes that are started with the same folder share the cells.
+        """
+        return job
+
+    study.__annotations__["job"] = one_of_recipes(
+        lambda recipe, name: StudyJob(
+            recipe=recipe,
+            name=name,
+            augmentation=("none", recipe.policy),
+            teacher_augmentation=(recipe.policy,),
+        )
+    )
+    return study

@@ -113,8 +113,8 @@ class Distiller(StepFunctions):
         self._augmentation = persistence.Untracked(as_augmentation(augmentation), augmentation)
         adaptive = getattr(self._augmentation.normalised, "adaptive", None)
         self._adaptation = None if adaptive is None else Adaptation(adaptive)
-        self._adaptation_state = None if adaptive is None else adaptive.state
-        self._adaptation_trackers = [] if adaptive is None else self._adaptation.trackers
+        self._adaptation_state = getattr(self._adaptation, "state", None)
+        self._adaptation_trackers = getattr(self._adaptation, "trackers", [])
         self.step = add_step_counter(self)
         self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
         self.distillation_loss_tracker = keras.metrics.Mean(name="distillation_loss")

@@ -64,6 +64,7 @@ class StudyJob:
         shard: Only every N-th cell, beginning with the K-th: for machines without a common disk.
         ray: Spread the cells over a Ray cluster (RAY_ADDRESS) or this machine; needs the extra ray.
         report_only: Train nothing; report on the finished cells in the folder.
+        robustness_examples: Test images that are attacked and corrupted; 0 leaves both out.
         output: Folder of the study; by default saved_models/study-<recipe>.
         data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
         smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
@@ -79,6 +80,7 @@ class StudyJob:
     shard: Shard = (1, 1)
     ray: tyro.conf.FlagCreatePairsOff[bool] = False
     report_only: tyro.conf.FlagCreatePairsOff[bool] = False
+    robustness_examples: int = 1000
     output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -108,6 +110,7 @@ class StudyJob:
             shard=self.shard,
             ray=self.ray,
             report_only=self.report_only,
+            robustness_examples=self.robustness_examples,
             command=command,
             console=console,
         )

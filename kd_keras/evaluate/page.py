@@ -5,23 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from kd_keras.evaluate.curves import charts
+from kd_keras.evaluate.html import template
 from kd_keras.evaluate.report import Report
 from kd_keras.evaluate.table import COLUMNS, cells
 
 
 def render(report: Report) -> str:
     """Return the page's HTML. All text of the report is escaped."""
-    environment = Environment(
-        loader=PackageLoader("kd_keras.evaluate"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return template("kd_keras.evaluate", "report.html.j2").render(
         report=report,
         columns=COLUMNS,
         rows=[cells(row) for row in report.rows],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import cast
 
 import keras
 from rich.console import Console
 
+from kd_keras.recipes.recipe import PolicyName
 from kd_keras.run.stages import Material, prepare
 from kd_keras.study.folder import StudyFolder, claimed
 from kd_keras.study.grid import Cell
@@ -23,14 +25,20 @@ class CellRunner:
         study: The folder of the study.
         data_dir: Where the data lie.
         console: Where progress goes.
+        robustness_examples: As for `run_study`.
     """
 
     def __init__(
-        self, study: StudyFolder, data_dir: str | os.PathLike[str] | None, console: Console
+        self,
+        study: StudyFolder,
+        data_dir: str | os.PathLike[str] | None,
+        console: Console,
+        robustness_examples: int,
     ):
         self._study = study
         self._data_dir = data_dir
         self._console = console
+        self._robustness_examples = robustness_examples
         self._views: TestViews | None = None
 
     def run(self, cell: Cell) -> None:
@@ -43,9 +51,8 @@ class CellRunner:
         keras.backend.clear_session()
         teacher: Path | None = None
         if cell.teacher_augmentation:
-            teacher = train_teacher(
-                self._study, cell.teacher_augmentation, self._data_dir, self._console
-            )
+            policy = cast(PolicyName, cell.teacher_augmentation)
+            teacher = train_teacher(self._study, policy, self._data_dir, self._console)
         recipe = dataclasses.replace(self._study.recipe, seed=cell.seed)
         with claimed(self._study.cell(cell), recipe) as folder:
             if self._study.is_finished(cell):
@@ -53,6 +60,6 @@ class CellRunner:
             material: Material = prepare(recipe, self._data_dir)
             train_student(cell, folder, material, teacher, self._console)
             if self._views is None:
-                self._views = TestViews(material.splits)
-            with self._console.status("Measuring: clean, corrupted and attacked ..."):
+                self._views = TestViews(material.splits, self._robustness_examples)
+            with self._console.status("Measuring on the test split ..."):
                 measure(cell, folder, self._views, teacher, material.splits)

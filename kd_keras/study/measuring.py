@@ -20,16 +20,19 @@ from kd_keras.study.folder import PREDICTIONS, RESULT, TRAINING
 from kd_keras.study.grid import Cell
 from kd_keras.whole_file import write_whole, written_beside
 
-# Examples for the attacks and for each of the 75 corrupted test sets: the first of the test split.
-ROBUSTNESS_EXAMPLES = 1000
-
 
 class TestViews:
-    """The clean, the attacked and the corrupted test split; corrupted images are made once."""
+    """The clean, the attacked and the corrupted test split; corrupted images are made once.
+
+    Args:
+        splits: The data.
+        examples: How many examples, the first of the test split, are attacked, and are in each of
+            the 75 corrupted test sets; 0 for none.
+    """
 
     __test__ = False  # not a test, whatever its name
 
-    def __init__(self, splits: Splits, examples: int = ROBUSTNESS_EXAMPLES):
+    def __init__(self, splits: Splits, examples: int):
         self.clean = splits.test
         self.few = splits.test.unbatch().take(examples).batch(250).cache()
         self.examples = min(examples, splits.info.test_examples)
@@ -82,12 +85,14 @@ def measure(
         measures["teacher_accuracy"] = evaluate.accuracy(teacher_logits, labels)
         measures["agreement"] = evaluate.agreement(logits, teacher_logits)
         measures["kl_to_teacher"] = evaluate.kl_to_teacher(teacher_logits, logits)
-    attack = functools.partial(evaluate.fgsm, student)
-    measures["fgsm_accuracy"] = evaluate.accuracy(
-        *evaluate.predict_logits(student, views.few, change=attack)
-    )
-    corruption_errors = _corruption_errors(student, *views.corrupted)
-    measures["corruption_error"] = float(np.mean(list(corruption_errors.values())))
+    corruption_errors: dict[str, list[float]] = {}
+    if views.examples:
+        attack = functools.partial(evaluate.fgsm, student)
+        measures["fgsm_accuracy"] = evaluate.accuracy(
+            *evaluate.predict_logits(student, views.few, change=attack)
+        )
+        corruption_errors = _corruption_errors(student, *views.corrupted)
+        measures["corruption_error"] = float(np.mean(list(corruption_errors.values())))
     with written_beside(folder.path / PREDICTIONS) as beside:
         np.savez_compressed(beside, logits=np.asarray(logits, "float32"), labels=labels)
     history = read_history(folder.path / HISTORY)[STUDENT]

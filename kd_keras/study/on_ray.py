@@ -22,6 +22,7 @@ def run_on_ray(
     folder: StudyFolder,
     data_dir: str | os.PathLike[str] | None,
     console: Console,
+    robustness_examples: int,
 ) -> None:
     """Run cells as Ray tasks, each in a process of its own, and wait until all are done.
 
@@ -33,6 +34,7 @@ def run_on_ray(
         folder: The folder of the study; every worker must see it under the same path.
         data_dir: Where the data lie, for every worker.
         console: Where progress goes.
+        robustness_examples: As for `run_study`.
 
     Raises:
         ImportError: If Ray is not installed.
@@ -53,7 +55,7 @@ def run_on_ray(
         task = ray.remote(num_cpus=cores, max_retries=2)(_run_cell)
         absolute = StudyFolder(Path(folder.path).absolute(), folder.recipe)
         data = None if data_dir is None else str(Path(data_dir).absolute())
-        waiting = {task.remote(absolute, cell, data): cell for cell in cells}
+        waiting = {task.remote(absolute, cell, data, robustness_examples): cell for cell in cells}
         _wait(ray, waiting, console)
     finally:
         if not was_initialized:
@@ -76,13 +78,15 @@ def _wait(ray: Any, waiting: dict[Any, Cell], console: Console) -> None:
             progress.advance(bar)
 
 
-def _run_cell(folder: StudyFolder, cell: Cell, data_dir: str | None) -> str:
+def _run_cell(
+    folder: StudyFolder, cell: Cell, data_dir: str | None, robustness_examples: int
+) -> str:
     """Run one cell in a worker and return what became of it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from kd_keras.study.cell import CellRunner
 
     try:
-        CellRunner(folder, data_dir, Console(quiet=True)).run(cell)
+        CellRunner(folder, data_dir, Console(quiet=True), robustness_examples).run(cell)
     except Busy as error:
         return f"left to another process. {error}"
     return "finished"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from kd_keras import _startup
+from kd_keras.recipes.checks import check_count
 from kd_keras.run.environment import environment
 from kd_keras.run.quiet import quiet_start
 from kd_keras.study.folder import Busy, StudyFolder, open_study
@@ -27,6 +28,7 @@ def run_study(
     shard: tuple[int, int] = (1, 1),
     ray: bool = False,
     report_only: bool = False,
+    robustness_examples: int = 1000,
     command: str | None = None,
     console: Console | None = None,
 ) -> Summary:
@@ -46,6 +48,8 @@ def run_study(
         ray: Run cells as tasks on Ray (extra `ray`): on the cluster that RAY_ADDRESS names, whose
             machines must see `output` under the same path, otherwise on this machine.
         report_only: Train nothing; report on what is there.
+        robustness_examples: Test images that are attacked with FGSM, and that are in each of the 75
+            corrupted test sets; 0 leaves both out.
         command: What the report says fills the folder; by default this call.
         console: Where progress and tables go; by default standard output.
 
@@ -69,9 +73,11 @@ def run_study(
     ```
     """
     console = console or Console()
+    check_count("robustness_examples", robustness_examples, 0)
     cells = shard_of(study.cells(), shard)
     folder = open_study(output, study)
-    folder.note_command(command or f"kd_keras.study.run_study({study}, {str(output)!r})")
+    if not report_only:
+        folder.note_command(command or f"kd_keras.study.run_study({study}, {str(output)!r})")
     todo = [] if report_only else [cell for cell in cells if not folder.is_finished(cell)]
     finished = sum(folder.is_finished(cell) for cell in cells)
     console.print(
@@ -84,9 +90,9 @@ def run_study(
     if todo and ray:
         from kd_keras.study.on_ray import run_on_ray
 
-        run_on_ray(todo, folder, data_dir, console)
+        run_on_ray(todo, folder, data_dir, console, robustness_examples)
     elif todo:
-        _run_here(todo, folder, data_dir, console)
+        _run_here(todo, folder, data_dir, console, robustness_examples)
     with quiet_start():
         from kd_keras.study.report import write_study_report
         from kd_keras.study.summary import summarise
@@ -100,11 +106,12 @@ def _run_here(
     folder: StudyFolder,
     data_dir: str | os.PathLike[str] | None,
     console: Console,
+    robustness_examples: int,
 ) -> None:
     with console.status("Starting TensorFlow ..."), quiet_start():
         _startup.refuse_other_backend()
         from kd_keras.study.cell import CellRunner
-    runner = CellRunner(folder, data_dir, console)
+    runner = CellRunner(folder, data_dir, console, robustness_examples)
     started = time.monotonic()
     done = 0
     for number, cell in enumerate(todo, start=1):

@@ -126,9 +126,10 @@ def summarise(
     }
     correct = {cell: _correct(folder, cell) for cell in cells}
     by_treatment: dict[Treatment, list[Cell]] = {}
-    for cell in cells:
+    for cell in sorted(cells, key=_reading_order):
         by_treatment.setdefault(cell.treatment, []).append(cell)
     baseline = [results[cell]["corruption_errors"] for cell in by_treatment.get(_NEITHER, [])]
+    baseline = [errors for errors in baseline if errors]
     recipe = folder.recipe
     return Summary(
         title=f"{recipe.dataset}: {recipe.teacher} teaches {recipe.student}",
@@ -142,6 +143,19 @@ def summarise(
         missing=tuple(cell.name for cell in wanted if cell not in results),
         robustness_examples=min(result["robustness_examples"] for result in results.values()),
         environment=environment,
+    )
+
+
+def _reading_order(cell: Cell) -> tuple[Any, ...]:
+    """Return a key that brings what is without distillation or augmentation before what has it."""
+    treatment = cell.treatment
+    return (
+        treatment.distillation != "none",
+        treatment.distillation,
+        treatment.teacher_augmentation,
+        treatment.augmentation != "none",
+        treatment.augmentation,
+        cell.seed,
     )
 
 
@@ -159,8 +173,10 @@ def _result(
     measures = {
         name: Spread(*mean_and_deviation([result["measures"][name] for result in results]))
         for name in results[0]["measures"]
+        # Measured for some seeds only, it would be the mean of those.
+        if all(name in result["measures"] for result in results)
     }
-    if baseline:
+    if baseline and all(result["corruption_errors"] for result in results):
         measures["mce"] = Spread(*mean_and_deviation(_relative_errors(results, baseline)))
     return TreatmentResult(
         treatment=treatment,
@@ -214,7 +230,7 @@ def _effects(
     for treatment in by_treatment:
         alone = Treatment("none", treatment.augmentation, "")
         plain = dataclasses.replace(treatment, augmentation="none")
-        candidates = []
+        candidates: list[tuple[str, tuple[Treatment, ...], Any]] = []
         if treatment.distillation != "none":
             candidates.append(("distillation", (treatment, alone), np.subtract))
         if treatment.augmentation != "none":

@@ -3,75 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kd_keras.study.statistics import Estimate
+from kd_keras.study.grid import Treatment
 from kd_keras.study.summary import Spread, Summary, TreatmentResult
 
 _ABSENT = "\N{EN DASH}"
 _PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+_KEYS = ("distilled", "teacher", "augmentation")
 # Heading, measure, whether it is a share that is shown in percent.
-_MEASURES = (
+_QUALITY = (
     ("accuracy %", "accuracy", True),
     ("ECE %", "ece", True),
     ("NLL", "nll", False),
-    ("agreement %", "agreement", True),
-    ("corrupted: error %", "corruption_error", True),
+    ("same answer %", "agreement", True),
+)
+_ROBUSTNESS = (
+    ("corrupt error %", "corruption_error", True),
     ("mCE %", "mce", True),
-    ("FGSM accuracy %", "fgsm_accuracy", True),
+    ("FGSM acc. %", "fgsm_accuracy", True),
 )
-
-TREATMENT_COLUMNS = (
-    "distillation",
-    "augmentation",
-    "seeds",
-    *(heading for heading, _, _ in _MEASURES),
-    "minutes",
-    "teacher calls",
-)
-EFFECT_COLUMNS = ("effect on accuracy", "distillation", "augmentation", "seeds", "points", "95 %")
+_COST = ("minutes", "teacher calls")
 
 
-def treatment_rows(summary: Summary) -> list[tuple[str, ...]]:
-    """Return the cells of the table of treatments, in the order of `TREATMENT_COLUMNS`."""
-    return [
-        (
-            _taught(row),
-            row.treatment.augmentation,
-            str(len(row.seeds)),
-            *(_spread(row.measures.get(name), percent) for _, name, percent in _MEASURES),
-            f"{row.cost['training_seconds'] / 60:.1f}",
-            _thousands(row.cost["teacher_calls"]),
-        )
-        for row in summary.treatments
-    ]
+class ReadableTable(NamedTuple):
+    """A table as a reader sees it; the first `texts` columns hold words, the rest numbers."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    texts: int
 
 
-def effect_rows(summary: Summary) -> list[tuple[str, ...]]:
-    """Return the cells of the table of effects, in the order of `EFFECT_COLUMNS`."""
-    return [
-        (
-            effect.kind,
-            effect.treatment.distillation,
-            effect.treatment.augmentation,
-            str(effect.estimate.seeds),
-            f"{100 * effect.estimate.mean:+.2f}",
-            _interval(effect.estimate),
-        )
-        for kind in ("interaction", "distillation", "augmentation")
-        for effect in summary.effects
-        if effect.kind == kind
-    ]
+def readable_tables(summary: Summary, deviations: bool = True) -> list[ReadableTable]:
+    """Return the tables of quality, of robustness and cost, and, where there are any, of effects.
+
+    Args:
+        summary: A study.
+        deviations: Whether all measures show their standard deviation, or the accuracy alone.
+    """
+    treatments = summary.treatments
+
+    def measured(row: TreatmentResult, chosen: Sequence[tuple[str, str, bool]]) -> list[str]:
+        return [
+            _spread(row.measures.get(name), percent, deviations or name == "accuracy")
+            for _, name, percent in chosen
+        ]
+
+    quality = ReadableTable(
+        "clean test images",
+        (*_KEYS, "seeds", *(heading for heading, _, _ in _QUALITY)),
+        [
+            (*_keys(row.treatment), str(len(row.seeds)), *measured(row, _QUALITY))
+            for row in treatments
+        ],
+        texts=3,
+    )
+    robustness = ReadableTable(
+        "robustness and cost",
+        (*_KEYS, *(heading for heading, _, _ in _ROBUSTNESS), *_COST),
+        [
+            (
+                *_keys(row.treatment),
+                *measured(row, _ROBUSTNESS),
+                f"{row.cost['training_seconds'] / 60:.1f}",
+                f"{round(row.cost['teacher_calls']):,}",
+            )
+            for row in treatments
+        ],
+        texts=3,
+    )
+    tables = [quality, robustness]
+    if summary.effects:
+        tables.append(_effects(summary))
+    return tables
 
 
 def print_tables(summary: Summary, console: Console) -> None:
-    """Print both tables and what is missing."""
-    _print(summary.title, TREATMENT_COLUMNS, treatment_rows(summary), console, texts=2)
-    if summary.effects:
-        _print("effects", EFFECT_COLUMNS, effect_rows(summary), console, texts=3)
+    """Print the tables and what is missing."""
+    console.print(f"[bold]{escape(summary.title)}[/]", highlight=False)
+    for table in readable_tables(summary, deviations=False):
+        _print(table, console)
     if summary.missing:
         console.print(
             f"{len(summary.missing)} cells are not finished: {', '.join(summary.missing[:4])}"
@@ -80,41 +97,52 @@ def print_tables(summary: Summary, console: Console) -> None:
         )
 
 
-def _print(
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    console: Console,
-    texts: int,
-) -> None:
-    table = Table(title=escape(title))
-    for index, name in enumerate(columns):
-        table.add_column(name, justify="left" if index < texts else "right")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
+def _effects(summary: Summary) -> ReadableTable:
+    rows = [
+        (
+            effect.kind,
+            *_keys(effect.treatment),
+            str(effect.estimate.seeds),
+            f"{100 * effect.estimate.mean:+.2f}",
+            f"{100 * effect.estimate.low:+.2f}, {100 * effect.estimate.high:+.2f}",
+        )
+        for kind in ("interaction", "distillation", "augmentation")
+        for effect in summary.effects
+        if effect.kind == kind
+    ]
+    columns = ("effect", *_KEYS, "seeds", "points", "95% interval")
+    return ReadableTable("effects on accuracy", columns, rows, texts=4)
 
 
-def _taught(row: TreatmentResult) -> str:
-    treatment = row.treatment
-    if not treatment.teacher_augmentation:
-        return treatment.distillation
-    return f"{treatment.distillation} (teacher: {treatment.teacher_augmentation})"
+def _print(table: ReadableTable, console: Console) -> None:
+    drawn = Table(
+        title=escape(table.title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for index, name in enumerate(table.columns):
+        heading = name.replace(" ", "\n")
+        if index < table.texts:
+            drawn.add_column(heading, no_wrap=True)
+        else:
+            drawn.add_column(heading, no_wrap=True, justify="right")
+    for row in table.rows:
+        drawn.add_row(*map(escape, row))
+    console.print(drawn)
 
 
-def _spread(spread: Spread | None, percent: bool) -> str:
+def _keys(treatment: Treatment) -> tuple[str, str, str]:
+    teacher = treatment.teacher_augmentation or _ABSENT
+    return treatment.distillation, teacher, treatment.augmentation
+
+
+def _spread(spread: Spread | None, percent: bool, deviation: bool) -> str:
     if spread is None:
         return _ABSENT
     factor, digits = (100, 2) if percent else (1, 3)
     text = f"{factor * spread.mean:.{digits}f}"
-    if spread.deviation is not None:
+    if deviation and spread.deviation is not None:
         text += f" {_PLUS_MINUS} {factor * spread.deviation:.{digits}f}"
     return text
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{100 * estimate.low:+.2f} to {100 * estimate.high:+.2f}"
-
-
-def _thousands(count: float) -> str:
-    return f"{round(count):,}"

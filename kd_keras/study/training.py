@@ -14,7 +14,7 @@ from rich.console import Console
 
 from kd_keras import augment, losses
 from kd_keras.distiller import Distiller
-from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.recipe import PolicyName, Recipe
 from kd_keras.run.folder import HISTORY, STUDENT, TEACHER, RunFolder
 from kd_keras.run.history import read_history
 from kd_keras.run.stages import Material, prepare
@@ -26,7 +26,10 @@ from kd_keras.whole_file import write_whole
 
 
 def train_teacher(
-    study: StudyFolder, augmentation: str, data_dir: str | os.PathLike[str] | None, console: Console
+    study: StudyFolder,
+    augmentation: PolicyName,
+    data_dir: str | os.PathLike[str] | None,
+    console: Console,
 ) -> Path:
     """Return the file of the teacher that was trained on `augmentation`; train it where needed.
 
@@ -75,9 +78,11 @@ def train_student(
         return
     recipe = folder.recipe
     network = material.build(recipe.student)
-    augmentation = _augmentation(cell.augmentation, cell.seed)
+    augmentation: Any = _augmentation(cell.augmentation, cell.seed)
     model: Any
     if teacher is None:
+        if isinstance(augmentation, augment.Feedback):  # the control, which follows nothing
+            augmentation = augmentation.policy
         model = Supervised(network, augmentation)
         calls = 0
     else:

@@ -1,0 +1,88 @@
+"""Which cells a grid has, and what is refused."""
+
+import dataclasses
+
+import pytest
+
+from kd_keras.recipes import digits
+from kd_keras.study import Cell, Study
+from kd_keras.study.grid import recipe_of_study, shard_of
+
+
+def test_a_grid_is_the_product_and_cells_without_a_teacher_stand_there_once():
+    study = Study(
+        recipe=digits(),
+        distillation=("none", "kl"),
+        augmentation=("none", "standard"),
+        teacher_augmentation=("none", "standard"),
+        seeds=2,
+    )
+    cells = study.cells()
+    assert len(set(cells)) == len(cells) == 2 * (2 + 4)
+    assert {c.teacher_augmentation for c in cells if c.distillation == "none"} == {""}
+    # Seed after seed: an early stop leaves whole grids.
+    assert [c.seed for c in cells] == [0] * 6 + [1] * 6
+
+
+def test_seeds_count_from_the_recipes_own():
+    study = Study(recipe=dataclasses.replace(digits(), seed=7), seeds=2)
+    assert {cell.seed for cell in study.cells()} == {7, 8}
+
+
+def test_what_asks_the_teacher_is_left_out_without_one():
+    study = Study(recipe=digits(), augmentation=("none", "cutmix+pick", "feedback", "uniform"))
+    without = {c.augmentation for c in study.cells() if c.distillation == "none"}
+    assert without == {"none", "uniform"}
+    assert study.left_out() == ("cutmix+pick", "feedback")
+    assert {c.augmentation for c in study.cells()} == {"none", "cutmix+pick", "feedback", "uniform"}
+
+
+def test_names_are_unique_and_tell_everything():
+    cell = Cell("kl", "cutmix+pick", "standard", 3)
+    assert cell.name == "kl-cutmix+pick-teacher-standard-seed3"
+    study = Study(recipe=digits(), teacher_augmentation=("none", "standard"))
+    assert len({c.name for c in study.cells()}) == len(study.cells())
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 5])
+def test_shards_are_a_partition(parts):
+    cells = Study(recipe=digits()).cells()
+    shards = [shard_of(cells, (k, parts)) for k in range(1, parts + 1)]
+    assert sorted(cell for shard in shards for cell in shard) == sorted(cells)
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 0)])
+def test_impossible_shards_are_refused(shard):
+    with pytest.raises(ValueError, match="`shard` must be k/n"):
+        shard_of(Study(recipe=digits()).cells(), shard)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"distillation": ("kld",)}, "`distillation`.*'kl'.*Received: 'kld'"),
+        ({"augmentation": ("cutmx",)}, "`augmentation`.*Received: 'cutmx'"),
+        ({"augmentation": ("cutmix+picks",)}, "`augmentation`"),
+        ({"augmentation": "none"}, "must be a list of names"),
+        ({"augmentation": ()}, "must be a list of names"),
+        ({"augmentation": ("none", "none")}, "each name once"),
+        ({"teacher_augmentation": ("feedback",)}, "`teacher_augmentation`"),
+        ({"seeds": 0}, "`seeds`"),
+        ({"distillation": ("none",), "augmentation": ("feedback",)}, "no cells"),
+    ],
+)
+def test_bad_values_are_refused_by_name(options, words):
+    with pytest.raises(ValueError, match=words):
+        Study(recipe=digits(), **options)
+
+
+def test_the_shared_recipe_survives_json_and_ignores_the_policy():
+    study = Study(recipe=digits())
+    recipe = recipe_of_study(study.to_json())
+    assert recipe == dataclasses.replace(digits(), policy="none")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"kd_keras_study": 99}', "[1]", "null"])
+def test_text_that_is_no_study_is_refused(text):
+    with pytest.raises(ValueError, match="no study"):
+        recipe_of_study(text)

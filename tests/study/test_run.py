@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,8 +126,6 @@ def test_shards_together_are_the_whole_study(finished, study, data_dir, tmp_path
 
 def test_a_second_grid_shares_folder_teacher_and_cells(finished, study, data_dir, tmp_path):
     """The adaptive augmentations, in a folder that has the plain ones."""
-    import shutil
-
     folder = tmp_path / "study"
     shutil.copytree(finished[0], folder)
     teacher = (folder / "teachers" / "digits" / "teacher.keras").stat().st_mtime_ns
@@ -205,6 +204,6 @@ def test_a_killed_study_goes_on_and_ends_as_an_unbroken_one(finished, quick, dat
             process.wait()
     subprocess.run(command, env=environment, check=True, timeout=300)
     for path in sorted((whole / "cells").iterdir()):
-        with np.load(path / "predictions.npz") as mine:
-            with np.load(folder / "cells" / path.name / "predictions.npz") as theirs:
-                np.testing.assert_array_equal(mine["logits"], theirs["logits"])
+        other = folder / "cells" / path.name / "predictions.npz"
+        with np.load(path / "predictions.npz") as mine, np.load(other) as theirs:
+            np.testing.assert_array_equal(mine["logits"], theirs["logits"])

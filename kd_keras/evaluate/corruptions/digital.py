@@ -6,7 +6,13 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.evaluate.corruptions.draws import Draws
-from kd_keras.evaluate.corruptions.geometry import filtered, gaussian_kernel, grid, read_at
+from kd_keras.evaluate.corruptions.geometry import (
+    box_resized,
+    filtered,
+    gaussian_kernel,
+    grid,
+    read_at,
+)
 
 
 def contrast(image: tf.Tensor, severity: int, draws: Draws) -> tf.Tensor:
@@ -51,9 +57,8 @@ def pixelate(image: tf.Tensor, severity: int, draws: Draws) -> tf.Tensor:
     """Take a smaller image and enlarge it again, pixel by pixel."""
     share = (0.95, 0.9, 0.85, 0.75, 0.65)[severity - 1]
     height, width = image.shape[:2]
-    small = (max(1, round(height * share)), max(1, round(width * share)))
-    shrunk = tf.image.resize(image, small, method="area")
-    return tf.image.resize(shrunk, (height, width), method="nearest")
+    small = box_resized(image, max(1, int(height * share)), max(1, int(width * share)))
+    return box_resized(small, height, width)
 
 
 def jpeg_compression(image: tf.Tensor, severity: int, draws: Draws) -> tf.Tensor:

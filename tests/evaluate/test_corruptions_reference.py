@@ -74,8 +74,8 @@ def zoom_blur(image, severity):
     return total / (len(factors) + 1)
 
 
-# Mean absolute difference in units of 255: a quarter is what rounding to whole numbers costs. Pillow
-# rounds once more between shrinking and enlarging, and inverts JPEG's transform otherwise.
+# Mean absolute difference in units of 255: a quarter is what rounding to whole numbers costs.
+# Pillow rounds once more between shrinking and enlarging, and inverts JPEG's transform otherwise.
 @pytest.mark.parametrize(
     ("independent", "tolerance"),
     [

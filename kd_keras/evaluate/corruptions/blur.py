@@ -23,7 +23,8 @@ from kd_keras.evaluate.corruptions.geometry import (
 def defocus_blur(image: tf.Tensor, severity: int, draws: Draws) -> tf.Tensor:
     """Spread each point to a disk, as a lens out of focus does."""
     radius, soft = ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1.0, 0.2), (1.5, 0.1))[severity - 1]
-    scale = scale_of(image)
+    # In a smaller image than those of the reference such a disk would be no more than a pixel.
+    scale = max(1.0, scale_of(image))
     return filtered(image, disk_kernel(radius * scale, soft * scale))
 
 

@@ -1,57 +1,21 @@
-"""`kd-keras`: the recipes as commands and their fields as options. Imports no TensorFlow itself."""
+"""`kd-keras`: finds the command, runs it and turns errors into words. Imports no TensorFlow."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import os
 import shlex
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Union
 
 import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from kd_keras import __version__, recipes, run
-
-_DESCRIPTION = f"""\
-Knowledge distillation with augmentation, from a teacher to a verified phone model (kd_keras
-{__version__}).
-
-  kd-keras distill digits            the whole way on embedded data, in about two minutes
-  kd-keras distill digits --help     its options: every field of the recipe
-  kd-keras distill cifar10 --smoke   try a long recipe in small
-
-A run that was killed goes on with the same command; a finished one prints its table again."""
+from kd_keras import __version__
+from kd_keras.commands import COMMANDS
 
 _INTERRUPTED = 130
-
-
-@dataclasses.dataclass(frozen=True)
-class Distill:
-    """One `kd-keras distill ...`.
-
-    Attributes:
-        recipe: What decides the result.
-        name: Name of the recipe.
-        output: Folder of the run; by default saved_models/<recipe>, with -smoke for --smoke.
-        data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
-        smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
-        fresh: Delete an earlier run in the folder and start over.
-        debug: Show the traceback of an error (also: KD_KERAS_DEBUG=1).
-    """
-
-    recipe: recipes.Recipe
-    name: tyro.conf.Suppress[str]
-    output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    smoke: tyro.conf.FlagCreatePairsOff[bool] = False
-    fresh: tyro.conf.FlagCreatePairsOff[bool] = False
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,16 +43,16 @@ def _main(arguments: list[str]) -> int:
         console.print(f"kd-keras {__version__}", highlight=False)
         return 0
     job = tyro.extras.subcommand_cli_from_dict(
-        {"distill": _distill_command()},
+        {name: command.parse for name, command in COMMANDS.items()},
         prog="kd-keras",
-        description=_DESCRIPTION,
+        description=_description(),
         args=arguments or ["--help"],
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )
     try:
-        _run(job, shlex.join(["kd-keras", *arguments]), console)
+        job.run(shlex.join(["kd-keras", *arguments]), console)
     except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on after the last complete epoch")
+        _complain(job.interrupted)
         return _INTERRUPTED
     except BrokenPipeError:
         raise
@@ -101,37 +65,22 @@ def _main(arguments: list[str]) -> int:
     return 0
 
 
-def _distill_command() -> Any:
-    """Return the function that the command line calls, typed by the recipes that there are."""
-    jobs = [
-        Annotated[
-            Distill,
-            tyro.conf.subcommand(
-                name,
-                default=Distill(recipe=make(), name=name),
-                description=inspect.getdoc(inspect.getmodule(make)),
-            ),
+def _description() -> str:
+    examples = {
+        line: meaning for command in COMMANDS.values() for line, meaning in command.examples.items()
+    }
+    width = max(map(len, examples))
+    lines = [f"  {line:{width}}   {meaning}" for line, meaning in examples.items()]
+    return "\n".join(
+        [
+            "Knowledge distillation with augmentation, from a teacher to a verified phone model",
+            f"(kd_keras {__version__}).",
+            "",
+            *lines,
+            "",
+            "A run that was killed goes on with the same command; a finished one prints its table "
+            "again.",
         ]
-        for name, make in recipes.NAMED.items()
-    ]
-
-    def distill(job: Distill) -> Distill:
-        """Train a teacher, a student alone and a distilled student; export and verify them."""
-        return job
-
-    distill.__annotations__["job"] = Union[tuple(jobs)]  # noqa: UP007
-    return distill
-
-
-def _run(job: Distill, command: str, console: Console) -> None:
-    folder = f"{job.name}-smoke" if job.smoke else job.name
-    run.distill(
-        job.recipe.smoke() if job.smoke else job.recipe,
-        job.output or Path("saved_models") / folder,
-        data_dir=job.data_dir,
-        fresh=job.fresh,
-        command=command,
-        console=console,
     )
 
 

@@ -1,0 +1,13 @@
+"""The commands of `kd-keras`, one file each. Imports no TensorFlow.
+
+A new command is a file with a `COMMAND` and a line here.
+"""
+
+from kd_keras.commands import distill
+from kd_keras.commands.job import Command, Job
+
+COMMANDS: dict[str, Command] = {
+    "distill": distill.COMMAND,
+}
+
+__all__ = ["COMMANDS", "Command", "Job"]

@@ -1,0 +1,82 @@
+"""`kd-keras distill`: the recipes as commands and their fields as options."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Union
+
+import tyro
+from rich.console import Console
+
+from kd_keras import recipes, run
+from kd_keras.commands.job import Command, Job
+
+
+@dataclasses.dataclass(frozen=True)
+class Distill(Job):
+    """One `kd-keras distill ...`.
+
+    Attributes:
+        recipe: What decides the result.
+        name: Name of the recipe.
+        output: Folder of the run; by default saved_models/<recipe>, with -smoke for --smoke.
+        data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
+        smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
+        fresh: Delete an earlier run in the folder and start over.
+    """
+
+    recipe: recipes.Recipe
+    name: tyro.conf.Suppress[str]
+    output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    smoke: tyro.conf.FlagCreatePairsOff[bool] = False
+    fresh: tyro.conf.FlagCreatePairsOff[bool] = False
+
+    interrupted: ClassVar[str] = (
+        "interrupted; the same command goes on after the last complete epoch"
+    )
+
+    def run(self, call: str, console: Console) -> None:
+        folder = f"{self.name}-smoke" if self.smoke else self.name
+        run.distill(
+            self.recipe.smoke() if self.smoke else self.recipe,
+            self.output or Path("saved_models") / folder,
+            data_dir=self.data_dir,
+            fresh=self.fresh,
+            command=call,
+            console=console,
+        )
+
+
+def _typed_by_the_recipes() -> Any:
+    """Return the function that the command line calls, typed by the recipes that there are."""
+    jobs = [
+        Annotated[
+            Distill,
+            tyro.conf.subcommand(
+                name,
+                default=Distill(recipe=make(), name=name),
+                description=inspect.getdoc(inspect.getmodule(make)),
+            ),
+        ]
+        for name, make in recipes.NAMED.items()
+    ]
+
+    def distill(job: Distill) -> Distill:
+        """Train a teacher, a student alone and a distilled student; export and verify them."""
+        return job
+
+    distill.__annotations__["job"] = Union[tuple(jobs)]  # noqa: UP007
+    return distill
+
+
+COMMAND = Command(
+    parse=_typed_by_the_recipes(),
+    examples={
+        "kd-keras distill digits": "the whole way on embedded data, in about two minutes",
+        "kd-keras distill digits --help": "its options: every field of the recipe",
+        "kd-keras distill cifar10 --smoke": "try a long recipe in small",
+    },
+)

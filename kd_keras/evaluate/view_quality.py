@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+# Takes images and a step, gives the probabilities of their views.
+Labeller = Callable[[Any, int], np.ndarray]
+
 # Each seed has so many steps of an augmentation to itself.
 _STEPS_PER_SEED = 2**20
 
@@ -91,45 +94,34 @@ def teacher_stddev(
     Reference: Wang et al., "What Makes a 'Good' Data Augmentation in Knowledge Distillation - A
     Statistical Perspective", NeurIPS 2022, arXiv:2012.02909.
     """
-    batches = _batches(window, windows)
+    batches = checked_batches(window, windows)
     _check_seed(seed)
 
     def counted(offset: int) -> Callable[[int], None]:
         return lambda done: None if progress is None else progress(offset + done)
 
-    originals = mean_probabilities(teacher, dataset, None, batches, progress=counted(0))
+    originals = mean_probabilities(label_views(teacher), dataset, batches, progress=counted(0))
     views = mean_probabilities(
-        teacher, dataset, augmentation, batches, seed=seed, progress=counted(batches)
+        label_views(teacher, augmentation), dataset, batches, seed=seed, progress=counted(batches)
     )
     return window_stddev(originals, views, window)
 
 
-def mean_probabilities(
-    teacher: keras.Model,
-    dataset: tf.data.Dataset,
-    augmentation: Callable[..., Any] | None,
-    batches: int,
-    *,
-    seed: int = 0,
-    progress: Callable[[int], None] | None = None,
-) -> BatchMeans:
-    """Return the mean of the teacher's probabilities, at temperature 1, over each of some batches.
+def label_views(teacher: keras.Model, augmentation: Callable[..., Any] | None = None) -> Labeller:
+    """Return a function of (images, step) that gives the teacher's probabilities for their views.
+
+    Augmentation and teacher are compiled together, at the first call.
 
     Args:
         teacher: As `teacher_stddev` takes it.
-        dataset: As `teacher_stddev` takes it; read from its beginning.
-        augmentation: As `teacher_stddev` takes it, or `None` for the data as they are.
-        batches: How many.
-        seed: As `teacher_stddev` takes it.
-        progress: Called after every batch with how many are done.
+        augmentation: As `teacher_stddev` takes it, or `None` for the images as they are.
 
-    Raises:
-        ValueError: As `teacher_stddev`.
+    Returns:
+        A function that returns float64 `(batch, classes)` at temperature 1, and raises `ValueError`
+        where the teacher does not return logits.
     """
     import tensorflow as tf
 
-    _check_count("batches", batches, 1)
-    _check_seed(seed)
     takes_integers = any(
         tf.as_dtype(tensor.dtype).is_integer for tensor in getattr(teacher, "inputs", None) or []
     )
@@ -143,11 +135,35 @@ def mean_probabilities(
             images = tf.cast(images, tf.float32)
         return teacher(images, training=False)
 
+    return lambda images, step: _probabilities(logits_of(images, tf.constant(step, tf.int64)))
+
+
+def mean_probabilities(
+    label: Labeller,
+    dataset: tf.data.Dataset,
+    batches: int,
+    *,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> BatchMeans:
+    """Return the mean of the teacher's probabilities over each of the first batches.
+
+    Args:
+        label: What `label_views` returned.
+        dataset: As `teacher_stddev` takes it; read from its beginning.
+        batches: How many.
+        seed: As `teacher_stddev` takes it.
+        progress: Called after every batch with how many are done.
+
+    Raises:
+        ValueError: If the dataset is too short or the teacher does not return logits.
+    """
+    _check_count("batches", batches, 1)
+    _check_seed(seed)
     means, examples = [], []
     for index, batch in enumerate(itertools.islice(dataset, batches)):
         images = batch[0] if isinstance(batch, (tuple, list)) else batch
-        step = tf.constant(seed * _STEPS_PER_SEED + index, tf.int64)
-        probabilities = _probabilities(logits_of(images, step))
+        probabilities = label(images, seed * _STEPS_PER_SEED + index)
         means.append(probabilities.mean(axis=0))
         examples.append(len(probabilities))
         if progress is not None:
@@ -191,7 +207,8 @@ def window_stddev(originals: BatchMeans, views: BatchMeans, window: int = 10) ->
     return float((means - means[0]).std(axis=0, ddof=1).mean())
 
 
-def _batches(window: int, windows: int) -> int:
+def checked_batches(window: int, windows: int) -> int:
+    """Return how many batches of data the windows take; raise if an argument is out of range."""
     _check_count("window", window, 2)
     if window % 2:
         raise ValueError(

@@ -5,5 +5,6 @@ Imports no TensorFlow: a finished run is read without it.
 
 from kd_keras.run.folder import RunFolder, open_run
 from kd_keras.run.main_job import distill
+from kd_keras.run.ranking import rank_policies
 
-__all__ = ["RunFolder", "distill", "open_run"]
+__all__ = ["RunFolder", "distill", "open_run", "rank_policies"]

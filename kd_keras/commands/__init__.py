@@ -3,12 +3,13 @@
 A new command is a file with a `COMMAND` and a line here.
 """
 
-from kd_keras.commands import distill, policies
+from kd_keras.commands import distill, policies, views
 from kd_keras.commands.job import Command, Job
 
 COMMANDS: dict[str, Command] = {
     "distill": distill.COMMAND,
     "policies": policies.COMMAND,
+    "views": views.COMMAND,
 }
 
 __all__ = ["COMMANDS", "Command", "Job"]

@@ -84,7 +84,7 @@ class Policies(Job):
             console=console,
         )
         if self.output is not None:
-            text = _as_json(ranking, call) if self.output.suffix == ".json" else _as_csv(ranking)
+            text = as_json(ranking, call) if self.output.suffix == ".json" else as_csv(ranking)
             write_whole(self.output, text)
         _print(ranking, console)
         if self.output is not None:
@@ -127,7 +127,8 @@ def _rows(ranking: Ranking) -> list[dict[str, object]]:
     ]
 
 
-def _as_json(ranking: Ranking, call: str) -> str:
+def as_json(ranking: Ranking, call: str) -> str:
+    """Return the ranking as JSON text, with the value of every repeat."""
     fields = dataclasses.asdict(ranking)
     fields.pop("scores")
     rows = [
@@ -137,7 +138,8 @@ def _as_json(ranking: Ranking, call: str) -> str:
     return json.dumps({"command": call, **fields, "policies": rows}, indent=2) + "\n"
 
 
-def _as_csv(ranking: Ranking) -> str:
+def as_csv(ranking: Ranking) -> str:
+    """Return the ranking as CSV text, a row for each policy."""
     rows = _rows(ranking)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")

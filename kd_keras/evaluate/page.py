@@ -12,23 +12,31 @@ from kd_keras.evaluate.report import Report
 from kd_keras.evaluate.table import COLUMNS, cells
 
 
-def render(report: Report) -> str:
-    """Return the page's HTML. All text of the report is escaped."""
-    environment = Environment(
+def environment() -> Environment:
+    """Return what finds and fills the templates of this room; it escapes all text."""
+    return Environment(
         loader=PackageLoader("kd_keras.evaluate"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        columns=COLUMNS,
-        rows=[cells(row) for row in report.rows],
-        recipe={name: _value(value) for name, value in report.recipe.items()},
-        seconds={name: _duration(value) for name, value in report.seconds.items()},
-        total=_duration(sum(report.seconds.values())),
-        charts=charts(report.histories),
+
+
+def render(report: Report) -> str:
+    """Return the page's HTML. All text of the report is escaped."""
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            columns=COLUMNS,
+            rows=[cells(row) for row in report.rows],
+            recipe={name: _value(value) for name, value in report.recipe.items()},
+            seconds={name: _duration(value) for name, value in report.seconds.items()},
+            total=_duration(sum(report.seconds.values())),
+            charts=charts(report.histories),
+        )
     )
 
 

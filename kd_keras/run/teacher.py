@@ -79,7 +79,7 @@ def load_data(
     """
     from kd_keras import data
 
-    shape = getattr(teacher, "input_shape", None)
+    shape: Any = getattr(teacher, "input_shape", None)
     is_fixed = isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3]
     splits = data.load(
         dataset,

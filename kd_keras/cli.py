@@ -1,4 +1,4 @@
-"""`kd-keras`: the command line around `kd_keras.commands`. Imports no TensorFlow itself."""
+"""`kd-keras`: finds the command, runs it and turns errors into words. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,18 +12,8 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from kd_keras import __version__, commands
-
-_DESCRIPTION = f"""\
-Knowledge distillation with augmentation, from a teacher to a verified phone model (kd_keras
-{__version__}).
-
-  kd-keras distill digits            the whole way on embedded data, in about two minutes
-  kd-keras distill digits --help     its options: every field of the recipe
-  kd-keras distill cifar10 --smoke   try a long recipe in small
-  kd-keras study digits              distillation with and without augmentation, over seeds
-
-A run that was killed goes on with the same command; a finished one prints its table again."""
+from kd_keras import __version__
+from kd_keras.commands import COMMANDS
 
 _INTERRUPTED = 130
 
@@ -53,16 +43,16 @@ def _main(arguments: list[str]) -> int:
         console.print(f"kd-keras {__version__}", highlight=False)
         return 0
     job = tyro.extras.subcommand_cli_from_dict(
-        {name: make() for name, make in commands.NAMED.items()},
+        {name: command.parse for name, command in COMMANDS.items()},
         prog="kd-keras",
-        description=_DESCRIPTION,
+        description=_description(),
         args=arguments or ["--help"],
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )
     try:
         job.run(shlex.join(["kd-keras", *arguments]), console)
     except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on after the last complete epoch")
+        _complain(job.interrupted)
         return _INTERRUPTED
     except BrokenPipeError:
         raise
@@ -73,6 +63,25 @@ def _main(arguments: list[str]) -> int:
             _complain(f"{error or type(error).__name__} (traceback: --debug)")
         return 1
     return 0
+
+
+def _description() -> str:
+    examples = {
+        line: meaning for command in COMMANDS.values() for line, meaning in command.examples.items()
+    }
+    width = max(map(len, examples))
+    lines = [f"  {line:{width}}   {meaning}" for line, meaning in examples.items()]
+    return "\n".join(
+        [
+            "Knowledge distillation with augmentation, from a teacher to a verified phone model",
+            f"(kd_keras {__version__}).",
+            "",
+            *lines,
+            "",
+            "A run that was killed goes on with the same command; a finished one prints its table "
+            "again.",
+        ]
+    )
 
 
 def _complain(message: str) -> None:

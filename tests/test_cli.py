@@ -1,11 +1,16 @@
-"""The command line as a process: what it teaches, what it refuses, and one small run."""
+"""The command line as a process: what it teaches, what it refuses, and small runs."""
 
+import csv
+import json
 import subprocess
 import sys
 
 import pytest
 
-from kd_keras import __version__, recipes
+from kd_keras import __version__, models, recipes
+from kd_keras.commands import COMMANDS
+from kd_keras.commands.policies import as_csv
+from kd_keras.run.ranking import PolicyScore, Ranking
 
 TRACEBACK = "Traceback (most recent call last)"
 
@@ -26,6 +31,9 @@ def test_help_names_the_main_job_and_says_what_happens_to_a_killed_run(arguments
     assert done.returncode == 0
     assert "kd-keras distill digits" in done.stdout
     assert "goes on with the same command" in done.stdout
+    for command in COMMANDS.values():
+        for example in command.examples:
+            assert example in done.stdout
     assert done.stderr == ""
 
 
@@ -44,10 +52,26 @@ def test_help_of_a_recipe_says_its_results_and_offers_every_field_with_its_value
     assert "on two CPU cores" in text
 
 
-def test_help_does_not_wait_for_tensorflow():
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("policies", ["T.stddev", "Lower is better", "--policies", "--repeats", "2012.02909"]),
+        ("views", ["views.html", "--policy", "--examples", "saved_models/<dataset>"]),
+    ],
+)
+def test_help_of_the_other_commands_teaches(name, said):
+    done = kd_keras_command(name, "--help")
+    assert done.returncode == 0
+    text = " ".join(done.stdout.replace("│", " ").split())
+    for words in (*said, "DATASET", "--teacher", "--data-dir", "--seed", "--output", "--debug"):
+        assert words in text
+
+
+@pytest.mark.parametrize("command", [("distill", "digits"), ("policies",), ("views",)])
+def test_help_does_not_wait_for_tensorflow(command):
     code = (
         "import sys\n"
-        "sys.argv = ['kd-keras', 'distill', 'digits', '--help']\n"
+        f"sys.argv = {['kd-keras', *command, '--help']}\n"
         "from kd_keras.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit:\n    pass\n"
@@ -78,6 +102,10 @@ def test_the_version_is_printed():
         (("distill", "digits", "--temperature", -1), ["above 0", "temperature=-1.0"]),
         (("distill", "digits", "--epochs", 1.5), ["--epochs", "1.5"]),
         (("distill", "digits", "--policy", "digit"), ["--policy", "'cutmix'"]),
+        (("views", "digits", "--policy", "none,strog"), ["strog", "'strong'"]),
+        (("views", "digits"), ["--policy standard,"]),
+        (("policies", "digits", "--policies", "all"), ["--policies", "'all'", "'cutmix'"]),
+        (("policies", "digits", "--output", "a.txt"), ["--output", ".json or .csv", "a.txt"]),
     ],
 )
 def test_a_wrong_command_ends_with_2_and_says_what_there_is(arguments, said, tmp_path):
@@ -132,3 +160,56 @@ def test_a_small_run_is_quiet_ends_with_its_table_and_is_shown_again(tmp_path):
     assert other.returncode == 1
     assert "seed is 0 there and 1 here" in " ".join(other.stderr.split())
     assert "--fresh" in other.stderr
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    path = tmp_path_factory.mktemp("teacher") / "teacher.keras"
+    models.mlp((8, 8, 1), 10, hidden=(8,), seed=0).save(path)
+    return path
+
+
+def test_policies_prints_the_ranking_and_writes_it(tmp_path, teacher):
+    small = ("--batch-size", 16, "--window", 2, "--windows", 2, "--repeats", 2)
+    arguments = ("policies", "digits", "--teacher", teacher, "--policies", "none,noise", *small)
+    done = kd_keras_command(*arguments, "--output", tmp_path / "r.json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["command"].startswith("kd-keras policies digits --teacher ")
+    assert [len(row["values"]) for row in result["policies"]] == [2, 2]
+    for row in result["policies"]:
+        line = next(line for line in done.stdout.splitlines() if row["policy"] in line)
+        assert f"{row['t_stddev']:.5f}" in line
+        assert f"{row['standard_error']:.5f}" in line
+
+
+def test_a_ranking_is_written_as_csv_too():
+    scores = (PolicyScore("a", (0.1, 0.3), 6, 1.5), PolicyScore("b", (0.4,), 6, 2.0))
+    ranking = Ranking("digits", "teacher.keras", 64, 10, 20, 0, 6, scores)
+    rows = list(csv.DictReader(as_csv(ranking).splitlines()))
+    assert [row["policy"] for row in rows] == ["a", "b"]
+    assert [float(row["t_stddev"]) for row in rows] == [0.2, 0.4]
+    assert float(rows[0]["standard_error"]) == pytest.approx(0.1)
+    assert (rows[1]["standard_error"], rows[1]["teacher_calls"], rows[1]["seconds"]) == (
+        *("", "6", "2.0"),
+    )
+
+
+def test_policies_without_a_teacher_ends_with_1_and_says_what_trains_one(tmp_path):
+    done = kd_keras_command("policies", "digits", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "`kd-keras distill digits`" in " ".join(done.stderr.split())
+    assert TRACEBACK not in done.stderr
+
+
+def test_views_writes_the_page_and_a_picture_for_each_policy(tmp_path, teacher):
+    done = kd_keras_command(
+        *("views", "digits", "--policy", "none", "--policy", "mixup,noise"),
+        *("--teacher", teacher, "--examples", 2, "--views", 1),
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    names = ["views.html", "views_none.png", "views_mixup.png", "views_noise.png"]
+    assert done.stdout.split() == [f"saved_models/digits-views/{name}" for name in names]
+    page = (tmp_path / "saved_models" / "digits-views" / "views.html").read_text()
+    assert "kd-keras views digits --policy none --policy mixup,noise" in page

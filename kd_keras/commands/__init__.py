@@ -1,12 +1,16 @@
-"""The commands of `kd-keras`, a file each. Importing them imports no TensorFlow.
+"""The commands of `kd-keras`, one file each. Imports no TensorFlow.
 
-A command is a frozen dataclass of options with `run(command, console)`, and a function that the
-command line is made from.
+A new command is a file with a `COMMAND` and a line here.
 """
 
-from kd_keras.commands import distill, study
+from kd_keras.commands import distill, policies, study, views
+from kd_keras.commands.job import Command, Job
 
-# By the word that follows `kd-keras`.
-NAMED = {"distill": distill.command, "study": study.command}
+COMMANDS: dict[str, Command] = {
+    "distill": distill.COMMAND,
+    "policies": policies.COMMAND,
+    "study": study.COMMAND,
+    "views": views.COMMAND,
+}
 
-__all__ = ["NAMED"]
+__all__ = ["COMMANDS", "Command", "Job"]

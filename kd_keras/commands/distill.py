@@ -1,20 +1,21 @@
-"""`kd-keras distill`: a recipe from data to a verified phone model."""
+"""`kd-keras distill`: the recipes as commands and their fields as options."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 from rich.console import Console
 
 from kd_keras import recipes, run
+from kd_keras.commands.job import Command, Job
 from kd_keras.commands.per_recipe import one_of_recipes
 
 
 @dataclasses.dataclass(frozen=True)
-class Distill:
+class Distill(Job):
     """One `kd-keras distill ...`.
 
     Attributes:
@@ -24,7 +25,6 @@ class Distill:
         data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
         smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
         fresh: Delete an earlier run in the folder and start over.
-        debug: Show the traceback of an error (also: KD_KERAS_DEBUG=1).
     """
 
     recipe: recipes.Recipe
@@ -33,22 +33,24 @@ class Distill:
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
     fresh: tyro.conf.FlagCreatePairsOff[bool] = False
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
 
-    def run(self, command: str, console: Console) -> None:
-        """Run it; `command` is what the user typed."""
+    interrupted: ClassVar[str] = (
+        "interrupted; the same command goes on after the last complete epoch"
+    )
+
+    def run(self, call: str, console: Console) -> None:
         folder = f"{self.name}-smoke" if self.smoke else self.name
         run.distill(
             self.recipe.smoke() if self.smoke else self.recipe,
             self.output or Path("saved_models") / folder,
             data_dir=self.data_dir,
             fresh=self.fresh,
-            command=command,
+            command=call,
             console=console,
         )
 
 
-def command() -> Any:
+def _typed_by_the_recipes() -> Any:
     """Return the function that the command line calls, typed by the recipes that there are."""
 
     def distill(job: Any) -> Any:
@@ -59,3 +61,13 @@ def command() -> Any:
         lambda recipe, name: Distill(recipe=recipe, name=name)
     )
     return distill
+
+
+COMMAND = Command(
+    parse=_typed_by_the_recipes(),
+    examples={
+        "kd-keras distill digits": "the whole way on embedded data, in about two minutes",
+        "kd-keras distill digits --help": "its options: every field of the recipe",
+        "kd-keras distill cifar10 --smoke": "try a long recipe in small",
+    },
+)

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Union
 import tyro
 
 from kd_keras import recipes
+from kd_keras.commands.job import Job
 
 
-def one_of_recipes(make_default: Callable[[recipes.Recipe, str], Any]) -> Any:
+def one_of_recipes(make_default: Callable[[recipes.Recipe, str], Job]) -> Any:
     """Return the type of a command that takes the name of a recipe and then its options.
 
     Args:

@@ -6,12 +6,13 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 from rich.console import Console
 
 from kd_keras import recipes
+from kd_keras.commands.job import Command, Job
 from kd_keras.commands.per_recipe import one_of_recipes
 from kd_keras.study import Study, run_study
 
@@ -50,7 +51,7 @@ Shard = Annotated[
 
 
 @dataclasses.dataclass(frozen=True)
-class StudyJob:
+class StudyJob(Job):
     """One `kd-keras study ...`.
 
     Attributes:
@@ -68,7 +69,6 @@ class StudyJob:
         output: Folder of the study; by default saved_models/study-<recipe>.
         data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
         smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
-        debug: Show the traceback of an error (also: KD_KERAS_DEBUG=1).
     """
 
     recipe: recipes.Recipe
@@ -84,10 +84,12 @@ class StudyJob:
     output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
 
-    def run(self, command: str, console: Console) -> None:
-        """Run it; `command` is what the user typed."""
+    interrupted: ClassVar[str] = (
+        "interrupted; the same command goes on after the last complete epoch"
+    )
+
+    def run(self, call: str, console: Console) -> None:
         usual = recipes.NAMED[self.name]().policy
         if self.recipe.policy != usual:
             raise ValueError(
@@ -111,12 +113,12 @@ class StudyJob:
             ray=self.ray,
             report_only=self.report_only,
             robustness_examples=self.robustness_examples,
-            command=command,
+            command=call,
             console=console,
         )
 
 
-def command() -> Any:
+def _typed_by_the_recipes() -> Any:
     """Return the function that the command line calls, typed by the recipes that there are."""
 
     def study(job: Any) -> Any:
@@ -136,3 +138,9 @@ def command() -> Any:
         )
     )
     return study
+
+
+COMMAND = Command(
+    parse=_typed_by_the_recipes(),
+    examples={"kd-keras study digits": "distillation with and without augmentation, over seeds"},
+)

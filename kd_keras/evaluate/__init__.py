@@ -18,6 +18,7 @@ from kd_keras.evaluate.prediction import predict_logits
 from kd_keras.evaluate.report import Report, ResultRow, read_report, write_report
 from kd_keras.evaluate.table import print_table
 from kd_keras.evaluate.top_one import accuracy
+from kd_keras.evaluate.view_quality import teacher_stddev
 
 if TYPE_CHECKING:
     from kd_keras.evaluate import corruptions
@@ -40,6 +41,7 @@ __all__ = [
     "predict_logits",
     "print_table",
     "read_report",
+    "teacher_stddev",
     "write_report",
 ]
 

@@ -1,0 +1,47 @@
+"""What every command of the command line is."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import tyro
+from rich.console import Console
+
+
+@dataclasses.dataclass(frozen=True)
+class Job(abc.ABC):
+    """One call of a command, with its options as fields.
+
+    Attributes:
+        debug: Show the traceback of an error (also: KD_KERAS_DEBUG=1).
+    """
+
+    debug: tyro.conf.FlagCreatePairsOff[bool] = dataclasses.field(default=False, kw_only=True)
+
+    interrupted: ClassVar[str] = "interrupted"
+
+    @abc.abstractmethod
+    def run(self, call: str, console: Console) -> None:
+        """Do it.
+
+        Args:
+            call: The whole command line, for reports to quote.
+            console: Where results and progress go.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command: what reads its options, and what the general help says of it.
+
+    Attributes:
+        parse: What tyro turns into options and calls: a `Job` class, or a function that returns
+            a job. Its docstring is the help.
+        examples: Command lines worth knowing, and what each does.
+    """
+
+    parse: Callable[..., Any]
+    examples: Mapping[str, str]

@@ -1,0 +1,154 @@
+"""`kd-keras policies`: which augmentation suits a teacher, before any student is trained."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kd_keras import run
+from kd_keras.commands.job import Command, Job
+from kd_keras.commands.names import KNOWN, split_policies
+from kd_keras.run.ranking import Ranking
+from kd_keras.whole_file import write_whole
+
+_SUFFIXES = (".json", ".csv")
+_ABSENT = "\N{EN DASH}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Policies(Job):
+    """Rank augmentation policies by what the teacher says of their views. No student is trained.
+
+    The measure is T.stddev: how much the teacher's mean probability of a class differs from one
+    window of batches to the next, over data and views together. Lower is better (Wang et al.,
+    NeurIPS 2022, arXiv:2012.02909). It compares policies for one teacher and one dataset; it is
+    no accuracy.
+
+    Attributes:
+        dataset: 'digits', a name of TensorFlow Datasets, or a folder of images.
+        teacher: A trained teacher; by default saved_models/<dataset>/teacher.keras.
+        policies: Policies to rank, separated by commas; by default all.
+        data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
+        output: Write the ranking to this .json or .csv file too.
+        batch_size: Examples in a batch; the paper's is 64.
+        window: Teacher batches in a window, half data and half views.
+        windows: Windows in a repeat.
+        repeats: Repeats, which give the standard error.
+        seed: Seed of the data's order and of the views.
+    """
+
+    dataset: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATASET")]]
+    teacher: Annotated[Path | None, tyro.conf.arg(metavar="FILE.keras")] = None
+    policies: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME[,NAME...]")
+    ] = ()
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    batch_size: int = 64
+    window: int = 10
+    windows: int = 20
+    repeats: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        split_policies("--policies", self.policies)
+        if self.output is not None and self.output.suffix not in _SUFFIXES:
+            raise ValueError(
+                f"--output must end in {' or '.join(_SUFFIXES)}. Received: {self.output}"
+            )
+
+    def run(self, call: str, console: Console) -> None:
+        if self.output is not None and not self.output.parent.is_dir():
+            raise ValueError(
+                f"The folder of --output does not exist: {self.output.parent}. Create it first."
+            )
+        ranking = run.rank_policies(
+            self.dataset,
+            split_policies("--policies", self.policies) or KNOWN,
+            teacher=self.teacher,
+            data_dir=self.data_dir,
+            batch_size=self.batch_size,
+            window=self.window,
+            windows=self.windows,
+            repeats=self.repeats,
+            seed=self.seed,
+            console=console,
+        )
+        if self.output is not None:
+            text = as_json(ranking, call) if self.output.suffix == ".json" else as_csv(ranking)
+            write_whole(self.output, text)
+        _print(ranking, console)
+        if self.output is not None:
+            console.print(f"Written to {self.output}", highlight=False)
+
+
+def _print(ranking: Ranking, console: Console) -> None:
+    table = Table(
+        title=escape(f"{ranking.dataset}, teacher {ranking.teacher}: lower is better"),
+        caption=f"T.stddev of {ranking.windows} windows of {ranking.window} batches of "
+        f"{ranking.batch_size}, mean and standard error of {len(ranking.scores[0].values)} "
+        f"repeats. The data as they are cost {ranking.shared_batches} more teacher calls, once "
+        "for all policies.",
+    )
+    table.add_column("policy")
+    for name in ("T.stddev", "standard error", "teacher calls", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for score in ranking.scores:
+        error = score.standard_error
+        table.add_row(
+            score.policy,
+            f"{score.stddev:.5f}",
+            _ABSENT if error is None else f"{error:.5f}",
+            str(score.teacher_batches),
+            f"{score.seconds:.1f}",
+        )
+    console.print(table)
+
+
+def _rows(ranking: Ranking) -> list[dict[str, object]]:
+    return [
+        {
+            "policy": score.policy,
+            "t_stddev": score.stddev,
+            "standard_error": score.standard_error,
+            "teacher_calls": score.teacher_batches,
+            "seconds": round(score.seconds, 3),
+        }
+        for score in ranking.scores
+    ]
+
+
+def as_json(ranking: Ranking, call: str) -> str:
+    """Return the ranking as JSON text, with the value of every repeat."""
+    fields = dataclasses.asdict(ranking)
+    fields.pop("scores")
+    rows = [
+        {**row, "values": list(score.values)}
+        for row, score in zip(_rows(ranking), ranking.scores, strict=True)
+    ]
+    return json.dumps({"command": call, **fields, "policies": rows}, indent=2) + "\n"
+
+
+def as_csv(ranking: Ranking) -> str:
+    """Return the ranking as CSV text, a row for each policy."""
+    rows = _rows(ranking)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+COMMAND = Command(
+    parse=Policies,
+    examples={"kd-keras policies digits": "rank augmentations with the teacher alone"},
+)

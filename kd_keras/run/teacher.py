@@ -1,0 +1,119 @@
+"""Find a trained teacher and the data that it knows. Imports TensorFlow when it loads one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kd_keras import recipes
+from kd_keras.run.folder import TEACHER
+
+if TYPE_CHECKING:
+    import keras
+
+    from kd_keras.data import Splits
+
+_RUNS = Path("saved_models")
+
+
+def teacher_file(dataset: str, teacher: str | os.PathLike[str] | None) -> Path | None:
+    """Return the file of the teacher to use, or `None` where none was named or trained.
+
+    Args:
+        dataset: Name of the dataset, or path of a folder of images.
+        teacher: A `.keras` file; `None` for the one that `kd-keras distill` left for the dataset.
+
+    Raises:
+        ValueError: If `teacher` is not a `.keras` file that exists.
+    """
+    if teacher is None:
+        trained = _default_file(dataset)
+        return trained if trained.is_file() else None
+    path = Path(teacher).expanduser()
+    if path.suffix != ".keras" or not path.is_file():
+        raise ValueError(
+            "`teacher` must be a .keras file that exists, as `model.save(...)` writes it. "
+            f"Received: teacher={str(teacher)!r}. {_remedy(dataset)}"
+        )
+    return path
+
+
+def missing_teacher(dataset: str) -> ValueError:
+    """Return the error that says which command trains a teacher."""
+    return ValueError(
+        f"A teacher is needed, and there is none at {_default_file(dataset)}. {_remedy(dataset)}"
+    )
+
+
+def load_teacher(path: Path) -> keras.Model:
+    """Return the network in a `.keras` file.
+
+    Raises:
+        ValueError: If Keras cannot read it.
+    """
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # zip, JSON, unknown classes: each with an exception of its own
+        raise ValueError(
+            f"`teacher` cannot be loaded from {str(path)!r}: {error} A teacher with layers of "
+            "your own is loaded in Python, after they are registered."
+        ) from error
+
+
+def load_data(
+    dataset: str,
+    teacher: keras.Model | None,
+    data_dir: str | os.PathLike[str] | None,
+    *,
+    batch_size: int,
+    seed: int,
+) -> Splits:
+    """Return the data in the size of images that the teacher takes.
+
+    Raises:
+        ValueError: As `kd_keras.data.load`, and if the teacher was made for other data.
+        ConnectionError: If the data must be downloaded and cannot be.
+    """
+    from kd_keras import data
+
+    shape: Any = getattr(teacher, "input_shape", None)
+    is_fixed = isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3]
+    splits = data.load(
+        dataset,
+        data_dir=data_dir,
+        batch_size=batch_size,
+        seed=seed,
+        image_size=shape[1:3] if is_fixed else None,
+    )
+    if teacher is not None:
+        _check_fit(teacher, splits)
+    return splits
+
+
+def _check_fit(teacher: Any, splits: Splits) -> None:
+    info = splits.info
+    for argument, takes, has in (
+        ("channels", getattr(teacher, "input_shape", None), info.image_shape[-1]),
+        ("classes", getattr(teacher, "output_shape", None), info.num_classes),
+    ):
+        if isinstance(takes, tuple) and takes[-1] not in (None, has):
+            raise ValueError(
+                f"`teacher` must fit the data: {info.name!r} has {has} {argument}. Received: a "
+                f"teacher {teacher.name!r} for {takes[-1]} {argument}. Pass a teacher that was "
+                "trained on these data."
+            )
+
+
+def _default_file(dataset: str) -> Path:
+    return _RUNS / Path(dataset).name / f"{TEACHER}.keras"
+
+
+def _remedy(dataset: str) -> str:
+    command = f"kd-keras distill {dataset}"
+    if dataset not in recipes.NAMED:
+        folder = _default_file(dataset).parent
+        command = f"kd-keras distill cifar10 --dataset {dataset} --output {folder}"
+    return f"Train one with `{command}`, or pass --teacher FILE.keras."

@@ -42,6 +42,7 @@ class Distill:
         data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
         smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
         fresh: Delete an earlier run in the folder and start over.
+        robustness: Measure under corruptions, shifts and attacks too, on at most 1,000 test images.
         debug: Show the traceback of an error (also: KD_KERAS_DEBUG=1).
     """
 
@@ -51,6 +52,7 @@ class Distill:
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
     fresh: tyro.conf.FlagCreatePairsOff[bool] = False
+    robustness: bool = True
     debug: tyro.conf.FlagCreatePairsOff[bool] = False
 
 
@@ -130,6 +132,7 @@ def _run(job: Distill, command: str, console: Console) -> None:
         job.output or Path("saved_models") / folder,
         data_dir=job.data_dir,
         fresh=job.fresh,
+        robustness=job.robustness,
         command=command,
         console=console,
     )

@@ -42,7 +42,7 @@ def test_help_of_a_recipe_says_its_results_and_offers_every_field_with_its_value
     done = kd_keras_command("distill", name, "--help")
     assert done.returncode == 0
     recipe = recipes.NAMED[name]()
-    for option in ("--smoke", "--fresh", "--output", "--data-dir", "--debug"):
+    for option in ("--smoke", "--fresh", "--output", "--data-dir", "--robustness", "--debug"):
         assert option in done.stdout
     for field in vars(recipe):
         assert f"--{field.replace('_', '-')}" in done.stdout
@@ -141,7 +141,7 @@ def test_an_unknown_dataset_ends_with_1_and_leaves_no_folder(tmp_path):
 def test_a_small_run_is_quiet_ends_with_its_table_and_is_shown_again(tmp_path):
     arguments = (
         *("distill", "digits", "--smoke", "--teacher", "mlp16", "--student", "mlp8"),
-        *("--data-dir", tmp_path / "data"),
+        *("--data-dir", tmp_path / "data", "--no-robustness"),
     )
     done = kd_keras_command(*arguments, cwd=tmp_path)
     assert done.returncode == 0

@@ -25,6 +25,7 @@ class Distill(Job):
         data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
         smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
         fresh: Delete an earlier run in the folder and start over.
+        robustness: Measure under corruptions, shifts and attacks too, on at most 1,000 test images.
     """
 
     recipe: recipes.Recipe
@@ -33,6 +34,7 @@ class Distill(Job):
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
     fresh: tyro.conf.FlagCreatePairsOff[bool] = False
+    robustness: bool = True
 
     interrupted: ClassVar[str] = (
         "interrupted; the same command goes on after the last complete epoch"
@@ -45,6 +47,7 @@ class Distill(Job):
             self.output or Path("saved_models") / folder,
             data_dir=self.data_dir,
             fresh=self.fresh,
+            robustness=self.robustness,
             command=call,
             console=console,
         )

@@ -11,11 +11,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from kd_keras.evaluate.adversarial import fgsm, pgd
-from kd_keras.evaluate.calibration import brier_score, cross_entropy, expected_calibration_error
+from kd_keras.evaluate.calibration import (
+    Reliability,
+    brier_score,
+    cross_entropy,
+    expected_calibration_error,
+    reliability,
+)
+from kd_keras.evaluate.examination import Examination, Fidelity, TrainingScores
+from kd_keras.evaluate.examine import examine
 from kd_keras.evaluate.fidelity import agreement, kl_to_teacher
 from kd_keras.evaluate.per_class import ClassScores, class_scores, confusion_matrix
 from kd_keras.evaluate.prediction import predict_logits
 from kd_keras.evaluate.report import Report, ResultRow, read_report, write_report
+from kd_keras.evaluate.robustness import Robustness, Trials
+from kd_keras.evaluate.shift import rotate, scale
 from kd_keras.evaluate.table import print_table
 from kd_keras.evaluate.top_one import accuracy
 from kd_keras.evaluate.view_quality import teacher_stddev
@@ -25,8 +35,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClassScores",
+    "Examination",
+    "Fidelity",
+    "Reliability",
     "Report",
     "ResultRow",
+    "Robustness",
+    "TrainingScores",
+    "Trials",
     "accuracy",
     "agreement",
     "brier_score",
@@ -34,6 +50,7 @@ __all__ = [
     "confusion_matrix",
     "corruptions",
     "cross_entropy",
+    "examine",
     "expected_calibration_error",
     "fgsm",
     "kl_to_teacher",
@@ -41,6 +58,9 @@ __all__ = [
     "predict_logits",
     "print_table",
     "read_report",
+    "reliability",
+    "rotate",
+    "scale",
     "teacher_stddev",
     "write_report",
 ]

@@ -60,7 +60,7 @@ def fgsm(
     >>> import keras, numpy as np
     >>> from kd_keras.evaluate import fgsm
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, use_bias=False)])
-    >>> model.set_weights([np.array([[1.0, -1.0], [0.0, 0.0]])])
+    >>> model.set_weights([np.array([[0.01, -0.01], [0.0, 0.0]])])
     >>> fgsm(model, np.array([[100.0, 100.0]]), [0], epsilon=8.0).numpy()
     array([[ 92., 100.]], dtype=float32)
 
@@ -110,7 +110,7 @@ def pgd(
     >>> import keras, numpy as np
     >>> from kd_keras.evaluate import pgd
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, use_bias=False)])
-    >>> model.set_weights([np.array([[1.0, -1.0], [0.0, 0.0]])])
+    >>> model.set_weights([np.array([[0.01, -0.01], [0.0, 0.0]])])
     >>> pgd(model, np.array([[100.0, 100.0]]), [0], seed=None).numpy()
     array([[ 92., 100.]], dtype=float32)
 
@@ -130,10 +130,13 @@ def pgd(
         # Two words of seed: TensorFlow's stateless generators depend on nothing else.
         start = tf.random.stateless_uniform(tf.shape(clean), [seed, 0], -epsilon, epsilon)
         moved = tf.clip_by_value(clean + start, least, most)
-    for _ in range(steps):
+
+    def step(done: tf.Tensor, moved: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         direction = tf.sign(_gradient(model, moved, labels))
-        moved = tf.clip_by_value(moved + step_size * direction, least, most)
-    return moved
+        return done + 1, tf.clip_by_value(moved + step_size * direction, least, most)
+
+    # A loop of the graph: unrolled, a network of some depth takes longer to trace than to attack.
+    return tf.while_loop(lambda done, _: done < steps, step, (0, moved))[1]
 
 
 def _gradient(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from kd_keras.evaluate.arrays import as_classes, as_logits, log_softmax, refuse_probabilities
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """How often a model is right when it is how sure: what a reliability diagram shows.
+
+    Bin k of n holds what is predicted with a confidence in (k / n, (k + 1) / n], k from 0.
+
+    Attributes:
+        confidence: Mean confidence in each bin, 0..1; None in an empty one.
+        accuracy: Share of correct answers in each bin, 0..1; None in an empty one.
+        examples: How many examples each bin holds.
+    """
+
+    confidence: tuple[float | None, ...]
+    accuracy: tuple[float | None, ...]
+    examples: tuple[int, ...]
 
 
 def cross_entropy(logits: Any, labels: Any) -> float:
@@ -96,6 +114,44 @@ def expected_calibration_error(logits: Any, labels: Any, bins: int = 15) -> floa
 
     Reference: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599.
     """
+    examples, confidence, correct = _bin_sums(logits, labels, bins)
+    return float(np.abs(correct - confidence).sum() / examples.sum())
+
+
+def reliability(logits: Any, labels: Any, bins: int = 15) -> Reliability:
+    """Return confidence and accuracy in bins of equal width: the reliability diagram's data.
+
+    ```
+    ECE = sum_b (n_b / n) * |accuracy_b - confidence_b|
+    ```
+
+    Args:
+        logits: Logits `(examples, ..., classes)`; one column is the logit of a binary class.
+        labels: Class ids or one-hot labels, as in `accuracy`.
+        bins: How many bins divide 0..1, >= 1.
+
+    Raises:
+        ValueError: As `expected_calibration_error`.
+
+    Example:
+
+    >>> import kd_keras
+    >>> kd_keras.evaluate.reliability([[0.0, 0.0], [0.0, 0.0]], [0, 1], bins=2)
+    Reliability(confidence=(0.5, None), accuracy=(0.5, None), examples=(2, 0))
+
+    Reference: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599.
+    """
+    examples, confidence, correct = _bin_sums(logits, labels, bins)
+
+    def means(sums: np.ndarray) -> tuple[float | None, ...]:
+        pairs = zip(sums, examples, strict=True)
+        return tuple(float(value / count) if count else None for value, count in pairs)
+
+    return Reliability(means(confidence), means(correct), tuple(map(int, examples)))
+
+
+def _bin_sums(logits: Any, labels: Any, bins: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each bin the examples, the sum of confidences and the correct answers."""
     if not isinstance(bins, int) or isinstance(bins, bool) or bins < 1:
         raise ValueError(f"`bins` must be an integer >= 1. Received: bins={bins!r}")
     log_probabilities, classes = _log_probabilities(logits, labels)
@@ -103,8 +159,11 @@ def expected_calibration_error(logits: Any, labels: Any, bins: int = 15) -> floa
     correct = (log_probabilities.argmax(axis=-1) == classes).ravel()
     # Bins are open below and closed above, so that a confidence of exactly 1 is in the last one.
     index = np.clip(np.ceil(confidence * bins).astype("int64") - 1, 0, bins - 1)
-    gap = np.bincount(index, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(confidence))
+    return (
+        np.bincount(index, minlength=bins),
+        np.bincount(index, weights=confidence, minlength=bins),
+        np.bincount(index, weights=correct, minlength=bins),
+    )
 
 
 def _log_probabilities(logits: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kd_keras.evaluate.curves import charts
 from kd_keras.evaluate.html import template
 from kd_keras.evaluate.report import Report
-from kd_keras.evaluate.table import COLUMNS, cells
+from kd_keras.evaluate.robustness import Robustness
+from kd_keras.evaluate.sections import sections
+from kd_keras.evaluate.table import wide_table
 
 
 def render(report: Report) -> str:
     """Return the page's HTML. All text of the report is escaped."""
     return template("kd_keras.evaluate", "report.html.j2").render(
         report=report,
-        columns=COLUMNS,
-        rows=[cells(row) for row in report.rows],
+        results=wide_table(report),
+        sections=sections(report),
+        robustness=_robustness(report),
         recipe={name: _value(value) for name, value in report.recipe.items()},
         seconds={name: _duration(value) for name, value in report.seconds.items()},
         total=_duration(sum(report.seconds.values())),
-        charts=charts(report.histories),
     )
+
+
+def _robustness(report: Report) -> Robustness | None:
+    """Return what the trials were, which is the same for all models."""
+    examined = (row.examination for row in report.rows if row.examination is not None)
+    return next((e.robustness for e in examined if e.robustness is not None), None)
 
 
 def _value(value: Any) -> str:

@@ -56,7 +56,7 @@ def predict_logits(
     import keras
     import tensorflow as tf
 
-    _check(dataset)
+    check_dataset(dataset)
     takes_integers = any(
         tf.as_dtype(tensor.dtype).is_integer for tensor in getattr(model, "inputs", None) or []
     )
@@ -92,7 +92,8 @@ def predict_logits(
     return joined(outputs), joined(labels)
 
 
-def _check(dataset: Any) -> None:
+def check_dataset(dataset: Any) -> None:
+    """Raise unless `dataset` is a finite dataset of (x, y)."""
     import tensorflow as tf
 
     if not isinstance(dataset, tf.data.Dataset):

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kd_keras.evaluate.examination import Examination
 from kd_keras.whole_file import write_whole
 
-_FORMAT = 1
+_FORMAT = 2
+# What format 2 added has values of its own where it is missing, so format 1 is read as it is.
+_READ = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class ResultRow:
         parameters: How many weights it has.
         bytes: Size of its file.
         latency_ms: Median time for one image on one thread, in milliseconds.
+        mce: Mean corruption error against the report's baseline, whose own is 1.
+        examination: All else that was measured of it.
     """
 
     name: str
@@ -35,6 +40,15 @@ class ResultRow:
     parameters: int | None = None
     bytes: int | None = None
     latency_ms: float | None = None
+    mce: float | None = None
+    examination: Examination | None = None
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ResultRow:
+        """Return what `dataclasses.asdict` and JSON made a dict of."""
+        found = fields.get("examination")
+        examination = None if found is None else Examination.from_dict(found)
+        return cls(**{**fields, "examination": examination})
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,8 @@ class Report:
         histories: Per model, per logged quantity, one value per epoch.
         environment: Names and versions of what it ran on.
         seconds: Wall time of each stage.
+        classes: Names of the classes, by label; empty where they have none.
+        baseline: Name of the row that `mce` compares with; empty where there is none.
     """
 
     title: str
@@ -58,6 +74,8 @@ class Report:
     histories: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    classes: Sequence[str] = ()
+    baseline: str = ""
 
     def to_json(self) -> str:
         """Return the report as JSON text; values of a history that are not finite become null.
@@ -79,6 +97,8 @@ class Report:
                 },
                 "environment": dict(self.environment),
                 "seconds": {name: float(value) for name, value in self.seconds.items()},
+                "classes": list(self.classes),
+                "baseline": self.baseline,
             },
             indent=2,
             allow_nan=False,
@@ -93,16 +113,16 @@ class Report:
         """
         try:
             content = json.loads(text)
-            if content["format"] != _FORMAT:
+            if content["format"] not in _READ:
                 raise ValueError(
                     f"The report has format {content['format']!r}, and this version of kd_keras "
-                    f"reads format {_FORMAT}. Read it with the version that wrote it."
+                    f"reads the formats {_READ}. Read it with the version that wrote it."
                 )
             return cls(
                 title=content["title"],
                 command=content["command"],
                 recipe=content["recipe"],
-                rows=tuple(ResultRow(**row) for row in content["rows"]),
+                rows=tuple(ResultRow.from_dict(row) for row in content["rows"]),
                 histories={
                     model: {
                         name: [math.nan if value is None else value for value in values]
@@ -112,23 +132,29 @@ class Report:
                 },
                 environment=content["environment"],
                 seconds=content["seconds"],
+                classes=tuple(content.get("classes", ())),
+                baseline=content.get("baseline", ""),
             )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"The text is no report of kd_keras: {error!r}.") from error
 
 
 def write_report(
-    path_html: str | os.PathLike[str], path_json: str | os.PathLike[str], report: Report
+    path_html: str | os.PathLike[str],
+    path_json: str | os.PathLike[str],
+    report: Report,
+    path_csv: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Write a report as a page to look at and as JSON to read again.
+    """Write a report as a page to look at, as JSON to read again, and as CSV for spreadsheets.
 
     The page is one file with everything in it, curves included: it needs no network. Each file
-    appears whole or not at all, the JSON last, so that where it exists the page does too.
+    appears whole or not at all, the JSON last, so that where it exists the others do too.
 
     Args:
         path_html: The page, such as `report.html`, in an existing folder.
         path_json: The data, such as `report.json`, in an existing folder.
         report: What they say.
+        path_csv: The figures of each model, such as `report.csv`; left out where None.
 
     Raises:
         ValueError: If a folder is missing or cannot be written, or a result is not finite.
@@ -143,9 +169,12 @@ def write_report(
     0.98
     """
     from kd_keras.evaluate.page import render
+    from kd_keras.evaluate.sheet import to_csv
 
     data = report.to_json()
     write_whole(path_html, render(report))
+    if path_csv is not None:
+        write_whole(path_csv, to_csv(report))
     write_whole(path_json, data + "\n")
 
 

@@ -19,6 +19,7 @@ RECIPE = "recipe.json"
 HISTORY = "history.csv"
 REPORT = "report.json"
 PAGE = "report.html"
+SHEET = "report.csv"
 FLOAT32 = "student_float32.tflite"
 INT8 = "student_int8.tflite"
 # The networks in the order in which they are trained; each becomes `<name>.keras`.
@@ -63,7 +64,7 @@ class RunFolder:
     def _files_of_a_run(self) -> list[Path]:
         # What marks the folder as finished goes first, what marks it as ours last: a deletion
         # that is cut short leaves an unfinished run, which --fresh can delete.
-        files = [self.path / name for name in (REPORT, PAGE, INT8, FLOAT32)]
+        files = [self.path / name for name in (REPORT, PAGE, SHEET, INT8, FLOAT32)]
         for network in reversed(NETWORKS):
             files += [self.checkpoint(network), self.network(network)]
         return [*files, self.path / HISTORY, self.path / RECIPE]

@@ -24,6 +24,7 @@ def distill(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     fresh: bool = False,
+    robustness: bool = True,
     command: str | None = None,
     console: Console | None = None,
 ) -> Report:
@@ -31,16 +32,18 @@ def distill(
 
     All go to the folder `output`: `recipe.json`, `history.csv` (one row for each epoch),
     `teacher.keras`, `student_alone.keras`, `student.keras`, `student_float32.tflite`,
-    `student_int8.tflite`, `report.html` and `report.json`. Each file appears whole or not at all. A
-    run that was killed goes on where it stopped, with the results of an unbroken one; a finished
-    one is only shown. The networks are those of the last epoch, and the test split is looked at
-    once, at the end.
+    `student_int8.tflite`, `report.html`, `report.csv` (one row for each model) and `report.json`.
+    Each file appears whole or not at all. A run that was killed goes on where it stopped, with the
+    results of an unbroken one; a finished one is only shown. The networks are those of the last
+    epoch, and the test split is looked at once, at the end.
 
     Args:
         recipe: What to run, such as `kd_keras.recipes.digits()`.
         output: The folder of the run; it is created where needed.
         data_dir: Where the data lie, as `kd_keras.data.load` takes it.
         fresh: Delete an earlier run in `output`, of this or another recipe, and start over.
+        robustness: Measure under corruptions, shifts and attacks too, on at most 1,000 test images.
+            The trained networks do not depend on it.
         command: What the report says makes it again; by default this call.
         console: Where progress and the table go; by default standard output.
 
@@ -85,7 +88,7 @@ def distill(
         folder.begin(fresh)
         train_networks(material, folder, console)
         export_student(material, folder, console)
-        measure(folder, material.splits, command or _call(recipe, output), console)
+        measure(folder, material, command or _call(recipe, output), console, robustness)
     console.print(f"Done in {time.monotonic() - started:.0f} s.", highlight=False)
     return _show(output, console)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 from rich.console import Console
 
 from kd_keras import evaluate, export
-from kd_keras.data import Splits
 from kd_keras.run.environment import environment
 from kd_keras.run.folder import (
     FLOAT32,
@@ -20,30 +22,38 @@ from kd_keras.run.folder import (
     NETWORKS,
     PAGE,
     REPORT,
+    SHEET,
     STUDENT,
     STUDENT_ALONE,
     TEACHER,
     RunFolder,
 )
 from kd_keras.run.history import read_history
+from kd_keras.run.stages import Material
+
+_TITLES = {TEACHER: "teacher", STUDENT_ALONE: "student alone", STUDENT: "distilled student"}
+_NO_TRIALS = evaluate.Trials(corruptions=(), rotations=(), scales=(), attacks=False)
 
 
-def measure(folder: RunFolder, splits: Splits, command: str, console: Console) -> None:
-    """Evaluate the networks and the `.tflite` files on the whole test split; write the report.
+def measure(
+    folder: RunFolder, material: Material, command: str, console: Console, robustness: bool = True
+) -> None:
+    """Examine the networks and the `.tflite` files on the test split; write the report.
 
-    The report is written last, its JSON after its page: where `report.json` exists, the run is
-    finished.
+    The report is written last, its JSON after its page and its sheet: where `report.json` exists,
+    the run is finished.
 
     Args:
         folder: A folder with all networks and files.
-        splits: The data.
+        material: The data, and the policy whose views are looked at too.
         command: What to type to make the report again.
         console: Where progress goes.
+        robustness: Whether to try corruptions, shifts and attacks too.
     """
     started = time.monotonic()
-    recipe = folder.recipe
-    with console.status("Measuring on the test split, in Keras and in LiteRT ..."):
-        rows = _rows(folder, splits)
+    recipe, splits = folder.recipe, material.splits
+    with console.status("Measuring on the test split, in Keras and in LiteRT ...") as status:
+        rows = _rows(folder, material, robustness, lambda part: status.update(f"Measuring: {part}"))
     histories = read_history(folder.path / HISTORY)
     seconds = {
         f"training: {name}": sum(logs["seconds"] for logs in histories[name]) for name in NETWORKS
@@ -61,42 +71,61 @@ def measure(folder: RunFolder, splits: Splits, command: str, console: Console) -
         },
         environment=environment(),
         seconds={**seconds, "measuring": time.monotonic() - started},
+        classes=splits.info.class_names,
+        baseline=_TITLES[STUDENT_ALONE],
     )
-    evaluate.write_report(folder.path / PAGE, folder.path / REPORT, report)
+    path = folder.path
+    evaluate.write_report(path / PAGE, path / REPORT, report, path / SHEET)
 
 
-def _rows(folder: RunFolder, splits: Splits) -> tuple[evaluate.ResultRow, ...]:
-    titles = {
-        TEACHER: "teacher",
-        STUDENT_ALONE: "student alone",
-        STUDENT: "distilled student",
-    }
-    rows: list[evaluate.ResultRow] = []
-    teacher_logits: Any = None
-    parameters = 0
+def _rows(
+    folder: RunFolder, material: Material, robustness: bool, progress: Callable[[str], None]
+) -> tuple[evaluate.ResultRow, ...]:
+    models: dict[str, Any] = {}
+    paths: dict[str, Path] = {}
     for name in NETWORKS:
-        path = folder.network(name)
-        network = keras.models.load_model(path, compile=False)
-        logits, labels = evaluate.predict_logits(network, splits.test)
-        if name == TEACHER:
-            teacher_logits = logits
-        parameters = network.count_params()
-        rows.append(_row(titles[name], logits, labels, teacher_logits, parameters, path))
+        paths[_TITLES[name]] = folder.network(name)
+        models[_TITLES[name]] = keras.models.load_model(folder.network(name), compile=False)
     for name, kind in ((FLOAT32, "float32"), (INT8, "int8")):
-        path = folder.path / name
-        logits, labels = export.predict(path, splits.test)
-        row = _row(f"{kind} .tflite", logits, labels, teacher_logits, parameters, path)
-        rows.append(dataclasses.replace(row, latency_ms=export.latency(path, threads=1).median_ms))
-    return tuple(rows)
-
-
-def _row(
-    title: str, logits: Any, labels: Any, teacher_logits: Any, parameters: int, path: Path
-) -> evaluate.ResultRow:
-    return evaluate.ResultRow(
-        name=title,
-        accuracy=evaluate.accuracy(logits, labels),
-        agreement=evaluate.agreement(logits, teacher_logits),
-        parameters=parameters,
-        bytes=path.stat().st_size,
+        paths[f"{kind} .tflite"] = folder.path / name
+        models[f"{kind} .tflite"] = export.LiteModel(folder.path / name).predict
+    splits, recipe = material.splits, folder.recipe
+    # As many training images as there are test images: as exact, and no dearer.
+    batches = math.ceil(splits.info.test_examples / recipe.batch_size)
+    examinations = evaluate.examine(
+        models,
+        splits.test,
+        teacher=_TITLES[TEACHER],
+        training=splits.training().take(min(batches, splits.steps_per_epoch)),
+        views=tf.function(lambda images, step: material.policy(images, step=step)),
+        trials=evaluate.Trials() if robustness else _NO_TRIALS,
+        progress=progress,
     )
+    alone = examinations[_TITLES[STUDENT_ALONE]]
+    student = models[_TITLES[STUDENT]]
+    return tuple(
+        evaluate.ResultRow(
+            name=name,
+            accuracy=examination.accuracy,
+            agreement=None if examination.fidelity is None else examination.fidelity.agreement,
+            parameters=getattr(models[name], "count_params", student.count_params)(),
+            bytes=paths[name].stat().st_size,
+            latency_ms=None
+            if name in _TITLES.values()
+            else export.latency(paths[name], threads=1).median_ms,
+            mce=_mce(examination, alone),
+            examination=examination,
+        )
+        for name, examination in examinations.items()
+    )
+
+
+def _mce(examination: evaluate.Examination, baseline: evaluate.Examination) -> float | None:
+    """Return the mean corruption error, or None where the baseline makes no error to divide by."""
+    mine, theirs = (
+        None if e.robustness is None else e.robustness.corruption_errors
+        for e in (examination, baseline)
+    )
+    if not mine or not theirs or not all(sum(errors) for errors in theirs.values()):
+        return None
+    return evaluate.corruptions.mean_corruption_error(mine, theirs)

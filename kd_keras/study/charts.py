@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from kd_keras.evaluate.curves import Chart
-from kd_keras.evaluate.svg import COLOURS, drawn, grid
+from kd_keras.evaluate.drawing import AXES, COLOURS, Chart, draw
 from kd_keras.study.summary import Effect, Summary, TreatmentResult
 
 _STYLES = ("-", "--", ":")
@@ -34,8 +34,8 @@ def study_charts(summary: Summary) -> list[Chart]:
 def _accuracies(rows: Sequence[TreatmentResult]) -> Chart:
     augmentations = list(dict.fromkeys(row.treatment.augmentation for row in rows))
     taughts = _taughts(rows)
-    with drawn("accuracies", (7.0, 3.6)) as drawing:
-        axes = drawing.axes
+
+    def paint(axes: Any) -> None:
         for index, taught in enumerate(taughts):
             mine = [row for row in rows if _taught(row) == taught]
             # Side by side, so that intervals do not hide each other.
@@ -55,19 +55,16 @@ def _accuracies(rows: Sequence[TreatmentResult]) -> Chart:
             )
         axes.set_xticks(range(len(augmentations)), augmentations, rotation=30, ha="right")
         axes.set_ylabel("test accuracy, %")
-        grid(axes, "y")
-        axes.legend(frameon=False, fontsize=10, title="distillation", title_fontsize=10)
-    return Chart("test accuracy with 95 % intervals over seeds and images", drawing.svg, wide=True)
+
+    heading = "test accuracy with 95 % intervals over seeds and images"
+    return draw(heading, paint, size=(7.0, 3.6), wide=True)
 
 
 def _interactions(effects: Sequence[Effect]) -> Chart:
-    with drawn("interactions", (7.0, 1.2 + 0.4 * len(effects))) as drawing:
-        axes = drawing.axes
+    def paint(axes: Any) -> None:
         for position, effect in enumerate(reversed(effects)):
-            mean, low, high = (
-                100 * value
-                for value in (effect.estimate.mean, effect.estimate.low, effect.estimate.high)
-            )
+            estimate = effect.estimate
+            mean, low, high = (100 * v for v in (estimate.mean, estimate.low, estimate.high))
             axes.errorbar(
                 mean,
                 position,
@@ -76,21 +73,20 @@ def _interactions(effects: Sequence[Effect]) -> Chart:
                 capsize=3,
                 color=COLOURS[0],
             )
-        axes.axvline(0, color="#808080", linewidth=1)
-        axes.set_yticks(
-            range(len(effects)), [effect.treatment.title for effect in reversed(effects)]
-        )
+        axes.axvline(0, color=AXES, linewidth=1)
+        titles = [effect.treatment.title for effect in reversed(effects)]
+        axes.set_yticks(range(len(effects)), titles)
         axes.set_xlabel("interaction, points of accuracy")
-        grid(axes, "x")
+
     heading = "what both give together beyond the sum of each alone"
-    return Chart(heading, drawing.svg, wide=True)
+    size = (7.0, 1.2 + 0.4 * len(effects))
+    return draw(heading, paint, size=size, wide=True, legend=False)
 
 
 def _curves(heading: str, lines: Mapping[str, Sequence[float]], label: str) -> Chart:
-    from matplotlib.ticker import MaxNLocator
+    def paint(axes: Any) -> None:
+        from matplotlib.ticker import MaxNLocator
 
-    with drawn(heading, (5.2, 3.4 if len(lines) < 6 else 4.4)) as drawing:
-        axes = drawing.axes
         for index, (name, values) in enumerate(lines.items()):
             axes.plot(
                 range(1, len(values) + 1),
@@ -103,11 +99,12 @@ def _curves(heading: str, lines: Mapping[str, Sequence[float]], label: str) -> C
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        grid(axes)
-        # Below the axes: a dozen names would hide the lines.
+        # Below the axes where there are many: a dozen names would hide the lines.
         place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18), "ncols": 3}
         axes.legend(frameon=False, fontsize=9, **(place if len(lines) > 5 else {}))
-    return Chart(heading, drawing.svg)
+
+    size = (5.2, 3.4 if len(lines) < 6 else 4.4)
+    return draw(heading, paint, size=size, legend=False)
 
 
 def _taught(row: TreatmentResult) -> str:

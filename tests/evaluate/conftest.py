@@ -5,7 +5,16 @@ from __future__ import annotations
 import keras
 import pytest
 
-from kd_keras.evaluate import Report, ResultRow
+from kd_keras.evaluate import (
+    Examination,
+    Fidelity,
+    Reliability,
+    Report,
+    ResultRow,
+    Robustness,
+    TrainingScores,
+)
+from kd_keras.evaluate.corruptions import CORRUPTIONS
 
 
 @pytest.fixture(autouse=True)
@@ -31,4 +40,52 @@ def report() -> Report:
         },
         environment={"python": "3.11.2", "keras": "3.15.1"},
         seconds={"teacher": 44.25, "distilled": 61.0},
+    )
+
+
+def _examination(shift: float, attacked: bool) -> Examination:
+    left_out = {} if attacked else {"attacks": "no gradient"}
+    return Examination(
+        examples=20,
+        accuracy=0.5 + shift,
+        cross_entropy=1.25,
+        calibration_error=0.1 + shift,
+        brier_score=0.375,
+        reliability=Reliability((None, 0.55, 0.95), (None, 0.5 + shift, 1.0), (0, 16, 4)),
+        precision=(0.5 + shift, None),
+        recall=(1.0, 0.0),
+        class_examples=(12, 8),
+        confusions=((0, 0, 12), (1, 0, 8)),
+        fidelity=Fidelity(20, 0.75, 0.125),
+        fidelity_on_views=Fidelity(16, 0.625, 0.5 + shift),
+        training=TrainingScores(20, 0.875, 0.25),
+        robustness=Robustness(
+            examples=16,
+            severities=(1, 3, 5),
+            corruption_errors={name: (0.25, 0.5 + shift, 0.75) for name in CORRUPTIONS},
+            rotations=((-30.0, 0.25), (0.0, 0.5 + shift), (30.0, 0.125)),
+            scales=((0.5, 0.25), (1.0, 0.5 + shift)),
+            fgsm=0.375 if attacked else None,
+            pgd=0.25 if attacked else None,
+            left_out=left_out,
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def examined_report() -> Report:
+    """A report whose models went through everything; the last one is a file."""
+    return Report(
+        title="digits",
+        command="kd-keras distill digits",
+        rows=tuple(
+            ResultRow(name, 0.5 + shift, mce=1 + shift, examination=_examination(shift, attacked))
+            for name, shift, attacked in (
+                ("teacher <b>", 0.25, True),
+                ("student alone", 0.0, True),
+                ('file, "int8"', 0.125, False),
+            )
+        ),
+        classes=("zero", "<one>"),
+        baseline="student alone",
     )

@@ -8,7 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from kd_keras.evaluate import brier_score, cross_entropy, expected_calibration_error
+from kd_keras.evaluate import (
+    brier_score,
+    cross_entropy,
+    expected_calibration_error,
+    reliability,
+)
 
 
 def test_cross_entropy_of_known_probabilities():
@@ -66,13 +71,13 @@ def test_certainty_is_calibrated_when_right_and_worst_when_wrong():
     assert expected_calibration_error(logits, [1, 0]) == 1.0
 
 
-@pytest.mark.parametrize("measure", [cross_entropy, expected_calibration_error])
+@pytest.mark.parametrize("measure", [cross_entropy, expected_calibration_error, reliability])
 def test_probabilities_are_refused_with_the_remedy(measure):
     probabilities = np.array([[0.8, 0.2], [0.4, 0.6]])
 
     with pytest.raises(ValueError, match=r"as the output of a softmax.*np\.log"):
         measure(probabilities, [0, 1])
-    assert measure(np.log(np.maximum(probabilities, 1e-7)), [0, 1]) >= 0
+    measure(np.log(np.maximum(probabilities, 1e-7)), [0, 1])
 
 
 @pytest.mark.parametrize("bins", [0, -3, 2.5, True])
@@ -87,3 +92,27 @@ def test_brier_score_of_known_probabilities():
     assert brier_score(logits, [0, 1]) == pytest.approx((2 * 0.2**2 + 2 * 0.5**2) / 2, abs=1e-12)
     assert brier_score([[1e4, -1e4]], [0]) == 0
     assert brier_score([[1e4, -1e4]], [1]) == 2
+
+
+def test_reliability_of_four_predictions_in_two_bins():
+    probabilities = np.array([0.9, 0.8, 0.6, 0.55])
+    logits = np.log(np.stack([probabilities, 1 - probabilities], axis=1))
+
+    got = reliability(logits, [0, 1, 0, 0], bins=4)
+
+    assert got.examples == (0, 0, 2, 2)
+    assert got.accuracy == (None, None, 1.0, 0.5)
+    assert got.confidence[:2] == (None, None)
+    assert got.confidence[2:] == pytest.approx((0.575, 0.85))
+
+
+def test_the_calibration_error_is_that_of_the_diagram():
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(size=(200, 5)) * 2, random.integers(0, 5, 200)
+
+    bins = reliability(logits, labels)
+
+    pairs = zip(bins.examples, bins.confidence, bins.accuracy, strict=True)
+    gaps = [n / 200 * abs(share - sure) for n, sure, share in pairs if n]
+    assert len(gaps) > 3
+    assert expected_calibration_error(logits, labels) == pytest.approx(sum(gaps))

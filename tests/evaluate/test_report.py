@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -91,6 +92,53 @@ def test_a_full_disk_leaves_the_earlier_file_and_nothing_beside_it(tmp_path, mon
 
     assert html.read_text() == "old page"
     assert list(tmp_path.iterdir()) == [html]
+
+
+def test_the_sheet_has_a_row_for_each_model_and_every_number(examined_report, tmp_path):
+    paths = [tmp_path / f"report.{suffix}" for suffix in ("html", "json", "csv")]
+    write_report(paths[0], paths[1], examined_report, paths[2])
+
+    with paths[2].open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == [row.name for row in examined_report.rows]
+    for text, row in zip(rows, examined_report.rows, strict=True):
+        examination = row.examination
+        assert float(text["accuracy"]) == row.accuracy
+        assert float(text["nll"]) == examination.cross_entropy
+        assert float(text["brier"]) == examination.brier_score
+        assert float(text["accuracy_gap"]) == examination.accuracy_gap
+        assert float(text["corruption_error"]) == examination.robustness.corruption_error
+        assert text["pgd_accuracy"] == ("" if row.name == 'file, "int8"' else "0.25")
+        assert text["latency_ms"] == ""
+
+
+def test_a_report_of_format_1_is_read_and_has_no_examinations():
+    text = (
+        '{"format": 1, "title": "t", "command": "c", "recipe": {}, "histories": {}, '
+        '"environment": {}, "seconds": {}, "rows": [{"name": "teacher", "accuracy": 0.5, '
+        '"agreement": 1.0, "parameters": 3, "bytes": 4, "latency_ms": null}]}'
+    )
+
+    report = Report.from_json(text)
+
+    assert report.rows == (ResultRow("teacher", 0.5, 1.0, 3, 4),)
+    assert (report.rows[0].examination, report.classes, report.baseline) == (None, (), "")
+
+
+def test_examinations_go_through_json_unchanged(examined_report):
+    again = Report.from_json(examined_report.to_json())
+
+    assert again.rows == examined_report.rows
+    assert (again.classes, again.baseline) == (("zero", "<one>"), "student alone")
+
+
+@pytest.mark.parametrize("field", ["confusions", "robustness", "accuracy"])
+def test_a_report_whose_examination_lacks_a_field_is_refused(examined_report, field):
+    content = json.loads(examined_report.to_json())
+    del content["rows"][0]["examination"][field]
+
+    with pytest.raises(ValueError, match=f"no report of kd_keras.*{field}"):
+        Report.from_json(json.dumps(content))
 
 
 def test_a_missing_folder_is_refused_by_name(tmp_path):

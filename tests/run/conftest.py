@@ -40,6 +40,11 @@ def unbroken(quick, data_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken") / "run"
     output = io.StringIO()
     report = distill(
-        quick, folder, data_dir=data_dir, console=Console(file=output, width=100), command="again"
+        quick,
+        folder,
+        data_dir=data_dir,
+        console=Console(file=output, width=100),
+        command="again",
+        robustness=False,
     )
     return folder, report, output.getvalue()

@@ -58,6 +58,7 @@ def test_fresh_replaces_a_run_of_another_recipe_and_keeps_what_is_not_of_a_run(t
         "student_int8.tflite",
         "history.csv",
         "report.html",
+        "report.csv",
         "report.json",
         ".partial-123-abcd-teacher.keras",
         ".partial-123-abcd-student_int8.tflite",

@@ -1,9 +1,11 @@
 """The main job on a small recipe: what it leaves, and that a killed run ends as an unbroken one."""
 
 import dataclasses
+import functools
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,10 +24,15 @@ from kd_keras.run.history import read_history
 NETWORKS = ("teacher", "student_alone", "student")
 
 
-def run(recipe, folder, data_dir, **options):
+def run(recipe, folder, data_dir, robustness=False, **options):
     output = io.StringIO()
     report = distill(
-        recipe, folder, data_dir=data_dir, console=Console(file=output, width=100), **options
+        recipe,
+        folder,
+        data_dir=data_dir,
+        console=Console(file=output, width=100),
+        robustness=robustness,
+        **options,
     )
     return report, output.getvalue()
 
@@ -63,6 +70,7 @@ def test_a_run_leaves_all_of_its_files_and_nothing_else(unbroken):
         "student_int8.tflite",
         "report.json",
         "report.html",
+        "report.csv",
     }
 
 
@@ -91,6 +99,44 @@ def test_the_table_is_of_the_test_split_and_of_the_files_in_the_folder(unbroken,
     for name, kind in (("student_float32", "float32"), ("student_int8", "int8")):
         assert rows[f"{kind} .tflite"].bytes == (folder / f"{name}.tflite").stat().st_size
         assert rows[f"{kind} .tflite"].latency_ms > 0
+
+
+def test_every_model_is_examined_and_without_trials_nothing_is_tried(unbroken, quick):
+    folder, report, _ = unbroken
+    for row in report.rows:
+        examination = row.examination
+        assert examination.examples == 300
+        assert examination.accuracy == row.accuracy
+        assert examination.fidelity.agreement == row.agreement
+        assert examination.fidelity_on_views.examples == 300
+        # Whole batches, as many as hold 300 examples.
+        assert examination.training.examples == 5 * quick.batch_size
+        assert examination.robustness.corruption_errors == {}
+        assert (examination.robustness.fgsm, row.mce) == (None, None)
+    assert report.classes == tuple("0123456789")
+    assert (folder / "report.csv").read_text().count("\n") == 1 + len(report.rows)
+
+
+def test_with_trials_the_student_alone_is_the_baseline(
+    unbroken, quick, data_dir, tmp_path, monkeypatch
+):
+    folder, _, _ = unbroken
+    shutil.copytree(folder, tmp_path / "run")
+    (tmp_path / "run" / "report.json").unlink()
+    # The fifteen corruptions take long to trace, and no part of the job depends on their number.
+    few = functools.partial(evaluate.Trials, corruptions=("fog", "snow"), severities=(3,))
+    monkeypatch.setattr(evaluate, "Trials", few)
+    report, _ = run(quick, tmp_path / "run", data_dir, robustness=True)
+    rows = {row.name: row for row in report.rows}
+    errors = {name: row.examination.robustness.corruption_errors for name, row in rows.items()}
+    assert set(errors["teacher"]) == {"fog", "snow"}
+    assert rows["student alone"].mce == 1
+    ratios = [errors["teacher"][c][0] / errors["student alone"][c][0] for c in ("fog", "snow")]
+    assert rows["teacher"].mce == pytest.approx(np.mean(ratios))
+    student = rows["distilled student"].examination
+    assert 0 <= student.robustness.pgd <= student.robustness.fgsm < student.accuracy
+    assert rows["int8 .tflite"].examination.robustness.fgsm is None
+    assert student.robustness.rotations[4] == (0.0, student.accuracy)
 
 
 def test_training_taught_the_networks_something(unbroken):
@@ -158,7 +204,7 @@ def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(unbroken, quick, data
         "from kd_keras.recipes import Recipe\n"
         "from kd_keras.run import distill\n"
         "recipe = Recipe.from_json(pathlib.Path(sys.argv[1]).read_text())\n"
-        "distill(recipe, sys.argv[2], data_dir=sys.argv[3])\n"
+        "distill(recipe, sys.argv[2], data_dir=sys.argv[3], robustness=False)\n"
     )
     arguments = [str(tmp_path / "recipe.json"), str(folder), str(data_dir)]
     with subprocess.Popen(

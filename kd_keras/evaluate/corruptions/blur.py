@@ -60,4 +60,4 @@ def zoom_blur(image: tf.Tensor, severity: int, draws: Draws) -> tf.Tensor:
     """Move the camera towards the scene: the mean of the image and its enlargements."""
     largest = (1.05, 1.10, 1.15, 1.20, 1.25)[severity - 1]
     factors = np.arange(1.01, largest + 0.005, 0.01)
-    return tf.add_n([image, *(zoomed(image, float(f)) for f in factors)]) / (len(factors) + 1)
+    return (image + tf.reduce_sum(zoomed(image, factors), axis=0)) / (len(factors) + 1)

@@ -4,50 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from markupsafe import Markup
-
-from kd_keras.evaluate.svg import COLOURS, drawn, grid
-
-History = Mapping[str, Sequence[float]]
+from kd_keras.evaluate.drawing import COLOURS, Chart, draw, in_percent
+from kd_keras.evaluate.report import Report
+from kd_keras.evaluate.sections.section import Section
 
 
-@dataclass(frozen=True)
-class Chart:
-    """One drawn chart: a heading, its SVG element, and whether it stands in a row of its own."""
+def section(report: Report) -> Section | None:
+    """Return the curves of a run: validation accuracy of all models, then each model by itself.
 
-    heading: str
-    svg: Markup
-    wide: bool = False
-
-
-def charts(histories: Mapping[str, History]) -> list[Chart]:
-    """Return the charts of a run: validation accuracy of all models, then each model by itself.
-
-    What a history does not have is left out; a run without histories has no charts.
+    What a history does not have is left out; a run without histories has no curves.
     """
     made: list[Chart] = []
     together = {
-        model: logs["val_accuracy"] for model, logs in histories.items() if logs.get("val_accuracy")
+        model: logs["val_accuracy"]
+        for model, logs in report.histories.items()
+        if logs.get("val_accuracy")
     }
     if len(together) > 1:
-        made.append(Chart("validation accuracy", _draw(together, "accuracy", True), wide=True))
-    for model, logs in histories.items():
+        made.append(_curves("validation accuracy", together, "accuracy", wide=True))
+    for model, logs in report.histories.items():
         # Keras's distillers log `total_loss`, which is `loss` again.
         losses = {n: v for n, v in logs.items() if n.endswith("loss") and "total_loss" not in n}
         shares = {n: v for n, v in logs.items() if n.endswith(("accuracy", "agreement"))}
         for kind, lines in (("loss", losses), ("accuracy", shares)):
             if any(len(values) for values in lines.values()):
-                made.append(Chart(f"{model}: {kind}", _draw(lines, kind, kind == "accuracy")))
-    return made
+                made.append(_curves(f"{model}: {kind}", lines, kind))
+    return Section("Training", charts=made) if made else None
 
 
-def _draw(lines: Mapping[str, Sequence[float]], label: str, shares: bool) -> Markup:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+def _curves(
+    heading: str, lines: Mapping[str, Sequence[float]], label: str, wide: bool = False
+) -> Chart:
+    def paint(axes: Any) -> None:
+        from matplotlib.ticker import MaxNLocator
 
-    with drawn(label) as drawing:
-        axes = drawing.axes
         longest = max(len(values) for values in lines.values())
         quantities = list(dict.fromkeys(map(_quantity, lines)))
         for name, values in lines.items():
@@ -64,11 +56,10 @@ def _draw(lines: Mapping[str, Sequence[float]], label: str, shares: bool) -> Mar
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if shares:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        grid(axes)
-        axes.legend(frameon=False, fontsize=10)
-    return drawing.svg
+        if label == "accuracy":
+            in_percent(axes.yaxis)
+
+    return draw(heading, paint, wide=wide)
 
 
 def _quantity(name: str) -> str:

@@ -201,7 +201,7 @@ class Distiller(StepFunctions):
             views = augment_batch(
                 self._augmentation.normalised, x, y, sample_weight, tf.convert_to_tensor(self.step)
             )
-            x, y, sample_weight, second_y, second_weight, share = views
+            x, y, sample_weight, second_y, second_weight, share = views[:6]
         else:
             second_y = second_weight = share = None
         if share is not None and self._compile_loss is not None:

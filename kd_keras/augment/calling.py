@@ -19,7 +19,7 @@ _KERAS_CV_MIXING = ("MixUp", "CutMix", "FourierMix", "Mosaic")
 
 def takes_dict(layer: Any) -> bool:
     """Return whether `layer` takes `{"images": ..., "labels": ...}`."""
-    return isinstance(layer, (_KerasImageLayer, *_keras_cv_bases()))
+    return isinstance(layer, (_KerasImageLayer, *keras_cv_bases()))
 
 
 def call_layer(layer: Any, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
@@ -55,7 +55,19 @@ def call_layer(layer: Any, x: Any, y: Any, sample_weight: Any = None) -> tuple[A
         # Some layers of keras-cv cast labels and others do not, which a RandomChoice cannot join.
         labels = tf.cast(y, layer.compute_dtype)
     outputs = layer({"images": x, "labels": labels}, **options)
-    return _same_float_dtype(outputs["images"], x), _as_before(outputs["labels"], y)
+    return _same_float_dtype(outputs["images"], x), as_before(outputs["labels"], y)
+
+
+def keras_cv_bases() -> tuple[type, ...]:
+    """Return the base classes of keras-cv's layers on images; none while it is not imported."""
+    # A layer of keras-cv can only be here if keras-cv was imported already.
+    library = sys.modules.get("keras_cv")
+    if library is None:
+        return ()
+    return (
+        library.layers.BaseImageAugmentationLayer,
+        library.layers.VectorizedBaseImageAugmentationLayer,
+    )
 
 
 def foreign_mixing_layer(layer: Any) -> Any:
@@ -112,17 +124,6 @@ def _mixing_classes() -> tuple[type, ...]:
     return (*_KERAS_MIXING, *(getattr(library.layers, name) for name in _KERAS_CV_MIXING))
 
 
-def _keras_cv_bases() -> tuple[type, ...]:
-    # A layer of keras-cv can only be here if keras-cv was imported already.
-    library = sys.modules.get("keras_cv")
-    if library is None:
-        return ()
-    return (
-        library.layers.BaseImageAugmentationLayer,
-        library.layers.VectorizedBaseImageAugmentationLayer,
-    )
-
-
 def _accepts_training(function: Any) -> bool:
     target = function.call if isinstance(function, keras.layers.Layer) else function
     try:
@@ -146,7 +147,7 @@ def _same_float_dtype(after: Any, before: Any) -> Any:
     return after
 
 
-def _as_before(after: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+def as_before(after: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     """Return labels in their own dtype, which a layer of keras-cv may have left for its own.
 
     A class id need not survive float16, so every label that the layer only cast stays as it was.

@@ -105,6 +105,10 @@ def _follows(layer: Any, kind: str) -> bool:
     bases = keras_cv_bases()
     if not isinstance(layer, bases):
         return False
+    inner = getattr(layer, "layers", None)
+    if inner and kind == _MASKS:
+        # A choice among layers; with boxes keras-cv's own cannot join the branches.
+        return all(keeps_positions(part) or _follows(part, kind) for part in inner)
     own = [cls for cls in type(layer).__mro__ if issubclass(cls, bases) and cls not in bases]
     return any(hook in vars(cls) for cls in own for hook in _HOOKS[kind])
 
@@ -113,8 +117,8 @@ def _cannot(layer: Any, kinds: list[str]) -> str:
     return (
         f"{type(layer).__name__} may move or mix pixels, and cannot do so with "
         f"{' and '.join(kinds)}. Received: them beside the images. Use layers of keras-cv that "
-        "move them too, such as RandomFlip, RandomTranslation and RandomShear, or layers that change "
-        "colours alone."
+        "move them too, such as RandomFlip, RandomTranslation and RandomShear, or layers that "
+        "change colours alone."
     )
 
 

@@ -10,6 +10,7 @@ from kd_keras.augment import AugMix, GaussianNoise, Policy, Posterize
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.aug_mix import _of_chains
 from kd_keras.augment.rows import Rows, local_rows
+from kd_keras.augment.views import Views
 
 
 def double(images):
@@ -18,8 +19,8 @@ def double(images):
 
 def test_a_view_is_the_stated_mean_of_chains():
     # Chains double 1 to 3 times: a view of 1 is m + (1 - m) * mean of {2, 4, 8}.
-    images = np.ones((2000, 2, 2, 1), "float32")
-    views = Policy([AugMix([double])], seed=1, value_range=(-1, 255))(images).numpy()[:, 0, 0, 0]
+    images = np.full((2000, 2, 2, 1), 16.0, "float32")
+    views = Policy([AugMix([double])], seed=1)(images).numpy()[:, 0, 0, 0] / 16
     assert 1 <= views.min() < 1.2 and 7 < views.max() <= 8
     # The mean of m is 1/2, that of a chain (2 + 4 + 8) / 3.
     assert views.mean() == pytest.approx(0.5 + 0.5 * 14 / 3, abs=0.15)
@@ -28,21 +29,19 @@ def test_a_view_is_the_stated_mean_of_chains():
 @pytest.mark.parametrize(("depth", "value"), [(1, 2.0), (3, 8.0)])
 def test_the_depth_may_be_fixed(depth, value):
     # A large alpha makes m = 1/2 almost surely.
-    images = np.ones((5, 2, 2, 1), "float32")
+    images = np.full((5, 2, 2, 1), 16.0, "float32")
     mix = AugMix([double], depth=depth, width=2, alpha=1e6)
-    views = Policy([mix], value_range=(-1, 255))(images)
-    np.testing.assert_allclose(views, np.full(images.shape, (1 + value) / 2), rtol=0.01)
+    views = Policy([mix])(images)
+    np.testing.assert_allclose(views, np.full(images.shape, 8 * (1 + value)), rtol=0.01)
 
 
 def test_every_layer_is_chosen_and_each_place_chooses_anew():
-    # Adding 1, 16 or 256 three times in a single chain: digits count how often each was chosen.
-    layers = [lambda x: x + 1, lambda x: x + 16, lambda x: x + 256]
+    # Adding 1, 4 or 16 three times in a single chain: digits count how often each was chosen.
+    layers = [lambda x: x + 1, lambda x: x + 4, lambda x: x + 16]
     draws = Draws((1,), 0, local_rows(tf.zeros(300)))
-    from kd_keras.augment.views import Views
-
     mix = AugMix(layers, width=1, depth=3, alpha=1e6)
     sums = 2 * mix.apply(Views(tf.zeros((300, 1, 1, 1))), draws).x.numpy().ravel()
-    counts = np.stack([np.round(sums) // base % 16 for base in (1, 16, 256)], axis=1)
+    counts = np.stack([np.round(sums) // base % 4 for base in (1, 4, 16)], axis=1)
     np.testing.assert_array_equal(counts.sum(axis=1), np.full(300, 3))
     # Binomial of 900 with 1/3: four standard deviations are 57.
     assert np.abs(counts.sum(axis=0) - 300).max() < 57

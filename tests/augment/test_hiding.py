@@ -28,7 +28,9 @@ def test_cutout_hides_one_rectangle_of_the_stated_size_cut_off_at_the_border():
     assert places.min() > 0
 
 
-@pytest.mark.parametrize(("unit", "ratio", "side"), [(0.25, 0.5, 4), (0.5, 0.75, 4), (0.5, 0.01, 15)])
+@pytest.mark.parametrize(
+    ("unit", "ratio", "side"), [(0.25, 0.5, 4), (0.5, 0.75, 4), (0.5, 0.01, 15)]
+)
 def test_grid_mask_hides_a_square_in_each_unit(unit, ratio, side):
     size = int(unit * 32)
     masks = hidden(Policy([GridMask(unit=unit, ratio=ratio)], seed=2))

@@ -1,4 +1,4 @@
-"""Every operation that the package promises, as one line of a Policy, keeps what a policy promises."""
+"""Every operation that the package promises keeps, in a Policy, what a policy promises."""
 
 import keras_cv
 import numpy as np

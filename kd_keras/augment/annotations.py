@@ -107,7 +107,7 @@ def _follows(layer: Any, kind: str) -> bool:
         return False
     inner = getattr(layer, "layers", None)
     if inner and kind == _MASKS:
-        # A choice among layers; with boxes keras-cv's own cannot join the branches.
+        # A choice among layers, which hands its dict on.
         return all(keeps_positions(part) or _follows(part, kind) for part in inner)
     own = [cls for cls in type(layer).__mro__ if issubclass(cls, bases) and cls not in bases]
     return any(hook in vars(cls) for cls in own for hook in _HOOKS[kind])

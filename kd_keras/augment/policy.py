@@ -25,7 +25,8 @@ class Policy(Augmentation):
 
     A view is a function of (seed, step, position in the global batch) and of the image: the same in
     eager execution and in a graph, on one replica and on several, after a resume, and in a batch
-    that was cut short. No state is kept. The layers draw their random numbers from the policy
+    that was cut short (where layers that compute exponentials, such as a blur, may differ in the
+    last bit of a float). No state is kept. The layers draw their random numbers from the policy
     whatever their own seeds; images keep their dtype and stay in `value_range`.
 
     Args:

@@ -56,7 +56,7 @@ def call_seeded(layer: Any, views: Views, draws: Draws) -> Views:
 
         def call(images: tf.Tensor) -> tf.Tensor:
             nonlocal labels
-            images, labels = call_layer(layer, images, views.y)
+            images, labels = call_layer(layer, images, views.y, step=draws.step)
             return images
 
         x = on_rgb(layer, images, call)

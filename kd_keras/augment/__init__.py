@@ -1,4 +1,4 @@
-"""What teacher and student both see: seeded policies of keras-cv layers, noise and mixing.
+"""What teacher and student both see: seeded policies of keras-cv layers, our own layers and mixing.
 
 keras-cv is imported when the first of these names is used.
 """
@@ -11,19 +11,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kd_keras.augment.feedback import Feedback
     from kd_keras.augment.layers import (
+        AugMix,
         CutMix,
+        Equalize,
+        FMix,
+        GaussianBlur,
         GaussianNoise,
+        GridMask,
+        JpegCompression,
         MixUp,
+        Posterize,
         RandomResizedCrop,
         RandomSubset,
         SaltAndPepper,
+        Sharpness,
+        SpeckleNoise,
     )
     from kd_keras.augment.pick import Pick
     from kd_keras.augment.policies import (
+        augmix,
+        blur,
         colour,
         cutmix,
+        cutout,
         digits,
+        fmix,
         geometric,
+        gridmask,
         mixup,
         named,
         noise,
@@ -35,19 +49,33 @@ if TYPE_CHECKING:
     from kd_keras.augment.policy import Policy
 
 __all__ = [
+    "AugMix",
     "CutMix",
+    "Equalize",
+    "FMix",
     "Feedback",
+    "GaussianBlur",
     "GaussianNoise",
+    "GridMask",
+    "JpegCompression",
     "MixUp",
     "Pick",
     "Policy",
+    "Posterize",
     "RandomResizedCrop",
     "RandomSubset",
     "SaltAndPepper",
+    "Sharpness",
+    "SpeckleNoise",
+    "augmix",
+    "blur",
     "colour",
     "cutmix",
+    "cutout",
     "digits",
+    "fmix",
     "geometric",
+    "gridmask",
     "mixup",
     "named",
     "noise",

@@ -44,7 +44,9 @@ def as_augmentation(obj: Any) -> Chain | None:
 
     Args:
         obj: `None`, a `Policy`, a Keras or keras-cv layer, a callable that takes and returns the
-            inputs of the model, or a list or tuple of those.
+            inputs of the model, or a list or tuple of those. A callable that names `step` in its
+            signature also gets the count of the steps so far, to seed what it draws; one that names
+            `training` gets True.
 
     Raises:
         TypeError: If it is, or holds, something else.
@@ -113,16 +115,16 @@ def augment_batch(
             else:
                 views = part.augment(views, step)
         else:
-            views = _apply_foreign(part, views)
+            views = _apply_foreign(part, views, step)
     return views
 
 
-def _apply_foreign(part: Any, views: Views) -> Views:
+def _apply_foreign(part: Any, views: Views, step: Any) -> Views:
     if views.share is None:
-        x, y = call_layer(part, views.x, views.y, views.sample_weight)
+        x, y = call_layer(part, views.x, views.y, views.sample_weight, step)
     else:
         # Labels are a pair by now; only the inputs can still change.
-        x, y = call_layer(part, views.x, None)[0], views.y
+        x, y = call_layer(part, views.x, None, step=step)[0], views.y
     before, after = keras.tree.flatten(views.x), keras.tree.flatten(x)
     for old, new in zip(before, after, strict=False):
         if not tf.is_tensor(new) or not new.shape[:1].is_compatible_with(old.shape[:1]):

@@ -19,10 +19,12 @@ _KERAS_CV_MIXING = ("MixUp", "CutMix", "FourierMix", "Mosaic")
 
 def takes_dict(layer: Any) -> bool:
     """Return whether `layer` takes `{"images": ..., "labels": ...}`."""
-    return isinstance(layer, (_KerasImageLayer, *_keras_cv_bases()))
+    return isinstance(layer, (_KerasImageLayer, *keras_cv_bases()))
 
 
-def call_layer(layer: Any, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+def call_layer(
+    layer: Any, x: Any, y: Any, sample_weight: Any = None, step: Any = None
+) -> tuple[Any, Any]:
     """Call `layer` on a batch and return the new `x` and `y`.
 
     Image layers of Keras and keras-cv get images and labels in a dict; anything else gets `x`.
@@ -33,12 +35,15 @@ def call_layer(layer: Any, x: Any, y: Any, sample_weight: Any = None) -> tuple[A
         x: A tensor or, for a plain callable, a structure of them.
         y: Labels, a structure of them, or `None`.
         sample_weight: Weights of the examples, which a mixing layer would leave behind.
+        step: Count of the steps so far, for a callable that names `step` in its signature.
     """
     _refuse_foreign_mixing(layer, y, sample_weight)
-    options = {"training": True} if _accepts_training(layer) else {}
+    options: dict[str, Any] = {"training": True} if _names(layer, "training") else {}
     if not takes_dict(layer):
         if isinstance(layer, keras.layers.Layer):
             x = _floating_images(x)
+        elif _names(layer, "step"):
+            options["step"] = step
         return _same_float_dtype(layer(x, **options), x), y
     if not tf.is_tensor(x):
         raise TypeError(
@@ -55,7 +60,19 @@ def call_layer(layer: Any, x: Any, y: Any, sample_weight: Any = None) -> tuple[A
         # Some layers of keras-cv cast labels and others do not, which a RandomChoice cannot join.
         labels = tf.cast(y, layer.compute_dtype)
     outputs = layer({"images": x, "labels": labels}, **options)
-    return _same_float_dtype(outputs["images"], x), _as_before(outputs["labels"], y)
+    return _same_float_dtype(outputs["images"], x), as_before(outputs["labels"], y)
+
+
+def keras_cv_bases() -> tuple[type, ...]:
+    """Return the base classes of keras-cv's layers on images; none while it is not imported."""
+    # A layer of keras-cv can only be here if keras-cv was imported already.
+    library = sys.modules.get("keras_cv")
+    if library is None:
+        return ()
+    return (
+        library.layers.BaseImageAugmentationLayer,
+        library.layers.VectorizedBaseImageAugmentationLayer,
+    )
 
 
 def foreign_mixing_layer(layer: Any) -> Any:
@@ -112,24 +129,13 @@ def _mixing_classes() -> tuple[type, ...]:
     return (*_KERAS_MIXING, *(getattr(library.layers, name) for name in _KERAS_CV_MIXING))
 
 
-def _keras_cv_bases() -> tuple[type, ...]:
-    # A layer of keras-cv can only be here if keras-cv was imported already.
-    library = sys.modules.get("keras_cv")
-    if library is None:
-        return ()
-    return (
-        library.layers.BaseImageAugmentationLayer,
-        library.layers.VectorizedBaseImageAugmentationLayer,
-    )
-
-
-def _accepts_training(function: Any) -> bool:
+def _names(function: Any, parameter: str) -> bool:
+    """Return whether `function`, or the call of a layer, has a parameter of that name."""
     target = function.call if isinstance(function, keras.layers.Layer) else function
     try:
-        parameters = inspect.signature(target).parameters
+        return parameter in inspect.signature(target).parameters
     except ValueError:  # a builtin without a signature
         return False
-    return "training" in parameters
 
 
 def _floating_images(x: Any) -> Any:
@@ -146,7 +152,7 @@ def _same_float_dtype(after: Any, before: Any) -> Any:
     return after
 
 
-def _as_before(after: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+def as_before(after: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     """Return labels in their own dtype, which a layer of keras-cv may have left for its own.
 
     A class id need not survive float16, so every label that the layer only cast stays as it was.

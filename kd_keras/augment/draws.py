@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from kd_keras.augment.rows import Rows
 
+# Laps of a loop are told apart by multiples of an odd number, which never meet in 64 bits.
+_LAP = 0x1E3779B97F4A7C15
 # Steps and positions share one seed word where images are drawn for one at a time.
 _STEPS_PER_POSITION = 2**40
 
@@ -30,18 +32,31 @@ class Draws:
         step: Count of the steps so far, an integer or an integer scalar tensor.
         rows: Positions of the examples in the global batch.
         position: Position of the one example at hand, where a layer takes images one by one.
+        lap: Which lap of a loop in the graph this is, an integer scalar tensor.
     """
 
-    def __init__(self, key: tuple[Any, ...], step: Any, rows: Rows, position: Any = None):
+    def __init__(
+        self, key: tuple[Any, ...], step: Any, rows: Rows, position: Any = None, lap: Any = None
+    ):
         self.key = key
         self.step = tf.cast(step, tf.int64)
         self.rows = rows
         self._position = position
+        self._lap = lap
         self._count = 0
 
     def child(self, index: int, rows: Rows | None = None) -> Draws:
         """Return independent draws, for the `index`-th part of a composed layer."""
-        return Draws((*self.key, index), self.step, self.rows if rows is None else rows)
+        rows = self.rows if rows is None else rows
+        return Draws((*self.key, index), self.step, rows, lap=self._lap)
+
+    def on(self, rows: Rows) -> Draws:
+        """Return these draws from their beginning, for other rows."""
+        return Draws(self.key, self.step, rows, lap=self._lap)
+
+    def lap(self, number: tf.Tensor) -> Draws:
+        """Return independent draws for one lap of a loop that is traced once."""
+        return Draws(self.key, self.step, self.rows, lap=number)
 
     def one_by_one(self) -> Callable[[tf.Tensor], Draws]:
         """Return what gives the draws of the single example at a position.
@@ -51,7 +66,7 @@ class Draws:
         """
         key = (*self.key, "one", self._count)
         self._count += 1
-        return lambda position: Draws(key, self.step, self.rows, position)
+        return lambda position: Draws(key, self.step, self.rows, position, self._lap)
 
     def uniform(
         self, shape: Any, minval: Any = 0, maxval: Any = 1, dtype: Any = tf.float32
@@ -80,21 +95,27 @@ class Draws:
         return unfolded(tf.cast(mean + stddev * values, dtype))
 
     def beta(self, shape: Any, alpha: float) -> tf.Tensor:
-        """Return values of Beta(alpha, alpha); the first axis of `shape` is the batch.
+        """Return values of Beta(alpha, alpha); the first axis of `shape` is the batch."""
+        logarithms = [self._log_gamma(shape, alpha) for _ in range(2)]
+        return unfolded(tf.sigmoid(logarithms[0] - logarithms[1]))
+
+    def dirichlet(self, shape: Any, alpha: float) -> tf.Tensor:
+        """Return shares that sum to 1 along the last axis, of Dirichlet(alpha, ..., alpha)."""
+        return unfolded(tf.nn.softmax(self._log_gamma(shape, alpha), axis=-1))
+
+    def _log_gamma(self, shape: Any, alpha: float) -> tf.Tensor:
+        """Return logarithms of values of Gamma(alpha).
 
         G_a / (G_a + G_b) with gamma variables underflows to 0 / 0 for small alpha. Their logarithms
         do not: log Gamma(alpha) is distributed as log Gamma(alpha + 1) + log(U) / alpha.
         """
-        logarithms = []
-        for _ in range(2):
-            gamma = self._draw(
-                lambda shape, seed: tf.random.stateless_gamma(shape, seed, alpha=alpha + 1.0),
-                shape,
-            )
-            unit = tf.maximum(self.uniform(shape), 1e-12)
-            # Times the inverse, as a graph's optimiser would write the division.
-            logarithms.append(tf.math.log(gamma) + tf.math.log(unit) * (1.0 / alpha))
-        return unfolded(tf.sigmoid(logarithms[0] - logarithms[1]))
+        gamma = self._draw(
+            lambda shape, seed: tf.random.stateless_gamma(shape, seed, alpha=alpha + 1.0),
+            shape,
+        )
+        unit = tf.maximum(self.uniform(shape), 1e-12)
+        # Times the inverse, as a graph's optimiser would write the division.
+        return tf.math.log(gamma) + tf.math.log(unit) * (1.0 / alpha)
 
     def _draw(self, sampler: Any, shape: Any) -> tf.Tensor:
         dimensions = _dimensions(shape)
@@ -112,10 +133,13 @@ class Draws:
         text = repr((*self.key, self._count)).encode()
         self._count += 1
         word = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little", signed=True)
+        first = tf.constant(word, tf.int64)
+        if self._lap is not None:
+            first += tf.cast(self._lap + 1, tf.int64) * _LAP
         second = self.step
         if self._position is not None:
             second += tf.cast(self._position + 1, tf.int64) * _STEPS_PER_POSITION
-        return tf.stack([tf.constant(word, tf.int64), second])
+        return tf.stack([first, second])
 
 
 def active_draws() -> Draws | None:

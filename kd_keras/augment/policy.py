@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.augment.annotations import as_given, prepared, refuse_annotations
 from kd_keras.augment.calling import foreign_mixing_layer
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.drawn import Drawn
@@ -24,7 +25,8 @@ class Policy(Augmentation):
 
     A view is a function of (seed, step, position in the global batch) and of the image: the same in
     eager execution and in a graph, on one replica and on several, after a resume, and in a batch
-    that was cut short. No state is kept. The layers draw their random numbers from the policy
+    that was cut short (where layers that compute exponentials, such as a blur, may differ in the
+    last bit of a float). No state is kept. The layers draw their random numbers from the policy
     whatever their own seeds; images keep their dtype and stay in `value_range`.
 
     Args:
@@ -53,6 +55,8 @@ class Policy(Augmentation):
     (tf.uint8, True)
     """
 
+    minds_annotations = True
+
     def __init__(
         self,
         layers: Any,
@@ -72,7 +76,7 @@ class Policy(Augmentation):
         if sum(isinstance(layer, Mixing) for layer in layers) > 1:
             raise ValueError(
                 "A policy may mix once: after a second mixing a view has up to four labels. "
-                f"Received: layers={list(layers)!r}. Keep one of MixUp and CutMix."
+                f"Received: layers={list(layers)!r}. Keep one of MixUp, CutMix and FMix."
             )
         self.layers = list(layers)
         self.seed = _checked_seed(seed)
@@ -93,19 +97,21 @@ class Policy(Augmentation):
         images = scale(into_range(images, self.value_range), self.value_range, self.layer_range)
         if not self._known_repeatable:
             self._refuse_unrepeatable(images, views.y)
-        views = views._replace(x=images)
+        given = views.annotations
+        views = views._replace(x=images, annotations=prepared(given, images))
         for index, layer in enumerate(self.layers):
             draws = Draws((self.seed, index), step, rows)
             if isinstance(layer, Drawn):
+                refuse_annotations(layer, views)
                 views = layer.apply(views, draws)
             else:
-                x, y = call_seeded(layer, views.x, views.y, draws)
-                views = views._replace(x=x, y=y)
+                views = call_seeded(layer, views, draws)
             views = views._replace(x=clip(views.x, self.layer_range))
         images = scale(views.x, self.layer_range, self.value_range)
         images = clip(images, self.value_range)
         images = tf.ensure_shape(images, [batch_size, *images.shape[1:]])
-        return views._replace(x=as_dtype(images, dtype))
+        annotations = as_given(views.annotations, given)
+        return views._replace(x=as_dtype(images, dtype), annotations=annotations)
 
     def _refuse_unrepeatable(self, images: tf.Tensor, y: Any) -> None:
         for layer in self.layers:
@@ -116,7 +122,7 @@ class Policy(Augmentation):
                 draws = Draws((0,), 0, local_rows(x))
                 if isinstance(layer, Drawn):
                     return layer.apply(Views(x), draws).x
-                return call_seeded(layer, x, labels, draws)
+                return call_seeded(layer, Views(x, labels), draws).x
 
             refuse_unrepeatable(call, layer, images, y)
         self._known_repeatable = True

@@ -8,9 +8,11 @@ import keras
 import keras_cv
 import tensorflow as tf
 
+from kd_keras.augment.annotations import call_annotated
 from kd_keras.augment.calling import call_layer
 from kd_keras.augment.draws import Draws, active_draws, drawing_from, with_hidden_shape
-from kd_keras.augment.pixelwise import on_rgb
+from kd_keras.augment.pixelwise import keeps_positions, on_rgb
+from kd_keras.augment.views import Views
 
 
 def make_repeatable(layer: Any) -> None:
@@ -34,25 +36,31 @@ def make_repeatable(layer: Any) -> None:
             part._map_fn = _SeededMap(part, part._map_fn)
 
 
-def call_seeded(layer: Any, x: Any, y: Any, draws: Draws) -> tuple[Any, Any]:
-    """Call `layer`, any layer or callable that `make_repeatable` has seen, on images and labels.
+def call_seeded(layer: Any, views: Views, draws: Draws) -> Views:
+    """Call `layer`, any layer or callable that `make_repeatable` has seen, on a batch.
 
     Args:
         layer: A layer or a callable.
-        x: Images, `(batch, height, width, channels)`.
-        y: Labels, a structure of them, or `None`.
+        views: The batch, its annotations as `prepared` returns them.
         draws: Where its random numbers come from.
     """
-    labels = y
-
-    def call(images: tf.Tensor) -> tf.Tensor:
-        nonlocal labels
-        images, labels = call_layer(layer, images, y)
-        return images
-
+    images = with_hidden_shape(views.x, draws.step)
     with drawing_from(draws):
-        x = on_rgb(layer, with_hidden_shape(x, draws.step), call)
-    return x, labels
+        if views.annotations and not keeps_positions(layer):
+            annotations = dict(views.annotations)
+            if "segmentation_masks" in annotations:
+                masks = annotations["segmentation_masks"]
+                annotations["segmentation_masks"] = with_hidden_shape(masks, draws.step)
+            return call_annotated(layer, views._replace(x=images, annotations=annotations))
+        labels = views.y
+
+        def call(images: tf.Tensor) -> tf.Tensor:
+            nonlocal labels
+            images, labels = call_layer(layer, images, views.y, step=draws.step)
+            return images
+
+        x = on_rgb(layer, images, call)
+    return views._replace(x=x, y=labels)
 
 
 class SeededGenerator:
@@ -135,7 +143,10 @@ class _SeededMap:
             with drawing_from(draws_at(position)):
                 outputs = function(example)
             # keras-cv announces labels as floats, and hands on whatever came in.
-            return {name: tf.cast(outputs[name], spec.dtype) for name, spec in signature.items()}
+            announced = {name: outputs[name] for name in signature}
+            return tf.nest.map_structure(
+                lambda value, spec: tf.cast(value, spec.dtype), announced, signature
+            )
 
         # Branches of keras-cv's RandomChoice are all traced in a graph, and only one of them is run
         # eagerly, which would number the draws after it otherwise. So it always is a graph.

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-_KEYS = ("images", "labels", "sample_weight")
+_ANNOTATIONS = ("segmentation_masks", "bounding_boxes")
+_KEYS = ("images", "labels", "sample_weight", *_ANNOTATIONS)
 
 
 class Views(NamedTuple):
@@ -27,6 +28,7 @@ class Views(NamedTuple):
             view went through; else `None`.
         teacher_outputs: What the teacher says of `x`, where the augmentation had to ask it; else
             `None`.
+        annotations: Where a policy is called on a dict, its masks and boxes; else `None`.
     """
 
     x: Any
@@ -37,10 +39,14 @@ class Views(NamedTuple):
     share: Any = None
     choice: Any = None
     teacher_outputs: Any = None
+    annotations: dict[str, Any] | None = None
 
 
 class Augmentation(abc.ABC):
     """A seeded, stateless augmentation: the views depend on (seed, step, position) alone."""
+
+    # Whether `augment` moves `Views.annotations` with the images, or refuses to.
+    minds_annotations = False
 
     @abc.abstractmethod
     def augment(self, views: Views, step: Any) -> Views:
@@ -59,13 +65,18 @@ class Augmentation(abc.ABC):
 
         Args:
             inputs: Images `(batch, height, width, channels)`, or a dict with `"images"` and, where
-                wanted, `"labels"` and `"sample_weight"`.
+                wanted, `"labels"`, `"sample_weight"`, `"segmentation_masks"` of shape `(batch,
+                height, width)` or with classes as a fourth axis, and `"bounding_boxes"`, a dict of
+                keras-cv's. Masks and boxes follow the layers that move pixels.
             training: Whether to augment; with `False` the inputs come back as they are.
             step: Which views to draw, an integer or an integer scalar tensor.
 
         Returns:
             Images, or a dict. A mixing augmentation adds `"second_labels"`, `"share"` and, where
             there are weights, `"second_sample_weight"` to the dict.
+
+        Raises:
+            ValueError: If the dict has other keys, or a layer cannot move the masks or boxes.
         """
         if not training:
             return inputs
@@ -75,19 +86,27 @@ class Augmentation(abc.ABC):
         unknown = sorted(set(inputs) - set(_KEYS))
         if "images" not in inputs or unknown:
             raise ValueError(
-                f"`inputs` must be images, or a dict with 'images' and optionally 'labels' and "
-                f"'sample_weight'. Received: a dict with keys {sorted(inputs)}. Boxes, masks and "
-                "keypoints are not moved with the images."
+                f"`inputs` must be images, or a dict with 'images' and optionally {_KEYS[1:]}. "
+                f"Received: a dict with keys {sorted(inputs)}. Keypoints are not moved with the "
+                "images."
             )
+        if not self.minds_annotations and not inputs.keys().isdisjoint(_ANNOTATIONS):
+            raise ValueError(
+                f"{type(self).__name__} does not move masks and boxes with the images. Received: a "
+                f"dict with keys {sorted(inputs)}. Use a kd_keras.augment.Policy."
+            )
+        annotations = {key: inputs[key] for key in _ANNOTATIONS if key in inputs}
         views = self.augment(
             Views(
                 tf.convert_to_tensor(inputs["images"]),
                 inputs.get("labels"),
                 inputs.get("sample_weight"),
+                annotations=annotations or None,
             ),
             step,
         )
         outputs = {"images": views.x, "labels": views.y, "sample_weight": views.sample_weight}
+        outputs.update(views.annotations or {})
         outputs = {key: value for key, value in outputs.items() if key in inputs}
         if views.share is not None:
             outputs["share"] = views.share

@@ -14,7 +14,20 @@ Optimizer = Literal["sgd", "adam"]
 # The names that `kd_keras.augment.policy_names()` gives; they stand here too because a recipe is
 # read, checked and offered on the command line without importing keras-cv. A test compares them.
 PolicyName = Literal[
-    "none", "digits", "standard", "geometric", "colour", "noise", "strong", "mixup", "cutmix"
+    "none",
+    "digits",
+    "standard",
+    "geometric",
+    "colour",
+    "noise",
+    "blur",
+    "cutout",
+    "gridmask",
+    "strong",
+    "augmix",
+    "mixup",
+    "cutmix",
+    "fmix",
 ]
 
 _FORMAT = "kd_keras_recipe"

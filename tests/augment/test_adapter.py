@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kd_keras import augment
 from kd_keras.augment import Policy, standard
 from kd_keras.augment.adapter import as_augmentation, augment_batch
 
@@ -64,6 +65,18 @@ def test_training_is_passed_where_the_signature_has_it_and_only_there():
 
     apply([with_training, with_anything, lambda x: x])
     assert seen == {"training": True, "kwargs": {}}
+
+
+def test_a_callable_that_names_step_gets_the_count_of_steps():
+    def shifted(x, step):
+        return tf.cast(x, tf.float32) + tf.cast(step, tf.float32)
+
+    np.testing.assert_array_equal(apply(shifted, step=7).x, IMAGES + 7.0)
+    mixed = apply([augment.MixUp(), shifted], y=np.arange(6), step=7)
+    alone = apply(augment.MixUp(), y=np.arange(6), step=7)
+    np.testing.assert_array_equal(mixed.x, np.asarray(alone.x, "float32") + 7)
+    inside = Policy([lambda images, step: images * 0 + tf.cast(step, tf.float32)])
+    assert set(np.unique(inside(IMAGES, step=9))) == {9}
 
 
 def test_keras_noise_really_acts_on_bytes_too():

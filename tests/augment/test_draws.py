@@ -26,8 +26,12 @@ def test_key_step_and_count_each_give_other_numbers():
         draws(4, key=(1,)).uniform((4,)).numpy().tobytes(),
         draws(4, step=1).uniform((4,)).numpy().tobytes(),
         draws(4).child(0).uniform((4,)).numpy().tobytes(),
+        draws(4).lap(tf.constant(0)).uniform((4,)).numpy().tobytes(),
+        draws(4).lap(tf.constant(1)).uniform((4,)).numpy().tobytes(),
+        draws(4).lap(tf.constant(1)).child(0).uniform((4,)).numpy().tobytes(),
+        draws(4).lap(tf.constant(2)).child(0).uniform((4,)).numpy().tobytes(),
     ]
-    assert len(set(values)) == 5
+    assert len(set(values)) == 9
     assert draws(4).uniform((4,)).numpy().tobytes() == values[0]
 
 
@@ -57,6 +61,25 @@ def test_beta_has_the_right_mean_and_variance_and_never_underflows(alpha):
     assert values.min() >= 0 and values.max() <= 1
     assert abs(values.mean() - 0.5) < 0.02
     assert abs(values.var() - 1 / (4 * (2 * alpha + 1))) < 0.005
+
+
+@pytest.mark.parametrize("alpha", [0.01, 1.0, 4.0])
+def test_dirichlet_has_the_right_mean_and_variance_and_sums_to_1(alpha):
+    values = draws(20000).dirichlet((20000, 3), alpha).numpy()
+    np.testing.assert_allclose(values.sum(axis=1), np.ones(20000), atol=1e-5)
+    np.testing.assert_allclose(values.mean(axis=0), np.full(3, 1 / 3), atol=0.015)
+    variance = (1 / 3) * (2 / 3) / (3 * alpha + 1)
+    np.testing.assert_allclose(values.var(axis=0), np.full(3, variance), atol=0.005)
+    # Exponentials of a batch cut short may differ in the last bits.
+    np.testing.assert_allclose(draws(5).dirichlet((5, 3), alpha), values[:5], atol=1e-5)
+
+
+def test_single_examples_of_two_laps_differ():
+    values = [
+        float(draws(3).lap(tf.constant(lap)).one_by_one()(tf.constant(1)).uniform(()))
+        for lap in (0, 1)
+    ]
+    assert values[0] != values[1]
 
 
 def test_a_draw_whose_first_axis_is_not_the_batch_is_refused():

@@ -9,6 +9,7 @@ import tensorflow as tf
 from kd_keras import augment
 
 CHANGING = [name for name in augment.policy_names() if name != "none"]
+MIXING = ("mixup", "cutmix", "fmix")
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,14 @@ def test_the_names_are_those_of_the_builders():
         "geometric",
         "colour",
         "noise",
+        "blur",
+        "cutout",
+        "gridmask",
         "strong",
+        "augmix",
         "mixup",
         "cutmix",
+        "fmix",
     )
     assert all(augment.named(name).name == name for name in augment.policy_names())
 
@@ -72,7 +78,7 @@ def test_views_repeat_by_seed_and_step_eagerly_in_a_graph_and_after_a_config_rou
 def test_every_image_gets_changes_of_its_own(name):
     ramp = np.arange(12 * 12 * 3, dtype="float32").reshape(1, 12, 12, 3) / 2
     same = np.repeat(ramp, 12, axis=0)
-    if name in ("mixup", "cutmix"):
+    if name in MIXING:
         # Partners must differ for mixing to be seen.
         same += np.arange(12).reshape(-1, 1, 1, 1)
     views = built(name)(same, step=0).numpy()
@@ -101,7 +107,7 @@ def test_grey_digits_of_8_by_8_go_through_every_policy(name):
     assert views.dtype == tf.uint8
 
 
-@pytest.mark.parametrize("name", ["digits", "standard", "geometric", "colour", "noise", "strong"])
+@pytest.mark.parametrize("name", [name for name in CHANGING if name not in MIXING])
 def test_the_views_of_a_short_last_batch_are_the_first_ones_of_a_full_batch(name, images):
     policy = built(name)
     assert equal(policy(images, step=2)[:2], policy(images[:2], step=2))

@@ -19,6 +19,9 @@ class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
         **kwargs: Arguments of `keras.layers.Layer`.
     """
 
+    # Whether no pixel is moved, so that labels per pixel, masks and boxes stay right.
+    keeps_positions = False
+
     def __init__(self, seed: int | None = None, **kwargs: Any):
         super().__init__(seed=seed, **kwargs)
         self.seed = seed
@@ -40,9 +43,21 @@ class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
     def augment_label(self, label: Any, transformation: Any = None, **kwargs: Any) -> Any:
         return label
 
+    def move_masks(self, masks: tf.Tensor, drawn: Any) -> tf.Tensor:
+        """Return segmentation masks of a batch moved like the images, by the same `drawn`."""
+        raise NotImplementedError(f"{type(self).__name__} does not move segmentation masks.")
+
     def _batch_augment(self, inputs: dict[str, Any]) -> dict[str, Any]:
         images = inputs["images"]
-        return {**inputs, "images": self.transform(images, self.draw(images))}
+        drawn = self.draw(images)
+        outputs = {**inputs, "images": self.transform(images, drawn)}
+        if self.keeps_positions:
+            return outputs
+        if "segmentation_masks" in inputs:
+            outputs["segmentation_masks"] = self.move_masks(inputs["segmentation_masks"], drawn)
+        if "bounding_boxes" in inputs or "keypoints" in inputs:
+            raise NotImplementedError(f"{type(self).__name__} moves neither boxes nor keypoints.")
+        return outputs
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

@@ -9,10 +9,9 @@ import tensorflow as tf
 
 from kd_keras.augment.calling import refuse_per_pixel_labels
 from kd_keras.augment.draws import Draws
+from kd_keras.augment.layers.chosen import apply_where, checked_layers
 from kd_keras.augment.layers.drawn import Drawn
-from kd_keras.augment.layers.random_subset import apply_where
 from kd_keras.augment.pixelwise import keeps_positions
-from kd_keras.augment.seeding import make_repeatable
 from kd_keras.augment.views import Views
 
 
@@ -30,8 +29,7 @@ class Choice(Drawn):
         super().__init__()
         self.layers = list(layers)
         self._probabilities = probabilities
-        for layer in self.layers:
-            make_repeatable(layer)
+        checked_layers(layer for layer in self.layers if layer is not None)
 
     @property
     def keeps_positions(self) -> bool:

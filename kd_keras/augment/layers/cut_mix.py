@@ -6,12 +6,11 @@ import keras
 import tensorflow as tf
 
 from kd_keras.augment.draws import Draws
-from kd_keras.augment.layers.mixing import Mixing
-from kd_keras.augment.views import Views
+from kd_keras.augment.layers.region_mixing import RegionMixing
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class CutMix(Mixing):
+class CutMix(RegionMixing):
     """Paste a rectangle of a partner into each image; shares are counted in pixels.
 
     The rectangle has sides sqrt(1 - lambda) of the image's, lambda ~ Beta(alpha, alpha), and its
@@ -44,21 +43,6 @@ class CutMix(Mixing):
 
     def __init__(self, alpha: float = 1.0, seed: int = 0):
         super().__init__(alpha, seed)
-
-    def check(self, views: Views) -> None:
-        super().check(views)
-        if len(views.x.shape) != 4:
-            raise ValueError(
-                "CutMix needs images of shape (batch, height, width, channels). Received: shape "
-                f"{tuple(views.x.shape)}. Use MixUp for other inputs."
-            )
-        for label in keras.tree.flatten(views.y):
-            if len(getattr(label, "shape", ())) >= 3:
-                raise ValueError(
-                    "CutMix needs one label for each image. Received: dense labels of shape "
-                    f"{tuple(label.shape)}, for which no single share is right. Use "
-                    "kd_keras.augment.MixUp, whose share holds at every pixel."
-                )
 
     def blend(
         self, own: tf.Tensor, partner: tf.Tensor, share: tf.Tensor, draws: Draws

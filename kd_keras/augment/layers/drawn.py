@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kd_keras.augment.annotations import refuse_annotations
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.rows import local_rows
 from kd_keras.augment.value_range import as_dtype
@@ -19,6 +20,8 @@ class Drawn(Augmentation):
     Args:
         seed: Seed for use outside of a `Policy`; inside, the policy's seed rules.
     """
+
+    minds_annotations = True
 
     def __init__(self, seed: int = 0):
         self.seed = seed
@@ -35,6 +38,7 @@ class Drawn(Augmentation):
                 f"have no value in between. Received: x of dtype {x.dtype.name} and shape "
                 f"{tuple(x.shape)}."
             )
+        refuse_annotations(self, views)
         draws = Draws((type(self).__name__, self.seed), step, local_rows(x))
         views = self.apply(views._replace(x=tf.cast(x, tf.float32)), draws)
         return views._replace(x=as_dtype(views.x, x.dtype))

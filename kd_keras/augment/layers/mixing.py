@@ -1,4 +1,4 @@
-"""What MixUp and CutMix share: partners from the global batch, labels gathered by index."""
+"""What MixUp, CutMix and FMix share: partners from the global batch, labels gathered by index."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Mixing(Drawn):
         if views.share is not None:
             raise ValueError(
                 f"{type(self).__name__} met views that are mixed already; after a second mixing a "
-                "view has up to four labels. Keep one of MixUp and CutMix."
+                "view has up to four labels. Keep one of MixUp, CutMix and FMix."
             )
 
     def apply(self, views: Views, draws: Draws) -> Views:

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from kd_keras.augment.calling import refuse_per_pixel_labels
 from kd_keras.augment.draws import Draws
+from kd_keras.augment.layers.chosen import apply_where, checked_layers
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.pixelwise import keeps_positions
-from kd_keras.augment.seeding import call_seeded, make_repeatable
-from kd_keras.augment.views import Augmentation, Views
+from kd_keras.augment.views import Views
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -48,14 +48,7 @@ class RandomSubset(Drawn):
 
     def __init__(self, layers: Any, count: int = 2, seed: int = 0):
         super().__init__(seed)
-        self.layers = list(layers)
-        for layer in self.layers:
-            if isinstance(layer, (type, Augmentation)) or not callable(layer):
-                raise TypeError(
-                    "`layers` must hold layers or callables on images. Received: "
-                    f"{layer!r} of type {type(layer).__name__}"
-                )
-            make_repeatable(layer)
+        self.layers = checked_layers(layers)
         if (
             isinstance(count, bool)
             or not isinstance(count, int)
@@ -100,19 +93,3 @@ class RandomSubset(Drawn):
     def __repr__(self) -> str:
         names = ", ".join(type(layer).__name__ for layer in self.layers)
         return f"RandomSubset([{names}], count={self.count})"
-
-
-def apply_where(layer: Any, images: tf.Tensor, chosen: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Return `images` with `layer` applied where `chosen`, `(batch,)` bool."""
-    indices = tf.cast(tf.where(chosen)[:, 0], tf.int32)
-    some_draws = Draws(draws.key, draws.step, draws.rows.subset(indices))
-
-    def changed() -> tf.Tensor:
-        some = tf.gather(images, indices)
-        some = tf.ensure_shape(some, [None, *images.shape[1:]])
-        some, _ = call_seeded(layer, some, None, some_draws)
-        return tf.tensor_scatter_nd_update(images, indices[:, None], some)
-
-    # Not every layer stands an empty batch.
-    result = tf.cond(tf.size(indices) > 0, changed, lambda: images)
-    return tf.ensure_shape(result, images.shape)

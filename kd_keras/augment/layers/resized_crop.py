@@ -19,7 +19,8 @@ class RandomResizedCrop(BatchwiseImageLayer):
     """Crop a part of random area and aspect ratio and resize it to the image's own size.
 
     `keras_cv.layers.RandomCropAndResize` needs the size beforehand and crops images one by one;
-    this layer keeps whatever size comes and crops the batch at once.
+    this layer keeps whatever size comes and crops the batch at once. Segmentation masks are cropped
+    alike, to the nearest pixel.
 
     Args:
         area: `(low, high)` of the cropped part of the image's area, in `(0, 1]`.
@@ -71,13 +72,16 @@ class RandomResizedCrop(BatchwiseImageLayer):
         return tf.stack([top, left, top + height, left + width], axis=1)
 
     def transform(self, images: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
-        shape = tf.shape(images)
-        crops = tf.image.crop_and_resize(
-            images, drawn, tf.range(shape[0]), shape[1:3], method=self.interpolation
-        )
-        crops = tf.cast(crops, images.dtype)
-        crops.set_shape(images.shape)
-        return crops
+        return _cropped(images, drawn, self.interpolation)
+
+    def move_masks(self, masks: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
+        # Class ids have no mean.
+        return _cropped(masks, drawn, "nearest")
+
+    def augment_segmentation_mask(
+        self, segmentation_mask: tf.Tensor, transformation: tf.Tensor, **kwargs: Any
+    ) -> tf.Tensor:
+        return self.move_masks(segmentation_mask[tf.newaxis], transformation)[0]
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -86,6 +90,14 @@ class RandomResizedCrop(BatchwiseImageLayer):
             "aspect_ratio": list(self.aspect_ratio),
             "interpolation": self.interpolation,
         }
+
+
+def _cropped(images: tf.Tensor, crops: tf.Tensor, interpolation: str) -> tf.Tensor:
+    shape = tf.shape(images)
+    result = tf.image.crop_and_resize(
+        images, crops, tf.range(shape[0]), shape[1:3], method=interpolation
+    )
+    return tf.ensure_shape(tf.cast(result, images.dtype), images.shape)
 
 
 def _checked_bounds(argument: str, value: Any, most: float) -> tuple[float, float]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 
+from kd_keras.augment.policies.augmix import augmix
+from kd_keras.augment.policies.blur import blur
 from kd_keras.augment.policies.colour import colour
 from kd_keras.augment.policies.digits import digits
 from kd_keras.augment.policies.geometric import geometric
-from kd_keras.augment.policies.mixed import cutmix, mixup
+from kd_keras.augment.policies.hidden import cutout, gridmask
+from kd_keras.augment.policies.mixed import cutmix, fmix, mixup
 from kd_keras.augment.policies.noise import noise
 from kd_keras.augment.policies.none import none
 from kd_keras.augment.policies.standard import standard
@@ -15,10 +18,15 @@ from kd_keras.augment.policies.strong import strong
 from kd_keras.augment.policy import Policy
 
 __all__ = [
+    "augmix",
+    "blur",
     "colour",
     "cutmix",
+    "cutout",
     "digits",
+    "fmix",
     "geometric",
+    "gridmask",
     "mixup",
     "named",
     "noise",
@@ -30,7 +38,22 @@ __all__ = [
 
 _BUILDERS = {
     builder.__name__: builder
-    for builder in (none, digits, standard, geometric, colour, noise, strong, mixup, cutmix)
+    for builder in (
+        none,
+        digits,
+        standard,
+        geometric,
+        colour,
+        noise,
+        blur,
+        cutout,
+        gridmask,
+        strong,
+        augmix,
+        mixup,
+        cutmix,
+        fmix,
+    )
 }
 
 

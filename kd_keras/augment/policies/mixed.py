@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kd_keras.augment.layers import CutMix, MixUp
+from kd_keras.augment.layers import CutMix, FMix, MixUp
 from kd_keras.augment.policies.standard import standard_layers
 from kd_keras.augment.policy import Policy
 
@@ -48,4 +48,25 @@ def cutmix(
     """
     return Policy(
         [*standard_layers(), CutMix(alpha)], seed=seed, value_range=value_range, name="cutmix"
+    )
+
+
+def fmix(seed: int = 0, value_range: tuple[float, float] = (0, 255), alpha: float = 1.0) -> Policy:
+    """Return the standard policy followed by `FMix`.
+
+    Args:
+        seed: Any integer.
+        value_range: `(low, high)` of the images.
+        alpha: See `FMix`.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from kd_keras.augment import fmix
+    >>> batch = {"images": tf.zeros((4, 32, 32, 3), tf.uint8), "labels": tf.range(4)}
+    >>> fmix(seed=1)(batch, step=0)["images"].dtype
+    tf.uint8
+    """
+    return Policy(
+        [*standard_layers(), FMix(alpha)], seed=seed, value_range=value_range, name="fmix"
     )

@@ -1,0 +1,33 @@
+"""What CutMix and FMix share: every pixel is of one example or of the other."""
+
+from __future__ import annotations
+
+import keras
+
+from kd_keras.augment.layers.mixing import Mixing
+from kd_keras.augment.views import Views
+
+
+class RegionMixing(Mixing):
+    """Mixing by regions of an image, for which one label an image is needed.
+
+    Args:
+        alpha: Both parameters of the Beta distribution of the share, > 0.
+        seed: Seed for use outside of a `Policy`; inside, the policy's seed rules.
+    """
+
+    def check(self, views: Views) -> None:
+        super().check(views)
+        name = type(self).__name__
+        if len(views.x.shape) != 4:
+            raise ValueError(
+                f"{name} needs images of shape (batch, height, width, channels). Received: shape "
+                f"{tuple(views.x.shape)}. Use MixUp for other inputs."
+            )
+        for label in keras.tree.flatten(views.y):
+            if len(getattr(label, "shape", ())) >= 3:
+                raise ValueError(
+                    f"{name} needs one label for each image. Received: dense labels of shape "
+                    f"{tuple(label.shape)}, for which no single share is right. Use "
+                    "kd_keras.augment.MixUp, whose share holds at every pixel."
+                )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kd_keras.augment.layers import (
         CutMix,
         GaussianNoise,
+        Generated,
         MixUp,
         RandomResizedCrop,
         RandomSubset,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CutMix",
     "GaussianNoise",
+    "Generated",
     "MixUp",
     "Policy",
     "RandomResizedCrop",

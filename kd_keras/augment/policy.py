@@ -85,6 +85,9 @@ class Policy(Augmentation):
         self.layer_range = (
             self.value_range if layer_range is None else checked_range(layer_range, "layer_range")
         )
+        for layer in self.layers:
+            if isinstance(layer, Drawn):
+                layer.check_range(self.layer_range)
         self._known_repeatable = False
 
     def augment(self, views: Views, step: Any) -> Views:

@@ -6,6 +6,7 @@ from kd_keras.augment.layers.cut_mix import CutMix
 from kd_keras.augment.layers.equalize import Equalize
 from kd_keras.augment.layers.fmix import FMix
 from kd_keras.augment.layers.gaussian_blur import GaussianBlur
+from kd_keras.augment.layers.generated import Generated
 from kd_keras.augment.layers.grid_mask import GridMask
 from kd_keras.augment.layers.jpeg_compression import JpegCompression
 from kd_keras.augment.layers.mix_up import MixUp
@@ -23,6 +24,7 @@ __all__ = [
     "FMix",
     "GaussianBlur",
     "GaussianNoise",
+    "Generated",
     "GridMask",
     "JpegCompression",
     "MixUp",

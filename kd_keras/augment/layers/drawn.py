@@ -30,6 +30,12 @@ class Drawn(Augmentation):
     def apply(self, views: Views, draws: Draws) -> Views:
         """Return `views`, whose `x` is floating, augmented by the numbers of `draws`."""
 
+    def check_range(self, value_range: tuple[float, float]) -> None:
+        """Raise if images in `value_range` are not what this augmentation was made for.
+
+        A `Policy` asks before anything is drawn. Most augmentations work in any range.
+        """
+
     def augment(self, views: Views, step: Any) -> Views:
         x = tf.convert_to_tensor(views.x)
         if x.dtype.is_integer and len(x.shape) != 4:

@@ -57,7 +57,7 @@ class Options:
         teacher_steps: Steps of the teacher.
         gan_steps: Steps of the GAN.
         steps: Steps of each student.
-        seeds: Students of each kind.
+        seeds: Students of each kind; 0 for the networks and the picture alone.
         data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
     """
 

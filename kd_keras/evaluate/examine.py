@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+# Views may depend on the place in a batch, so its size is fixed.
+_VIEWED = 100
+
 
 def examine(
     models: Mapping[str, keras.Model | Callable[[Any], Any]],
@@ -112,7 +115,7 @@ def examine(
     on_views: dict[str, Fidelity] = {}
     if views is not None and teacher is not None:
         progress("augmented views")
-        seen = [np.asarray(views(batch, i)) for i, batch in enumerate(batches(images))]
+        seen = [np.asarray(views(batch, i)) for i, batch in enumerate(batches(images, _VIEWED))]
         viewed = {
             name: in_batches(predict, np.concatenate(seen)) for name, predict in predictors.items()
         }

@@ -13,8 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-# Large enough to keep the processor busy, small enough for photographs.
-_BATCH = 100
+# Pixels and channels in a batch: many small images at a time, or few photographs.
+_VALUES = 2**21
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -57,13 +57,14 @@ def is_keras(model: Any) -> bool:
 
 def in_batches(function: Callable[[Any], Any], images: np.ndarray) -> np.ndarray:
     """Return what `function` gives for all images, called on some of them at a time."""
-    return np.concatenate([np.asarray(function(batch)) for batch in batches(images)])
+    size = int(np.clip(_VALUES // images[0].size, 25, 500))
+    return np.concatenate([np.asarray(function(batch)) for batch in batches(images, size)])
 
 
-def batches(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the images, some at a time."""
-    for start in range(0, len(images), _BATCH):
-        yield images[start : start + _BATCH]
+def batches(values: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Yield the values, `size` of them at a time."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def _compiled(model: Any) -> Callable[[Any], Any]:

@@ -16,6 +16,8 @@ from kd_keras.evaluate.predictor import Predict, batches, in_batches, is_keras
 from kd_keras.evaluate.shift import Border, rotate, scale
 from kd_keras.evaluate.top_one import accuracy
 
+# Gradients keep what every layer gave for all images of a batch.
+_ATTACKED = 100
 _NO_GRADIENT = "this model gives logits and no gradient, as a .tflite file does"
 _NOT_IMAGES = (
     "the data are {dtype} of shape {shape}, and this needs uint8 images (height, width, 1 or 3)"
@@ -198,6 +200,8 @@ def _under_corruptions(
                 tf.function(
                     partial(corrupt, corruption=name, severity=severity, seed=trials.seed),
                     reduce_retracing=True,
+                    # Nothing in it is for AutoGraph, whose conversion takes half of the time.
+                    autograph=False,
                 ),
                 f"{name.replace('_', ' ')}, severity {severity}",
             )
@@ -227,20 +231,20 @@ def _under_attacks(
 
     from kd_keras.evaluate.adversarial import fgsm, pgd
 
-    attacks = (
+    @tf.function(reduce_retracing=True)
+    def forward(x: Any, training: bool = False) -> Any:
+        return model(x, training=training)
+
+    # The attacks run eagerly around the one compiled function and its gradient: to trace each
+    # attack as a whole takes longer than to run it.
+    shares = []
+    for attack in (
         partial(fgsm, epsilon=trials.epsilon),
         partial(pgd, epsilon=trials.epsilon, steps=trials.pgd_steps, seed=trials.seed),
-    )
-    shares = []
-    for attack in attacks:
-
-        @tf.function(reduce_retracing=True)
-        def attacked(x: Any, y: Any, attack: Any = attack) -> Any:
-            return model(attack(model, x, y), training=False)
-
+    ):
         logits = [
-            np.asarray(attacked(tf.convert_to_tensor(x), tf.convert_to_tensor(y)), "float32")
-            for x, y in zip(batches(images), batches(classes), strict=True)
+            np.asarray(forward(attack(forward, x, y)), "float32")
+            for x, y in zip(batches(images, _ATTACKED), batches(classes, _ATTACKED), strict=True)
         ]
         shares.append(accuracy(np.concatenate(logits), classes))
     return shares[0], shares[1]

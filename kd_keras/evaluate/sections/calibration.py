@@ -51,4 +51,4 @@ def _diagram(name: str, reliability: Reliability) -> Chart:
         in_percent(axes.xaxis)
         in_percent(axes.yaxis)
 
-    return draw(f"{name}: reliability", paint, size=(3.6, 3.1), legend=False)
+    return draw(name, paint, size=(3.6, 3.1), legend=False)

@@ -76,4 +76,4 @@ def _matrix(name: str, examination: Examination, names: Sequence[str]) -> Chart:
         axes.set(xlabel="answer", ylabel="label")
 
     side = 3.6 if count <= _NUMBERED else 6.0
-    return draw(f"{name}: confusion matrix", paint, size=(side, side), legend=False)
+    return draw(name, paint, size=(side, side), legend=False)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kd_keras.augment.calling import refuse_per_pixel_labels
 from kd_keras.augment.draws import Draws
-from kd_keras.augment.layers.chosen import apply_where, checked_layers
+from kd_keras.augment.layers.chosen import apply_choice, checked_layers
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.pixelwise import keeps_positions
 from kd_keras.augment.rows import Rows
@@ -96,9 +96,7 @@ class AugMix(Drawn):
             here = chain_draws.lap(place)
             choice = here.uniform(shape, 0, len(self.layers), tf.int32)
             choice = tf.where(place < depth, choice, -1)
-            for index, layer in enumerate(self.layers):
-                chains = apply_where(layer, chains, choice == index, here.child(index))
-            return place + 1, chains
+            return place + 1, apply_choice(self.layers, chains, choice, here)
 
         chains = tf.ensure_shape(tf.repeat(images, width, axis=0), [None, *images.shape[1:]])
         # A loop in the graph: tracing all layers for each place would take seconds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -33,15 +34,50 @@ def apply_where(layer: Any, images: tf.Tensor, chosen: tf.Tensor, draws: Draws) 
         chosen: `(batch,)` bool.
         draws: Random numbers of the whole batch.
     """
-    indices = tf.cast(tf.where(chosen)[:, 0], tf.int32)
-    some_draws = draws.on(draws.rows.subset(indices))
-
-    def changed() -> tf.Tensor:
-        some = tf.gather(images, indices)
-        some = tf.ensure_shape(some, [None, *images.shape[1:]])
-        some = call_seeded(layer, Views(some), some_draws).x
-        return tf.tensor_scatter_nd_update(images, indices[:, None], some)
-
-    # Not every layer stands an empty batch.
-    result = tf.cond(tf.size(indices) > 0, changed, lambda: images)
+    indices = _where(chosen)
+    result = tf.cond(
+        tf.size(indices) > 0,
+        lambda: tf.tensor_scatter_nd_update(
+            images, indices[:, None], _changed(layer, images, indices, draws)
+        ),
+        lambda: images,
+    )
     return tf.ensure_shape(result, images.shape)
+
+
+def apply_choice(
+    layers: list[Any], images: tf.Tensor, choice: tf.Tensor, draws: Draws
+) -> tf.Tensor:
+    """Return `images`, each through one of the layers; takes the batch apart and together once.
+
+    Args:
+        layers: Layers or callables that keep the size of the images.
+        images: `(batch, height, width, channels)`.
+        choice: `(batch,)` int32, the index of the layer of each image, or -1 for none.
+        draws: Random numbers of the whole batch.
+    """
+    untouched = _where(choice < 0)
+    indices, parts = [untouched], [tf.gather(images, untouched)]
+    for index, layer in enumerate(layers):
+        here = _where(choice == index)
+        part = tf.cond(
+            tf.size(here) > 0,
+            functools.partial(_changed, layer, images, here, draws.child(index)),
+            functools.partial(tf.gather, images, here),
+        )
+        indices.append(here)
+        parts.append(part)
+    return tf.ensure_shape(tf.dynamic_stitch(indices, parts), images.shape)
+
+
+def _where(chosen: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.where(chosen)[:, 0], tf.int32)
+
+
+def _changed(layer: Any, images: tf.Tensor, indices: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Return the images at `indices`, at least one, through `layer`.
+
+    Not every layer stands an empty batch, which is why there must be one.
+    """
+    some = tf.ensure_shape(tf.gather(images, indices), [None, *images.shape[1:]])
+    return call_seeded(layer, Views(some), draws.on(draws.rows.subset(indices))).x

@@ -126,7 +126,6 @@ class Distiller(StepFunctions):
         self._label_format: list[bool] | None = None
         self._warned_about_labels = False
         self._specs: Any = None
-        self._ready = False
         self.built = teacher.built and student.built and not self._loss_layers
 
     @property
@@ -203,9 +202,7 @@ class Distiller(StepFunctions):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Augment once, run the core once, and apply the gradients if they are finite."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        labels.check_present(x, y, self.student_loss_weight)
-        self._build_for(x, y)
-        self._check_label_format(y)
+        self._prepare_for(x, y)
         # No tape is open here: views are data.
         views = augment_batch(
             self._augmentation.normalised,
@@ -241,9 +238,7 @@ class Distiller(StepFunctions):
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure losses and metrics on the data as given; nothing moves."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        labels.check_present(x, y, self.student_loss_weight)
-        self._build_for(x, y)
-        self._check_label_format(y)
+        self._prepare_for(x, y)
         teacher = self._tapped_teacher(x, training=False)
         student = self._tapped_student(x, training=False)
         losses = self._step_losses(Views(x, y, sample_weight), teacher, student)
@@ -274,8 +269,8 @@ class Distiller(StepFunctions):
     def _step_losses(
         self, views: Views, teacher: tuple[Any, dict[str, Any]], student: tuple[Any, dict[str, Any]]
     ) -> StepLosses:
-        validation.check_output_shapes(teacher[0], student[0])
         x, y, sample_weight = views.x, views.y, views.sample_weight
+        names = validation.check_output_shapes(teacher[0], student[0], self.loss, y, self._terms)
         scaled_student = tf.zeros(())
         if self._compile_loss is not None and y is not None and self.student_loss_weight > 0:
             y_pred = labels.labelled_outputs(y, student[0], self.student)
@@ -285,7 +280,7 @@ class Distiller(StepFunctions):
                 sample_weight, views.second_sample_weight, views.share
             )
         inputs = {"x": x, "y": y, "sample_weight": sample_weight}
-        terms = [term.value(teacher, student, inputs) for term in self._terms]
+        terms = [term.value(teacher, student, inputs, self.student) for term in self._terms]
         distillation = tf.add_n([t.weight * v for t, v in zip(self._terms, terms, strict=True)])
         student_weight = distillation_weight = 1.0
         if self.combine == "convex":
@@ -296,8 +291,9 @@ class Distiller(StepFunctions):
         for layer in (self.student, *self._loss_layers):
             for regulariser in layer.losses:
                 objective += tf.cast(self._aggregate_additional_loss(regulariser), tf.float32)
-        keys = list(self.loss) if isinstance(self.loss, dict) else None
-        agreement, positions = top1_agreement(teacher[0], student[0], keys)
+        agreement, positions = top1_agreement(
+            (self.teacher, teacher[0]), (self.student, student[0]), names
+        )
         return StepLosses(
             objective,
             objective * replicas.count(),
@@ -367,7 +363,11 @@ class Distiller(StepFunctions):
             return []
         return labels.assert_labels_in_range(self.loss, y, self._specs.outputs)
 
-    def _check_label_format(self, y: Any) -> None:
+    def _prepare_for(self, x: Any, y: Any) -> None:
+        """Refuse labels that would train on nonsense, and build what is not built yet."""
+        labels.check_present(x, y, self.student_loss_weight)
+        self._check_class_weight(y)
+        self._build_for(x, y)
         if y is not None and self._compile_metrics is not None:
             y_pred = labels.labelled_outputs(y, self._specs.outputs, self.student)
             self._label_format = labels.refuse_other_label_format(self._label_format, y, y_pred)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ from kd_keras.augment.adapter import as_augmentation, augment_batch
 from kd_keras.step import mixing
 from kd_keras.step.counter import add_step_counter
 from kd_keras.step.guard import Snapshot, readable_errors, stop_unless_finite
-from kd_keras.step.persistence import Untracked
+from kd_keras.step.persistence import Untracked, scale_loss_if_float16
 
 
 class Supervised(keras.Model):
@@ -61,6 +62,13 @@ class Supervised(keras.Model):
     def call(self, inputs: Any, training: Any = None) -> Any:
         """Return the network's outputs."""
         return self.network(inputs, training=training)
+
+    @functools.wraps(keras.Model.compile)
+    def compile(
+        self, optimizer: Any = "rmsprop", *args: Any, auto_scale_loss: bool = True, **kwargs: Any
+    ) -> None:
+        optimizer = scale_loss_if_float16(optimizer, self.network, auto_scale_loss)
+        super().compile(optimizer, *args, auto_scale_loss=auto_scale_loss, **kwargs)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Train as `keras.Model.fit` does; errors from inside the graph become Python's own."""

@@ -28,7 +28,8 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
             a folder itself.
         OSError: If the disk is full.
     """
-    target = Path(path)
+    # Through a link as any writer: the file that it names is written, and the link stays.
+    target = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
     if target.is_dir():
         raise ValueError(
             "`path` must name a file, such as 'student.tflite', but it is a folder. "
@@ -39,7 +40,7 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"The folder of `path` does not exist: {str(target.parent)!r}. Create it first "
             f"(`pathlib.Path(path).parent.mkdir(parents=True)`). Received: path={str(path)!r}"
         )
-    beside = target.parent / f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}-{target.name}"
+    beside = target.parent / f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}-{Path(path).name}"
     try:
         # "x" and not `tempfile`: the file gets the permissions that the user's umask asks for.
         with open(beside, "xb"):

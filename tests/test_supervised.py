@@ -122,3 +122,15 @@ def test_a_mixing_policy_needs_a_loss_that_averages(images, make_net):
     model.compile("sgd", loss)
     with pytest.raises(ValueError, match="reduction='sum'"):
         model.fit(tf.data.Dataset.from_tensor_slices(images).batch(40), verbose=0)
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_a_float16_network_gets_loss_scaling(scale):
+    dense = keras.layers.Dense(3, kernel_initializer="zeros", dtype="mixed_float16")
+    model = Supervised(keras.Sequential([keras.Input((4,)), dense]))
+    model.compile(keras.optimizers.SGD(1e7), sparse_crossentropy(), auto_scale_loss=scale)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == scale
+    # Without scaling, gradients of this size are zero in float16.
+    x, y, weight = np.ones((128, 4), "float32"), np.zeros(128), np.full(128, 1e-6, "float32")
+    model.fit(x, y, sample_weight=weight, batch_size=128, verbose=0)
+    assert bool(np.any(dense.get_weights()[0])) == scale

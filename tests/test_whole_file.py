@@ -71,3 +71,22 @@ def test_a_full_disk_leaves_the_earlier_text_and_nothing_beside_it(tmp_path, mon
 
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows asks for a right to make links")
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_and_its_target_is_written(exists, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "data", tmp_path / "a.json"
+    if exists:
+        target.write_text("old")
+    link.symlink_to(target)
+
+    with written_beside(link) as beside:
+        assert beside.suffix == link.suffix
+        assert beside.parent == target.parent
+        beside.write_text("new")
+
+    assert target.read_text() == link.read_text() == "new"
+    assert link.is_symlink()
+    assert list(target.parent.iterdir()) == [target]

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.augment.calling import call_layer
+from kd_keras.augment.draws import at_place
 from kd_keras.augment.views import Adaptive, Augmentation, TeacherGuided, Views
 
 __all__ = ["Chain", "Views", "as_augmentation", "augment_batch"]
@@ -101,6 +102,7 @@ def augment_batch(
     """
     x, y, sample_weight = (_as_tensors(structure) for structure in (x, y, sample_weight))
     views = Views(x, y, sample_weight)
+    place = 0  # among the seeded parts, which alone draw by it
     for part in [] if augmentation is None else augmentation.parts:
         if isinstance(part, Augmentation):
             if not tf.is_tensor(views.x):
@@ -110,10 +112,12 @@ def augment_batch(
                 )
             # What the teacher said of other views does not hold for these.
             views = views._replace(teacher_outputs=None)
-            if isinstance(part, TeacherGuided) and teacher is not None:
-                views = part.augment_with(views, step, teacher)
-            else:
-                views = part.augment(views, step)
+            with at_place(place):
+                if isinstance(part, TeacherGuided) and teacher is not None:
+                    views = part.augment_with(views, step, teacher)
+                else:
+                    views = part.augment(views, step)
+            place += 1
         else:
             views = _apply_foreign(part, views, step)
     return views

@@ -142,6 +142,27 @@ class Draws:
         return tf.stack([first, second])
 
 
+def own_key(*key: Any) -> tuple[Any, ...]:
+    """Return `key`, told from that of the same augmentation at another place of a list."""
+    place = getattr(_scope, "place", 0)
+    return (*key, "place", place) if place else key
+
+
+@contextmanager
+def at_place(place: int) -> Iterator[None]:
+    """Let the augmentation called inside draw as the one at `place` of a list.
+
+    Two policies with one seed would otherwise draw the same numbers. The first keeps the key that
+    it has alone, so that its views are the same in a list. Held per thread, as `drawing_from`.
+    """
+    outer = getattr(_scope, "place", 0)
+    _scope.place = place
+    try:
+        yield
+    finally:
+        _scope.place = outer
+
+
 def active_draws() -> Draws | None:
     """Return the draws that layers called in this thread take now, or `None`."""
     return getattr(_scope, "draws", None)

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from kd_keras.augment.annotations import as_given, prepared, refuse_annotations
 from kd_keras.augment.calling import foreign_mixing_layer
-from kd_keras.augment.draws import Draws
+from kd_keras.augment.draws import Draws, own_key
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.layers.mixing import Mixing
-from kd_keras.augment.rows import local_rows
+from kd_keras.augment.rows import local_rows, only_rows
 from kd_keras.augment.seeding import call_seeded, make_repeatable
 from kd_keras.augment.unseeded import refuse_unrepeatable
 from kd_keras.augment.value_range import as_dtype, checked_range, clip, into_range, scale
@@ -103,7 +103,7 @@ class Policy(Augmentation):
         given = views.annotations
         views = views._replace(x=images, annotations=prepared(given, images))
         for index, layer in enumerate(self.layers):
-            draws = Draws((self.seed, index), step, rows)
+            draws = Draws(own_key(self.seed, index), step, rows)
             if isinstance(layer, Drawn):
                 refuse_annotations(layer, views)
                 views = layer.apply(views, draws)
@@ -122,7 +122,8 @@ class Policy(Augmentation):
                 continue
 
             def call(x: Any, labels: Any, layer: Any = layer) -> Any:
-                draws = Draws((0,), 0, local_rows(x))
+                # In a graph of its own, where replicas cannot be asked for their parts.
+                draws = Draws((0,), 0, only_rows(x))
                 if isinstance(layer, Drawn):
                     return layer.apply(Views(x), draws).x
                 return call_seeded(layer, Views(x, labels), draws).x

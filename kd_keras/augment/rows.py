@@ -30,12 +30,18 @@ class Rows(NamedTuple):
         return Rows(tf.gather(self.index, chosen), self.extent, self.total, leading=False)
 
 
+def only_rows(x: Any) -> Rows:
+    """Return the rows of `x` as if it were the whole batch."""
+    count = tf.shape(x)[0]
+    return Rows(tf.range(count), count, count, leading=True)
+
+
 def local_rows(x: Any) -> Rows:
     """Return the rows of this replica's part `x` of the batch."""
     count = tf.shape(x)[0]
     context = _replicated_context()
     if context is None:
-        return Rows(tf.range(count), count, count, leading=True)
+        return only_rows(x)
     counts = context.all_gather(tf.reshape(count, [1]), axis=0)
     before = tf.range(tf.shape(counts)[0]) < tf.cast(context.replica_id_in_sync_group, tf.int32)
     offset = tf.reduce_sum(tf.where(before, counts, tf.zeros_like(counts)))

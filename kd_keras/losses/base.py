@@ -59,7 +59,7 @@ class Loss(keras.distillation.DistillationLoss):
         Returns:
             Scalar float32 tensor.
         """
-        return ops.mean(self.per_example(teacher_outputs, student_outputs, **kwargs))
+        return mean_or_zero(self.per_example(teacher_outputs, student_outputs, **kwargs))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -162,6 +162,11 @@ def probabilities_message(loss_name: str, role: str, model: Any) -> str:
         "keras.activations.linear; logits_model = keras.models.clone_model(model); "
         "logits_model.set_weights(model.get_weights())`."
     )
+
+
+def mean_or_zero(values: Any) -> Any:
+    """Return the mean of `values`, 0 where there are none: a replica may get no examples."""
+    return ops.divide_no_nan(ops.sum(values), ops.cast(ops.size(values), values.dtype))
 
 
 def _shapes(outputs: Any) -> Any:

@@ -23,7 +23,13 @@ def kl_divergence(teacher_logits: Any, student_logits: Any, temperature: float) 
     """
     teacher_log = ops.log_softmax(teacher_logits / temperature, axis=-1)
     student_log = ops.log_softmax(student_logits / temperature, axis=-1)
-    divergence = ops.sum(ops.exp(teacher_log) * (teacher_log - student_log), axis=-1)
+    teacher = ops.exp(teacher_log)
+    # 0 * log 0 is 0: a class that both mask with -inf counts nothing. Both logarithms are replaced
+    # before the subtraction, as the gradient of -inf - -inf would stay NaN behind a `where`.
+    impossible = ops.equal(teacher, 0.0)
+    teacher_log = ops.where(impossible, 0.0, teacher_log)
+    student_log = ops.where(impossible, 0.0, student_log)
+    divergence = ops.sum(teacher * (teacher_log - student_log), axis=-1)
     return divergence * temperature**2
 
 

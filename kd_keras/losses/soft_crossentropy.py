@@ -23,6 +23,8 @@ def soft_crossentropy(teacher_logits: Any, student_logits: Any, temperature: flo
     """
     teacher = ops.softmax(teacher_logits / temperature, axis=-1)
     student_log = ops.log_softmax(student_logits / temperature, axis=-1)
+    # 0 * log 0 is 0: a class that both mask with -inf counts nothing.
+    student_log = ops.where(ops.equal(teacher, 0.0), 0.0, student_log)
     return -ops.sum(teacher * student_log, axis=-1) * temperature**2
 
 

@@ -68,6 +68,7 @@ class StepFunctions(keras.Model):
 
     _jitted_core: Any = None
     _has_seen_data = False
+    _class_weighted = False
     _ready = False
 
     def _core_function(self) -> Callable[..., Any]:
@@ -175,15 +176,21 @@ class StepFunctions(keras.Model):
         given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         _refuse_empty("x", given.get("x"))
         _refuse_empty("validation_data", given.get("validation_data"))
-        if given.get("class_weight") is not None:
-            labels.refuse_class_weight_on_dense_labels(
-                _labels_of(given.get("x"), given.get("y")), _outputs_rank(self.student)
-            )
+        self._class_weighted = given.get("class_weight") is not None
+        self._check_class_weight(_labels_of(given.get("x"), given.get("y")))
         self._has_seen_data = False
-        history = super().fit(*args, **kwargs)
+        try:
+            history = super().fit(*args, **kwargs)
+        finally:
+            self._class_weighted = False
         if not self._has_seen_data and history.epoch:
             raise ValueError(_EMPTY.format(argument="x"))
         return history
+
+    def _check_class_weight(self, y: Any) -> None:
+        """Refuse `class_weight` on dense labels; what a generator yields only the step sees."""
+        if self._class_weighted and y is not None:
+            labels.refuse_class_weight_on_dense_labels(y, _outputs_rank(self.student))
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:

@@ -148,7 +148,8 @@ def refuse_other_label_format(first: list[bool] | None, y: Any, y_pred: Any) -> 
     """
     labels, outputs = keras.tree.flatten(y), keras.tree.flatten(y_pred)
     one_hot = [
-        len(label.shape) == len(output.shape) and label.shape[-1] == output.shape[-1]
+        # Of one unit, labels with and without their last axis are the same.
+        len(label.shape) == len(output.shape) and label.shape[-1] == output.shape[-1] != 1
         for label, output in zip(labels, outputs, strict=False)
     ]
     if first is not None and first != one_hot:

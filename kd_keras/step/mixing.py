@@ -76,21 +76,10 @@ def mixed_loss(
         keras.tree.map_structure(_twice, y_pred),
         [None if mask is None else _twice(mask) for mask in masks_of(y_pred)],
     )
-    if sample_weight is None:
-        weights = tf.concat([share, 1.0 - share], axis=0)
-    else:
-        weights = keras.tree.map_structure(
-            lambda first, second: tf.concat(
-                [_scaled(first, share), _scaled(second, 1.0 - share)], axis=0
-            ),
-            sample_weight,
-            second_sample_weight,
-        )
-    return compiled_loss(
-        keras.tree.map_structure(lambda a, b: tf.concat([a, b], axis=0), y, second_y),
-        doubled_pred,
-        keras.tree.map_structure(lambda weight: 2.0 * weight, weights),
-    )
+    doubled_y = keras.tree.map_structure(lambda a, b: tf.concat([a, b], axis=0), y, second_y)
+    rank = _rank_of_values(compiled_loss, doubled_y, doubled_pred)
+    weights = _doubled_weights(sample_weight, second_sample_weight, share, y_pred, rank)
+    return compiled_loss(doubled_y, doubled_pred, weights)
 
 
 def mixed_weight(sample_weight: Any, second_sample_weight: Any, share: tf.Tensor) -> Any:
@@ -102,6 +91,53 @@ def mixed_weight(sample_weight: Any, second_sample_weight: Any, share: tf.Tensor
         sample_weight,
         second_sample_weight,
     )
+
+
+def _doubled_weights(first: Any, second: Any, share: tf.Tensor, y_pred: Any, rank: Any) -> Any:
+    """Return the weights of the batch laid out twice, for each output those of its rank.
+
+    Keras lines weights up with the values of the loss from the right, so weights of examples would
+    meet the width of dense values: they need the rank of the values, which outputs may not share.
+    """
+    if keras.tree.is_nested(first):
+        if isinstance(first, dict) and isinstance(y_pred, dict):
+            return {
+                name: _doubled_weights(first[name], second[name], share, y_pred[name], rank)
+                for name in first
+            }
+        # Weights in another container than the outputs; Keras says if the two do not agree.
+        flat = zip(*(keras.tree.flatten(part) for part in (first, second, y_pred)), strict=False)
+        return keras.tree.pack_sequence_as(
+            first, [_doubled_weights(a, b, share, output, rank) for a, b, output in flat]
+        )
+    if keras.tree.is_nested(y_pred):
+        return keras.tree.map_structure(
+            lambda output: _doubled_weights(first, second, share, output, rank), y_pred
+        )
+    parts = [share, 1.0 - share]
+    if first is not None:
+        parts = [_scaled(first, share), _scaled(second, 1.0 - share)]
+    weights = 2.0 * tf.concat(parts, axis=0)
+    missing = (len(y_pred.shape) - 1 if rank is None else rank) - len(weights.shape)
+    return tf.reshape(weights, [*tf.unstack(tf.shape(weights)), *[1] * missing])
+
+
+def _rank_of_values(compiled_loss: Any, y: Any, y_pred: Any) -> int | None:
+    """Return the rank of the loss values of a single output; `None` for one value per position.
+
+    A user's own loss of a dense output may return one value per example.
+    """
+    if keras.tree.is_nested(y) or keras.tree.is_nested(y_pred):
+        return None
+    loss = compiled_loss
+    if hasattr(loss, "_flat_losses"):
+        if not loss.built:
+            loss.build(y, y_pred)
+        loss = loss._flat_losses[0].loss
+    if not isinstance(loss, keras.losses.Loss):
+        return None
+    tensors = [tf.convert_to_tensor(tensor) for tensor in (y, y_pred)]
+    return len(loss.call(*[tf.cast(tensor, loss.dtype) for tensor in tensors]).shape)
 
 
 def _twice(tensor: Any) -> tf.Tensor:

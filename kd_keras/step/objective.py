@@ -12,10 +12,10 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from kd_keras.losses.base import mean_or_zero
+from kd_keras.losses.output_kind import output_kind
 from kd_keras.step import replicas
 from kd_keras.step.masks import cast_with_mask
-
-_AVERAGING = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
 
 class StepLosses(NamedTuple):
@@ -54,7 +54,11 @@ class Term:
         return [value for value in owned if isinstance(value, keras.Layer)]
 
     def value(
-        self, teacher: tuple[Any, dict], student: tuple[Any, dict], inputs: dict[str, Any]
+        self,
+        teacher: tuple[Any, dict],
+        student: tuple[Any, dict],
+        inputs: dict[str, Any],
+        model: Any = None,
     ) -> Any:
         """Return the scalar loss of this replica's batch, not scaled for distribution.
 
@@ -62,12 +66,17 @@ class Term:
             teacher: The teacher's outputs and taps.
             student: The student's outputs and taps.
             inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`.
+            model: The student itself, which knows the names of its outputs.
         """
         teacher_outputs = cast_with_mask(_pick(teacher, self.teacher_tap), "float32")
         student_outputs = cast_with_mask(_pick(student, self.student_tap), "float32")
         self.loss.validate_outputs(teacher_outputs, student_outputs)
-        wanted = {name: inputs[name] for name in self._inputs if name in inputs}
         sample_weight = inputs["sample_weight"]
+        if self.student_tap is not None and keras.tree.is_nested(sample_weight):
+            names = getattr(model, "output_names", ())
+            sample_weight = _weight_of_tap(sample_weight, self.student_tap, names)
+        inputs = {**inputs, "sample_weight": sample_weight}
+        wanted = {name: inputs[name] for name in self._inputs if name in inputs}
         if self.per_example is not None:
             values = self.per_example(teacher_outputs, student_outputs, **wanted)
             if len(values.shape) != 1:
@@ -78,7 +87,7 @@ class Term:
                 )
             if sample_weight is not None and "sample_weight" not in self._inputs:
                 values = values * _weight_per_example(sample_weight)
-            return ops.mean(values)
+            return mean_or_zero(values)
         if sample_weight is not None and not self._warned:
             self._warned = True
             warnings.warn(
@@ -89,16 +98,21 @@ class Term:
                 UserWarning,
                 stacklevel=2,
             )
-        value = ops.convert_to_tensor(
-            self.loss.compute_loss(teacher_outputs, student_outputs, **wanted), dtype="float32"
-        )
+        with replicas.undivided_losses():
+            value = self.loss.compute_loss(teacher_outputs, student_outputs, **wanted)
+        value = ops.convert_to_tensor(value, dtype="float32")
         if len(value.shape) > 0:
             raise ValueError(
                 f"Distillation loss {type(self.loss).__name__} returned a non-scalar loss with "
                 f"shape {tuple(value.shape)}. `compute_loss` must return a scalar; return values "
                 "per example from `per_example` instead."
             )
-        return value * _undo_keras_scaling(self.loss)
+        if replicas.count() > 1:
+            # A replica gets no examples where the last batch has fewer than there are replicas; a
+            # mean over them is 0 / 0.
+            examples = ops.shape(keras.tree.flatten(student_outputs)[0])[0]
+            value = ops.where(ops.equal(examples, 0), 0.0, value)
+        return value * _share_of_sum(self.loss)
 
 
 def make_terms(losses: Sequence[Any], weights: Sequence[float]) -> list[Term]:
@@ -112,24 +126,29 @@ def make_terms(losses: Sequence[Any], weights: Sequence[float]) -> list[Term]:
     return terms
 
 
-def top1_agreement(teacher: Any, student: Any, names: Sequence[str] | None) -> tuple[Any, Any]:
+def top1_agreement(
+    teacher: tuple[Any, Any], student: tuple[Any, Any], names: Sequence[str] | None
+) -> tuple[Any, Any]:
     """Return (share of positions where both pick the same class, number of positions).
 
     Args:
-        teacher: The teacher's outputs.
-        student: The student's outputs, the same structure (of a dict the common keys count).
-        names: Keys of dict outputs to look at, `None` for all.
+        teacher: The teacher, which may tell logits from probabilities, and its outputs.
+        student: The student and its outputs, the same structure.
+        names: Keys of dict outputs to look at, as `check_output_shapes` returns them.
     """
-    if isinstance(teacher, dict) and isinstance(student, dict):
-        keys = [k for k in student if k in teacher and (names is None or k in names)]
-        pairs = [(teacher[key], student[key]) for key in keys]
-    else:
-        pairs = list(zip(keras.tree.flatten(teacher), keras.tree.flatten(student), strict=False))
+    picks = []
+    for model, outputs in (teacher, student):
+        if names is None:
+            kind = output_kind(model)
+            picks.append([(leaf, kind) for leaf in keras.tree.flatten(outputs)])
+        else:
+            picks.append([(outputs[name], output_kind(model, name)) for name in names])
     same, number = ops.zeros((), "float32"), ops.zeros((), "float32")
-    for teacher_logits, student_logits in pairs:
+    for (teacher_logits, teacher_kind), (student_logits, student_kind) in zip(*picks, strict=False):
         if teacher_logits.shape[-1] != student_logits.shape[-1]:
             continue
-        hits = ops.cast(ops.equal(_top1(teacher_logits), _top1(student_logits)), "float32")
+        agreed = ops.equal(_top1(teacher_logits, teacher_kind), _top1(student_logits, student_kind))
+        hits = ops.cast(agreed, "float32")
         mask = getattr(student_logits, "_keras_mask", None)
         counted = ops.ones_like(hits)
         if mask is not None and len(mask.shape) == len(hits.shape):
@@ -139,9 +158,10 @@ def top1_agreement(teacher: Any, student: Any, names: Sequence[str] | None) -> t
     return ops.divide_no_nan(same, number), number
 
 
-def _top1(logits: Any) -> Any:
+def _top1(logits: Any, kind: str | None) -> Any:
     if logits.shape[-1] == 1:
-        return ops.cast(ops.squeeze(logits, axis=-1) > 0, "int32")
+        threshold = 0.5 if kind == "probabilities" else 0.0
+        return ops.cast(ops.squeeze(logits, axis=-1) > threshold, "int32")
     return ops.argmax(logits, axis=-1)
 
 
@@ -156,6 +176,15 @@ def _named_inputs(function: Any) -> set[str]:
     return {p.name for p in parameters if p.kind in kinds}
 
 
+def _weight_of_tap(sample_weight: Any, tap: str, output_names: Sequence[str]) -> Any:
+    """Return the weights of the output that is tapped, of another layer the outputs' average."""
+    if not isinstance(sample_weight, dict) and len(sample_weight) == len(output_names):
+        sample_weight = dict(zip(output_names, sample_weight, strict=True))
+    if isinstance(sample_weight, dict) and sample_weight.get(tap) is not None:
+        return sample_weight[tap]
+    return _weight_per_example(sample_weight)
+
+
 def _weight_per_example(sample_weight: Any) -> Any:
     """Average weights per position (or per output) to one weight per example."""
     leaves = []
@@ -166,23 +195,23 @@ def _weight_per_example(sample_weight: Any) -> Any:
     return sum(leaves[1:], start=leaves[0]) / len(leaves)
 
 
-def _undo_keras_scaling(loss: Any) -> float:
-    """Return the number of replicas if Keras has divided the loss by it, else 1.
+def _share_of_sum(loss: Any) -> float:
+    """Return what makes a loss that sums over its batch add up over the replicas.
 
-    A `keras.losses.Loss` inside Keras's own distillation losses divides its mean by the number of
-    replicas; a plain function such as the one behind "mse" does not.
+    The Distiller averages the replicas; the sum of their sums is that average times their number.
     """
-    if replicas.count() == 1 or not type(loss).__module__.startswith("keras.src.distillation"):
+    kinds = (keras.distillation.LogitsDistillation, keras.distillation.FeatureDistillation)
+    if replicas.count() == 1 or not isinstance(loss, kinds):
         return 1.0
-    leaves = [leaf for leaf in keras.tree.flatten(loss.loss) if leaf is not None]
-    scaled = {getattr(leaf, "reduction", "function") in _AVERAGING for leaf in leaves}
-    if len(scaled) > 1:
+    reductions = [getattr(leaf, "reduction", None) for leaf in keras.tree.flatten(loss.loss)]
+    sums = {reduction == "sum" for reduction in reductions}
+    if len(sums) > 1:
         raise ValueError(
-            f"{type(loss).__name__} mixes loss functions and averaging `keras.losses.Loss` "
-            "instances, which Keras scales differently under a distribution strategy. Received: "
-            f"loss={loss.loss}. Use instances for all outputs."
+            f"{type(loss).__name__} mixes losses that sum over the batch with others, which add up "
+            "differently under a distribution strategy. Received: "
+            f"loss={loss.loss}. Use reduction='sum_over_batch_size' for all outputs."
         )
-    return float(replicas.count()) if scaled == {True} else 1.0
+    return float(replicas.count()) if sums == {True} else 1.0
 
 
 def _snake_case(name: str) -> str:

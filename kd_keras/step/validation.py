@@ -23,15 +23,29 @@ def check_models(teacher: Any, student: Any) -> None:
     _check_shapes("output", _symbolic(teacher, "outputs"), _symbolic(student, "outputs"))
 
 
-def check_output_shapes(teacher_outputs: Any, student_outputs: Any) -> None:
-    """Raise `ValueError` when the outputs of a step differ in the number of classes."""
-    if isinstance(teacher_outputs, dict) and isinstance(student_outputs, dict):
-        names = [name for name in student_outputs if name in teacher_outputs]
+def check_output_shapes(
+    teacher_outputs: Any, student_outputs: Any, loss: Any, y: Any, terms: Sequence[Term]
+) -> list[str] | None:
+    """Raise `ValueError` when the outputs of a step differ in the number of classes.
+
+    Args:
+        teacher_outputs: All outputs, any structure.
+        student_outputs: The same.
+        loss: The compiled loss, as given.
+        y: Labels, or `None`.
+        terms: The distillation losses.
+
+    Returns:
+        The keys of dict outputs that hold classes; `None` where the outputs are no dicts.
+    """
+    names = _class_outputs(teacher_outputs, student_outputs, loss, y, terms)
+    if names is not None:
         teacher_outputs = [teacher_outputs[name] for name in names]
         student_outputs = [student_outputs[name] for name in names]
     _check_shapes(
         "output", keras.tree.flatten(teacher_outputs), keras.tree.flatten(student_outputs)
     )
+    return names
 
 
 def check_student_loss_weight(weight: Any, combine: str) -> float:
@@ -134,6 +148,23 @@ def warn_of_broken_losses(losses: Sequence[Any]) -> None:
                 UserWarning,
                 stacklevel=3,  # the line that makes the Distiller
             )
+
+
+def _class_outputs(
+    teacher: Any, student: Any, loss: Any, y: Any, terms: Sequence[Term]
+) -> list[str] | None:
+    # Those with labels, if names tell which; else all but the taps of losses between features,
+    # which subclassed models return in the same dict and which may differ.
+    if not (isinstance(teacher, dict) and isinstance(student, dict)):
+        return None
+    common = [name for name in student if name in teacher]
+    if isinstance(loss, dict):
+        return [name for name in common if loss.get(name) is not None]
+    if isinstance(y, dict):
+        return [name for name in common if name in y]
+    features = [term for term in terms if not getattr(term.loss, "expects_logits", False)]
+    taps = {tap for term in features for tap in (term.teacher_tap, term.student_tap)}
+    return [name for name in common if name not in taps]
 
 
 def _symbolic(model: Any, attribute: str) -> list[Any] | None:

@@ -17,10 +17,12 @@ def freeze(teacher: Any, student: Any) -> None:
     Raises:
         ValueError: If a layer with weights (or one that is not built yet) belongs to both.
     """
+    layers = set(teacher._flatten_layers()) & set(student._flatten_layers())
+    weights = {id(weight) for weight in teacher.weights} & {id(w) for w in student.weights}
     shared = sorted(
         layer.name
-        for layer in _leaves(teacher) & _leaves(student)
-        if layer.weights or not layer.built
+        for layer in layers
+        if not layer.built or any(id(weight) in weights for weight in _own_weights(layer))
     )
     if shared:
         raise ValueError(
@@ -32,5 +34,7 @@ def freeze(teacher: Any, student: Any) -> None:
     teacher.trainable = False
 
 
-def _leaves(model: Any) -> set[Any]:
-    return {layer for layer in model._flatten_layers() if not layer._layers}
+def _own_weights(layer: Any) -> list[Any]:
+    """Return the weights of `layer` but not of its sublayers, which are looked at one by one."""
+    inner = {id(w) for part in layer._flatten_layers(include_self=False) for w in part.weights}
+    return [weight for weight in layer.weights if id(weight) not in inner]

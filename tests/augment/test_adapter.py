@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kd_keras import augment
-from kd_keras.augment import Policy, standard
+from kd_keras.augment import GaussianNoise, Policy, RandomSubset, standard
 from kd_keras.augment.adapter import as_augmentation, augment_batch
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype("uint8")
@@ -212,3 +212,23 @@ def test_the_adapter_can_be_traced_with_an_unknown_batch_size():
         x, y = views(IMAGES[:count], np.arange(count), 3)
         assert x.shape == (count, 8, 8, 3)
         np.testing.assert_array_equal(y, np.arange(count))
+
+
+@pytest.mark.parametrize("kind", [Policy, lambda layers: RandomSubset(layers, 1)])
+def test_equal_seeds_in_one_list_draw_different_numbers(kind):
+    def make():
+        return kind([GaussianNoise(0.05)])
+
+    images = np.full((8, 16, 16, 1), 128.0, "float32")
+    one = apply(make(), images).x - images
+    first_and_last = apply([make(), lambda x: x, make()], images).x - images
+    second = first_and_last - one
+    assert float(tf.math.reduce_std(second)) > 1.0
+    correlation = np.corrcoef(np.ravel(one), np.ravel(second))[0, 1]
+    assert abs(correlation) < 0.1  # 1 where the second draws what the first drew
+
+
+def test_the_first_seeded_part_of_a_list_keeps_its_views():
+    policy = standard(seed=4)
+    views = apply([lambda x: x, policy, lambda x: x], step=3)
+    np.testing.assert_array_equal(views.x, policy(IMAGES, step=3))

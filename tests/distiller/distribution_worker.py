@@ -29,11 +29,35 @@ def net(norm):
     return keras.Model(inputs, keras.layers.Dense(3, kernel_regularizer="l2")(x))
 
 
-def train(strategy, norm=None, x=X, augmentation=None, **compile_options):
+class Renamed(keras.distillation.LogitsDistillation):
+    """A user's subclass, which lives outside of Keras's modules."""
+
+
+class OwnScalar(keras.distillation.DistillationLoss):
+    """A user's loss with an averaging Keras loss inside and weights of its own."""
+
+    def __init__(self):
+        self.project = keras.layers.Dense(3)
+
+    def compute_loss(self, teacher_outputs, student_outputs, **kwargs):
+        return keras.losses.MeanSquaredError()(teacher_outputs, self.project(student_outputs))
+
+
+def scalar_losses():
+    return [
+        Renamed(2.0, loss=keras.losses.KLDivergence()),
+        Renamed(2.0, loss=keras.losses.MeanSquaredError(reduction="sum")),
+        OwnScalar(),
+    ]
+
+
+def train(strategy, norm=None, x=X, augmentation=None, make_losses=None, **compile_options):
     keras.utils.set_random_seed(1)
     with strategy.scope() if strategy else contextlib.nullcontext():
         losses = [kd_keras.losses.KLDivergence(2.0)]
-        if augmentation is None:
+        if make_losses is not None:
+            losses = make_losses()
+        elif augmentation is None:
             # One behind a plain function, one behind an averaging keras.losses.Loss.
             mse = keras.losses.MeanSquaredError()
             losses.append(keras.distillation.FeatureDistillation("mse", "conv", "conv"))
@@ -59,6 +83,35 @@ def train(strategy, norm=None, x=X, augmentation=None, **compile_options):
 
 def both(mirrored, **options):
     return {"one": train(None, **options), "two": train(mirrored, **options)}
+
+
+def dense_net():
+    inputs = keras.Input((6, 6, 1))
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Dense(4, name="hidden")(x)))
+
+
+def few_examples(mirrored):
+    """The last batch has one example, so one of the replicas has none."""
+    keras.utils.set_random_seed(1)
+    scalar = keras.distillation.FeatureDistillation("mse", "hidden", "hidden")
+    noise = kd_keras.augment.GaussianNoise(0.05)
+    with mirrored.scope():
+        student = dense_net()
+        distiller = kd_keras.Distiller(
+            dense_net(),
+            student,
+            [kd_keras.losses.KLDivergence(2.0), scalar],
+            augmentation=kd_keras.augment.Feedback({"none": None, "noise": noise}, before=[]),
+        )
+        distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    dataset = tf.data.Dataset.from_tensor_slices((X[:9], Y[:9])).batch(8)
+    logs = distiller.fit(dataset, verbose=0).history
+    values = [*student.get_weights(), *distiller.adaptation_variables, *logs.values()]
+    return {
+        "finite": all(bool(np.isfinite(np.asarray(value)).all()) for value in values),
+        "step": int(distiller.step.numpy()),
+    }
 
 
 def guard(mirrored):
@@ -91,6 +144,8 @@ def main():
         "xla": both(mirrored, jit_compile=True),
         "mixing": both(mirrored, augmentation=mixing),
         "nan": guard(mirrored),
+        "scalars": both(mirrored, make_losses=scalar_losses),
+        "few": few_examples(mirrored),
     }
     print(json.dumps(results))
 

@@ -210,3 +210,55 @@ def test_per_example_values_of_the_wrong_shape():
     distiller.compile("sgd", sparse_crossentropy())
     with pytest.raises(ValueError, match=r"Wrong.per_example.*shape \(batch,\).*\(None, 3\)"):
         distiller.fit(X, Y, verbose=0)
+
+
+def test_a_shared_layer_with_weights_and_sublayers_is_refused():
+    class Scale(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="composite")
+            self.dropout = keras.layers.Dropout(0.1)
+
+        def build(self, shape):
+            self.scale = self.add_weight(shape=(shape[-1],))
+
+        def call(self, x):
+            return self.dropout(x * self.scale)
+
+    def with_scale(scale):
+        return keras.Sequential([keras.Input((5,)), scale, keras.layers.Dense(3)])
+
+    shared = Scale()
+    teacher, student = with_scale(shared), with_scale(shared)
+    with pytest.raises(ValueError, match=r"must not share layers.*\['composite'\]"):
+        kd_keras.Distiller(teacher, student, KLDivergence())
+    assert len(student.trainable_weights) == 3
+    dropout = keras.layers.Dropout(0.1)  # nothing in it to freeze
+    kd_keras.Distiller(with_scale(dropout), with_scale(dropout), KLDivergence())
+
+
+def test_labels_of_one_unit_may_have_their_last_axis_or_not():
+    distiller = kd_keras.Distiller(net(units=1), net(units=1), KLDivergence())
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    distiller.compile("sgd", loss, metrics=[keras.metrics.BinaryAccuracy(threshold=0.0)])
+    y = (Y > 0).astype("float32")
+    distiller.fit(X, y, verbose=0)
+    logs = distiller.evaluate(X, y[:, None], verbose=0, return_dict=True)
+    accuracy = ((distiller.student(X).numpy()[:, 0] > 0) == y).mean()
+    assert logs["binary_accuracy"] == pytest.approx(accuracy)
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return np.ones((6, 6, 5), "float32"), np.zeros((6, 6), "int64")
+
+
+def test_class_weight_on_dense_labels_of_a_py_dataset_is_refused():
+    nets = [keras.Sequential([keras.Input((6, 5)), keras.layers.Dense(2)]) for _ in range(2)]
+    distiller = kd_keras.Distiller(*nets, KLDivergence())
+    distiller.compile("sgd", sparse_crossentropy())
+    with pytest.raises(ValueError, match="`class_weight` works for one label per example only"):
+        distiller.fit(Batches(), class_weight={0: 1.0, 1: 9.0}, verbose=0)
+    distiller.fit(Batches(), verbose=0)

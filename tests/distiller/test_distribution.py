@@ -42,6 +42,16 @@ def test_two_replicas_equal_one_device(results, case):
     compare(results[case]["one"], results[case]["two"])
 
 
+def test_losses_that_return_only_a_scalar_count_once_whatever_is_inside_them(results):
+    """A subclass of Keras's, one that sums, and one with an averaging Keras loss and weights."""
+    compare(results["scalars"]["one"], results["scalars"]["two"])
+
+
+def test_a_replica_without_examples_spoils_nothing(results):
+    assert results["few"]["finite"]
+    assert results["few"]["step"] == 2
+
+
 def test_steps_per_execution_equals_single_steps_under_a_strategy(results):
     compare(results["plain"]["two"], results["steps"]["two"])
 

@@ -123,3 +123,91 @@ def test_named_policies_give_the_same_run_twice_and_after_loading(make_net, imag
     ]
     assert again[0] == again[1]
     assert again[0] != histories[0]
+
+
+def dense_data(shape, classes=4):
+    x = RANDOM.normal(size=(4, *shape, 3)).astype("float32")
+    return x, RANDOM.integers(0, classes, (4, *shape))
+
+
+def dense_net(shape):
+    return keras.Sequential([keras.Input((*shape, 3)), keras.layers.Dense(4)])
+
+
+def positions_by_hand(labels, logits):
+    return np.asarray(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(8, 8), (6, 6), (8,), (5,)])  # 8 is also twice the batch
+def test_dense_labels_weigh_the_examples_and_no_other_axis(shape, weighted):
+    x, y = dense_data(shape)
+    weight = RANDOM.random(4).astype("float32") if weighted else None
+    mixing = kd_keras.augment.MixUp(1.0, seed=3)
+    student = dense_net(shape)
+    distiller = kd_keras.Distiller(
+        dense_net(shape), student, KLDivergence(), augmentation=mixing, student_loss_weight=1.0
+    )
+    distiller.compile(keras.optimizers.SGD(0.0), sparse_crossentropy())
+    history = distiller.fit(x, y, sample_weight=weight, shuffle=False, verbose=0).history
+    weights = np.ones(4, "float32") if weight is None else weight
+    views = mixing({"images": x, "labels": y, "sample_weight": weights}, step=0)
+    logits = student(views["images"])
+    first, second = views["share"], 1 - views["share"]
+    losses = [
+        np.reshape(positions_by_hand(views[key], logits), (4, -1)).mean(axis=1)
+        for key in ("labels", "second_labels")
+    ]
+    expected = np.mean(
+        first * views["sample_weight"] * losses[0]
+        + second * views["second_sample_weight"] * losses[1]
+    )
+    assert history["student_loss"][0] == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_masked_positions_of_mixed_sequences_do_not_teach():
+    logits = RANDOM.normal(size=(4, 8, 3)).astype("float32")
+    first, second = RANDOM.integers(0, 3, (2, 4, 8))
+    share = SHARE[:4]
+    mask = np.arange(8)[None] < np.array([[3], [8], [1], [5]])
+    masked = tf.constant(logits)
+    masked._keras_mask = tf.constant(mask)
+    loss = mixed_loss(sparse_crossentropy(), first, second, masked, None, None, share)
+    values = share[:, None] * positions_by_hand(first, logits)
+    values += (1 - share[:, None]) * positions_by_hand(second, logits)
+    assert float(loss) == pytest.approx((values * mask).sum() / mask.sum(), rel=1e-5)
+
+
+def test_outputs_of_different_rank_get_weights_of_their_own():
+    inputs = keras.Input((8, 3))
+    dense = keras.layers.Dense(4, name="dense")(inputs)
+    whole = keras.layers.Dense(3, name="whole")(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, {"dense": dense, "whole": whole})
+    model.compile("sgd", {"dense": sparse_crossentropy(), "whole": sparse_crossentropy()})
+    x, labels = dense_data((8,))
+    outputs = model(x)
+    y = {"dense": labels, "whole": FIRST[:4]}
+    second = {"dense": labels[::-1].copy(), "whole": SECOND[:4]}
+    share = SHARE[:4]
+    loss = mixed_loss(model._compile_loss, y, second, outputs, None, None, share)
+    expected = 0.0
+    for name in outputs:
+        values = [positions_by_hand(part[name], outputs[name]) for part in (y, second)]
+        values = [value.reshape(4, -1).mean(axis=1) for value in values]
+        expected += (share * values[0] + (1 - share) * values[1]).mean()
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_of_dense_outputs_with_one_value_per_example_keeps_its_weights():
+    def loss(y, y_pred):
+        return keras.ops.mean(keras.ops.square(y[..., None] - y_pred), axis=(1, 2, 3))
+
+    first, second = RANDOM.normal(size=(2, 4, 5, 5)).astype("float32")
+    outputs = RANDOM.normal(size=(4, 5, 5, 2)).astype("float32")
+    model = keras.Sequential([keras.Input((5, 5, 2)), keras.layers.Identity()])
+    model.compile("sgd", loss)
+    share = SHARE[:4]
+    result = mixed_loss(model._compile_loss, first, second, outputs, None, None, share)
+    values = [((part[..., None] - outputs) ** 2).mean(axis=(1, 2, 3)) for part in (first, second)]
+    expected = (share * values[0] + (1 - share) * values[1]).mean()
+    assert float(result) == pytest.approx(expected, rel=1e-5)

@@ -139,3 +139,74 @@ def test_dict_inputs_reach_both_networks():
     x = {"a": X[:, :2], "b": X[:, 2:]}
     assert np.isfinite(distiller.fit(x, Y["kind"], verbose=0).history["loss"]).all()
     assert distiller.predict(x, verbose=0).shape == (12, 3)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_agreement_of_one_unit_is_at_half_the_probability(activation, as_dict):
+    def net():
+        inputs = keras.Input((5,))
+        output = keras.layers.Dense(1, activation=activation, name="yes")(inputs)
+        return keras.Model(inputs, {"yes": output} if as_dict else output)
+
+    teacher, student = net(), net()
+    student.set_weights([-0.3 * teacher.get_weights()[0], np.array([0.2], "float32")])
+    loss = keras.losses.BinaryCrossentropy(from_logits=activation is None)
+    distiller = kd_keras.Distiller(
+        teacher, student, keras.distillation.LogitsDistillation(loss="mse")
+    )
+    distiller.compile("sgd", {"yes": loss} if as_dict else loss)
+    y = np.ones((12, 1))
+    logs = distiller.evaluate(X, {"yes": y} if as_dict else y, verbose=0, return_dict=True)
+    outputs = [keras.tree.flatten(model(X))[0].numpy() for model in (teacher, student)]
+    threshold = 0.5 if activation else 0.0
+    agreed = ((outputs[0] > threshold) == (outputs[1] > threshold)).mean()
+    assert agreed < 1.0
+    assert logs["agreement"] == pytest.approx(agreed)
+
+
+class HiddenMSE(kd_keras.losses.Loss):
+    def per_example(self, teacher_outputs, student_outputs):
+        return keras.ops.mean((teacher_outputs - student_outputs) ** 2, axis=-1)
+
+
+@pytest.mark.parametrize("as_list", [False, True], ids=["dict", "list"])
+def test_weights_by_output_reach_the_losses_that_tap_one_output_or_a_layer(as_list):
+    def net():
+        inputs = keras.Input((5,))
+        hidden = keras.layers.Dense(4, name="hidden")(inputs)
+        kind = keras.layers.Dense(3, name="kind")(hidden)
+        colour = keras.layers.Dense(4, name="colour")(hidden)
+        return keras.Model(inputs, [kind, colour] if as_list else {"kind": kind, "colour": colour})
+
+    losses = [
+        KLDivergence(2.0, "colour", "colour"),  # takes the weights itself
+        HiddenMSE("kind", "kind"),
+        HiddenMSE("hidden", "hidden"),
+    ]
+    teacher, student = net(), net()
+    distiller = kd_keras.Distiller(teacher, student, losses)
+    both = [sparse_crossentropy(), sparse_crossentropy()]
+    distiller.compile(
+        keras.optimizers.SGD(0.0), both if as_list else dict(zip(Y, both, strict=True))
+    )
+    weight = {name: RANDOM.random(12).astype("float32") for name in Y}
+    data = [Y, weight]
+    if as_list:
+        data = [tuple(part.values()) for part in data]
+    logs = distiller.train_on_batch(X, *data, return_dict=True)
+
+    def taps(model):
+        return [
+            np.asarray(keras.Model(model.inputs, model.get_layer(name).output)(X))
+            for name in ("colour", "kind", "hidden")
+        ]
+
+    pairs = list(zip(taps(teacher), taps(student), strict=True))
+    by_hand = [np.asarray(KLDivergence(2.0).values(*pairs[0]))]
+    by_hand += [((a - b) ** 2).mean(axis=-1) for a, b in pairs[1:]]
+    weights = [weight["colour"], weight["kind"], (weight["kind"] + weight["colour"]) / 2]
+    for name, values, factor in zip(
+        ["kl_divergence", "hidden_mse", "hidden_mse_1"], by_hand, weights, strict=True
+    ):
+        assert logs[name] == pytest.approx((values * factor).mean(), rel=1e-4), name

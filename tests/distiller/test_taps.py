@@ -181,3 +181,59 @@ def test_layers_of_a_loss_train_with_the_student_are_saved_and_never_leave_with_
         loaded.distillation_losses[0].projection.kernel, loss.projection.kernel
     )
     assert loaded.evaluate(x, y, verbose=0) == pytest.approx(distiller.evaluate(x, y, verbose=0))
+
+
+class ReturnsFeature(keras.Model):
+    def __init__(self, width):
+        super().__init__()
+        self.hidden = keras.layers.Dense(width)
+        self.head = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        hidden = self.hidden(inputs)
+        return {"logits": self.head(hidden), "hidden": hidden}
+
+
+class ProjectedMSE(kd_keras.losses.Loss):
+    def __init__(self, width):
+        super().__init__("hidden", "hidden")
+        self.project = keras.layers.Dense(width)
+
+    def per_example(self, teacher_outputs, student_outputs):
+        difference = teacher_outputs - self.project(student_outputs)
+        return keras.ops.mean(difference**2, axis=-1)
+
+
+@pytest.mark.parametrize("compiled", ["by name", "one loss", "no labels"])
+def test_tapped_features_of_a_dict_may_differ_in_width_and_count_nothing_in_agreement(
+    compiled, data
+):
+    x, y = data
+    labels = {"logits": y}
+    loss = {"by name": {"logits": sparse_crossentropy()}, "one loss": sparse_crossentropy()}
+    logits = kd_keras.losses.KLDivergence(2.0, "logits", "logits")
+    for width in (8, 4):  # with the same width, features have a largest unit too
+        teacher, student = ReturnsFeature(width), ReturnsFeature(4)
+        weight = 0.0 if compiled == "no labels" else 0.5
+        distiller = kd_keras.Distiller(
+            teacher, student, [logits, ProjectedMSE(width)], student_loss_weight=weight
+        )
+        distiller.compile(keras.optimizers.SGD(0.0), loss.get(compiled))
+        given = None if compiled == "no labels" else labels
+        history = distiller.fit(x, given, verbose=0).history
+        picks = [np.argmax(model(x)["logits"], axis=-1) for model in (teacher, student)]
+        assert history["agreement"][0] == pytest.approx((picks[0] == picks[1]).mean(), abs=1e-6)
+        assert np.isfinite(history["loss"]).all()
+
+
+def test_classes_that_differ_in_a_dict_are_still_refused(data):
+    class OneMore(ReturnsFeature):
+        def __init__(self):
+            super().__init__(4)
+            self.head = keras.layers.Dense(5)
+
+    x, y = data
+    distiller = kd_keras.Distiller(OneMore(), ReturnsFeature(4), ProjectedMSE(4))
+    distiller.compile("sgd", {"logits": sparse_crossentropy()})
+    with pytest.raises(ValueError, match="give the student's last layer 5 units"):
+        distiller.fit(x, {"logits": y}, verbose=0)

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kd_keras.augment.annotations import refuse_annotations
-from kd_keras.augment.draws import Draws
+from kd_keras.augment.draws import Draws, own_key
 from kd_keras.augment.rows import local_rows
 from kd_keras.augment.value_range import as_dtype
 from kd_keras.augment.views import Augmentation, Views
@@ -45,6 +45,6 @@ class Drawn(Augmentation):
                 f"{tuple(x.shape)}."
             )
         refuse_annotations(self, views)
-        draws = Draws((type(self).__name__, self.seed), step, local_rows(x))
+        draws = Draws(own_key(type(self).__name__, self.seed), step, local_rows(x))
         views = self.apply(views._replace(x=tf.cast(x, tf.float32)), draws)
         return views._replace(x=as_dtype(views.x, x.dtype))

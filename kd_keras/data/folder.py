@@ -8,11 +8,12 @@ from pathlib import Path
 import PIL.Image
 import tensorflow_datasets as tfds
 
+from kd_keras.image_files import SUFFIXES
+
 _LAYOUT = (
     "<folder>/train/<class>/*.png and <folder>/test/<class>/*.png, with "
     "<folder>/validation/<class>/*.png if you like (.jpg, .jpeg and .png files)"
 )
-_READ = {".jpg", ".jpeg", ".png"}
 _IGNORED_IMAGES = {".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
@@ -67,6 +68,11 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> tfds.core.D
     return tfds.folder_dataset.ImageFolder(str(folder), shape=(*sizes.pop(), 3))
 
 
+def is_folder(builder: tfds.core.DatasetBuilder) -> bool:
+    """Whether a builder is one that `open_folder` returned."""
+    return isinstance(builder, tfds.folder_dataset.ImageFolder)
+
+
 def _sub_folders(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.is_dir()]
 
@@ -76,11 +82,11 @@ def _images_by_class(split: Path) -> dict[str, list[Path]]:
     ignored = 0
     for name in sorted(_sub_folders(split)):
         paths = sorted((split / name).iterdir())
-        classes[name] = [path for path in paths if path.suffix.lower() in _READ]
+        classes[name] = [path for path in paths if path.suffix.lower() in SUFFIXES]
         ignored += sum(path.suffix.lower() in _IGNORED_IMAGES for path in paths)
     if ignored:
         warnings.warn(
-            f"{ignored} images in {str(split)!r} are left out: only {sorted(_READ)} files are "
+            f"{ignored} images in {str(split)!r} are left out: only {sorted(SUFFIXES)} files are "
             "read. Convert the others.",
             stacklevel=4,
         )

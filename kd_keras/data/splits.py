@@ -24,6 +24,7 @@ class DataInfo:
         test_examples: Examples in the test split.
         split_rule: How the source was cut, such as
             `train: train[0:45000], validation: train[45000:50000], test: test[0:10000]`.
+        folder: The path of a folder of images; None for a dataset of TensorFlow Datasets.
     """
 
     name: str
@@ -35,6 +36,7 @@ class DataInfo:
     validation_examples: int
     test_examples: int
     split_rule: str
+    folder: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+# What datasets call their validation split.
+VALIDATION_NAMES = ("validation", "val", "valid", "dev")
+
 
 @dataclasses.dataclass(frozen=True)
 class DataInfo:
@@ -122,7 +125,7 @@ def cut(
 ) -> tuple[Part, Part, Part]:
     """Return the parts of a builder's splits that are train, validation and test.
 
-    What a dataset publishes as `train`, `validation` (or `val`) and `test` is taken as it is. With
+    What a dataset publishes as `train`, `validation` (or `val`, `valid`, `dev`) and `test` is taken as it is. With
     no validation split, the end of `train` is. With no test split, the published validation split
     is the test split, as is the custom of such datasets; with neither, the end of `train` is.
 
@@ -140,7 +143,7 @@ def cut(
             f"{sorted(available)}. Choose another dataset, or arrange its images in a folder with "
             "train/<class>/ and test/<class>/."
         )
-    validation = next((split for split in ("validation", "val") if split in available), None)
+    validation = next((split for split in VALIDATION_NAMES if split in available), None)
     test = "test" if "test" in available else validation
     if test == validation:
         validation = None

@@ -191,7 +191,7 @@ def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(unbroken, quick, data
 def test_a_run_that_dies_between_any_two_files_ends_as_the_unbroken_one(
     unbroken, quick, data_dir, tmp_path, monkeypatch, rename
 ):
-    """Files come by renaming: die just after the n-th one, of recipe, data, checkpoint, history, ..."""
+    """Files come by renaming: die after the n-th: recipe, data, checkpoint, history, ..."""
 
     class Died(BaseException):
         pass

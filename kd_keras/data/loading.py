@@ -9,7 +9,7 @@ from typing import Any
 
 from kd_keras.data.catalogue import is_in_catalogue, open_catalogue
 from kd_keras.data.embedded import open_digits
-from kd_keras.data.folder import open_folder
+from kd_keras.data.folder import is_folder, open_folder
 from kd_keras.data.pipeline import Pipeline
 from kd_keras.data.source import Source, as_source
 from kd_keras.data.splits import DataInfo, Splits, cut
@@ -125,6 +125,7 @@ def load(
             validation_examples=validation.examples,
             test_examples=test.examples,
             split_rule=rule,
+            folder=source.name if is_folder(source.builder) else None,
         ),
         steps_per_epoch=batches.steps_per_epoch,
         _stream=batches.stream,

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+# What datasets call their validation split.
+VALIDATION_NAMES = ("validation", "val", "valid", "dev")
+
 
 @dataclasses.dataclass(frozen=True)
 class DataInfo:
@@ -24,6 +27,7 @@ class DataInfo:
         test_examples: Examples in the test split.
         split_rule: How the source was cut, such as
             `train: train[0:45000], validation: train[45000:50000], test: test[0:10000]`.
+        folder: The path of a folder of images; None for a dataset of TensorFlow Datasets.
     """
 
     name: str
@@ -35,6 +39,7 @@ class DataInfo:
     validation_examples: int
     test_examples: int
     split_rule: str
+    folder: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +125,7 @@ def cut(
 ) -> tuple[Part, Part, Part]:
     """Return the parts of a builder's splits that are train, validation and test.
 
-    What a dataset publishes as `train`, `validation` (or `val`) and `test` is taken as it is. With
+    What a dataset publishes as `train`, `validation` (or `val`, `valid`, `dev`) and `test` is taken as it is. With
     no validation split, the end of `train` is. With no test split, the published validation split
     is the test split, as is the custom of such datasets; with neither, the end of `train` is.
 
@@ -138,7 +143,7 @@ def cut(
             f"{sorted(available)}. Choose another dataset, or arrange its images in a folder with "
             "train/<class>/ and test/<class>/."
         )
-    validation = next((split for split in ("validation", "val") if split in available), None)
+    validation = next((split for split in VALIDATION_NAMES if split in available), None)
     test = "test" if "test" in available else validation
     if test == validation:
         validation = None

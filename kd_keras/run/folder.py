@@ -7,11 +7,13 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.run.data_identity import DATA, keep_or_refuse
 from kd_keras.run.lock import LOCK, held_lock
 from kd_keras.whole_file import PARTIAL, write_whole
 
@@ -24,6 +26,8 @@ FLOAT32 = "student_float32.tflite"
 INT8 = "student_int8.tflite"
 # The networks in the order in which they are trained; each becomes `<name>.keras`.
 TEACHER, STUDENT_ALONE, STUDENT = NETWORKS = ("teacher", "student_alone", "student")
+
+START_OVER = "Delete that run and start over with --fresh, or choose another folder with --output."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +50,19 @@ class RunFolder:
         """Return where training of the network `name` keeps its last complete epoch."""
         return self.path / f"checkpoint_{name}.npz"
 
-    def begin(self, fresh: bool = False) -> None:
+    def begin(self, fresh: bool = False, data: Mapping[str, Any] | None = None) -> None:
         """Make the folder this recipe's, where it is not yet, and clear what a killed run left.
 
         Args:
             fresh: Delete what an earlier run left here first: the files of a run, and no others.
+            data: What tells the run's data from others, as JSON knows it.
+
+        Raises:
+            ValueError: If an earlier run left results of other data and `fresh` is False. Nothing
+                is changed then.
         """
+        if data is not None and not fresh and (self.path / DATA).exists():
+            keep_or_refuse(self.path, data, START_OVER)
         for path in self.path.iterdir():
             if path.name.startswith(PARTIAL):
                 path.unlink()
@@ -60,6 +71,8 @@ class RunFolder:
                 path.unlink(missing_ok=True)
         if not (self.path / RECIPE).exists():
             write_whole(self.path / RECIPE, self.recipe.to_json())
+        if data is not None:
+            keep_or_refuse(self.path, data, START_OVER)
 
     def _files_of_a_run(self) -> list[Path]:
         # What marks the folder as finished goes first, what marks it as ours last: a deletion
@@ -67,7 +80,7 @@ class RunFolder:
         files = [self.path / name for name in (REPORT, PAGE, SHEET, INT8, FLOAT32)]
         for network in reversed(NETWORKS):
             files += [self.checkpoint(network), self.network(network)]
-        return [*files, self.path / HISTORY, self.path / RECIPE]
+        return [*files, *(self.path / name for name in (HISTORY, DATA, RECIPE))]
 
 
 def is_finished(path: Path, recipe: Recipe) -> bool:
@@ -165,10 +178,7 @@ def _refuse_other_contents(path: Path, recipe: Recipe) -> None:
             f"{name} is {there!r} there and {here!r} here"
             for name, (there, here) in existing.differences(recipe).items()
         )
-        raise ValueError(
-            f"{str(path)!r} holds a run of another recipe: {fields}. Delete that run and start "
-            "over with --fresh, or choose another folder with --output."
-        )
+        raise ValueError(f"{str(path)!r} holds a run of another recipe: {fields}. {START_OVER}")
 
 
 def _refuse_to_delete(path: Path) -> None:

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from kd_keras import _startup
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.run.folder import PAGE, REPORT, is_finished, open_run
+from kd_keras.run.data_identity import identity, refuse_other_images
+from kd_keras.run.folder import PAGE, REPORT, START_OVER, is_finished, open_run
 from kd_keras.run.quiet import quiet_start
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ def distill(
 ) -> Report:
     """Train teacher, student alone and distilled student; export, verify and report.
 
-    All go to the folder `output`: `recipe.json`, `history.csv` (one row for each epoch),
-    `teacher.keras`, `student_alone.keras`, `student.keras`, `student_float32.tflite`,
-    `student_int8.tflite`, `report.html`, `report.csv` (one row for each model) and `report.json`.
-    Each file appears whole or not at all. A run that was killed goes on where it stopped, with the
-    results of an unbroken one; a finished one is only shown. The networks are those of the last
-    epoch, and the test split is looked at once, at the end.
+    All go to the folder `output`: `recipe.json`, `data.json` (which data they are of),
+    `history.csv` (one row for each epoch), `teacher.keras`, `student_alone.keras`, `student.keras`,
+    `student_float32.tflite`, `student_int8.tflite`, `report.html`, `report.csv` (one row for each
+    model) and `report.json`. Each file appears whole or not at all. A run that was killed goes on
+    where it stopped, with the results of an unbroken one; a finished one is only shown. The
+    networks are those of the last epoch, and the test split is looked at once, at the end.
 
     Args:
         recipe: What to run, such as `kd_keras.recipes.digits()`.
@@ -51,7 +52,8 @@ def distill(
         The report, as it stands in `report.json`.
 
     Raises:
-        ValueError: If the folder cannot be used (see `open_run`) or the recipe names a dataset or
+        ValueError: If the folder cannot be used (see `open_run`), it holds a run on other data, or
+            the recipe names a dataset or
             an architecture that cannot be made.
         ConnectionError: If the data must be downloaded and cannot be.
         kd_keras.NonFiniteLossError: If a training diverges.
@@ -69,7 +71,10 @@ def distill(
     output = Path(output)
     console = console or Console()
     if not fresh and is_finished(output, recipe):
+        unknown = refuse_other_images(output, recipe, data_dir, START_OVER)
         console.print(f"Finished earlier, in {output}. To start over: --fresh", highlight=False)
+        if unknown:
+            console.print(f"Its data could not be compared: {unknown}.", highlight=False)
         return _show(output, console)
     console.print(
         f"[bold]{recipe.dataset}: {recipe.teacher} teaches {recipe.student}[/]; results go to "
@@ -85,10 +90,11 @@ def distill(
             from kd_keras.run.stages import export_student, prepare, train_networks
 
             material = prepare(recipe, data_dir)
-        folder.begin(fresh)
+        folder.begin(fresh, identity(material.splits.info))
         train_networks(material, folder, console)
         export_student(material, folder, console)
-        measure(folder, material, command or _call(recipe, output), console, robustness)
+        command = command or _call(recipe, output, data_dir)
+        measure(folder, material, command, console, robustness)
     console.print(f"Done in {time.monotonic() - started:.0f} s.", highlight=False)
     return _show(output, console)
 
@@ -102,5 +108,6 @@ def _show(output: Path, console: Console) -> Report:
     return report
 
 
-def _call(recipe: Recipe, output: Path) -> str:
-    return f"kd_keras.run.distill({recipe}, {str(output)!r})"
+def _call(recipe: Recipe, output: Path, data_dir: str | os.PathLike[str] | None) -> str:
+    data = "" if data_dir is None else f", data_dir={os.fspath(data_dir)!r}"
+    return f"kd_keras.run.distill({recipe}, {str(output)!r}{data})"

@@ -58,6 +58,7 @@ class CellRunner:
             if self._study.is_finished(cell):
                 return
             material: Material = prepare(recipe, self._data_dir)
+            self._study.check_data(material.splits.info)
             train_student(cell, folder, material, teacher, self._console)
             if self._views is None:
                 self._views = TestViews(material.splits, self._robustness_examples)

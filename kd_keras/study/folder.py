@@ -9,14 +9,19 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.run.data_identity import identity, keep_or_refuse
 from kd_keras.run.folder import RunFolder
 from kd_keras.run.lock import held_lock
 from kd_keras.study.grid import Cell, Study, recipe_of_study
 from kd_keras.whole_file import PARTIAL, write_whole
+
+if TYPE_CHECKING:
+    from kd_keras.data import DataInfo
 
 _STUDY = "study.json"
 _COMMANDS = "commands.txt"
@@ -63,6 +68,18 @@ class StudyFolder:
         for path in sorted((self.path / _CELLS).glob(f"*/{RESULT}")):
             cells.append(Cell(**json.loads(path.read_text(encoding="utf-8"))["cell"]))
         return tuple(sorted(cells))
+
+    def check_data(self, info: DataInfo) -> None:
+        """Note which data the study is of, or raise where its earlier cells are of others.
+
+        Args:
+            info: Of the loaded data.
+
+        Raises:
+            ValueError: If they are others.
+        """
+        remedy = "Its cells could not be compared. Choose another folder with --output."
+        keep_or_refuse(self.path, identity(info), remedy)
 
     def note_command(self, command: str) -> None:
         """Keep the command among those that filled the folder."""

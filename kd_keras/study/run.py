@@ -77,7 +77,9 @@ def run_study(
     cells = shard_of(study.cells(), shard)
     folder = open_study(output, study)
     if not report_only:
-        folder.note_command(command or f"kd_keras.study.run_study({study}, {str(output)!r})")
+        data = "" if data_dir is None else f", data_dir={os.fspath(data_dir)!r}"
+        call = f"kd_keras.study.run_study({study}, {str(output)!r}{data})"
+        folder.note_command(command or call)
     todo = [] if report_only else [cell for cell in cells if not folder.is_finished(cell)]
     finished = sum(folder.is_finished(cell) for cell in cells)
     console.print(

@@ -49,6 +49,7 @@ def train_teacher(
     with awaited(path, recipe, console, f"the teacher on {augmentation}") as folder:
         if not file.exists():
             material = prepare(recipe, data_dir)
+            study.check_data(material.splits.info)
             network = material.build(recipe.teacher)
             Training(
                 name=TEACHER,

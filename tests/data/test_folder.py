@@ -1,4 +1,5 @@
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -59,6 +60,13 @@ def test_without_a_validation_folder_the_end_of_train_is_cut_off(image_folder):
     assert not parts[0] & parts[1]
 
 
+@pytest.mark.parametrize("name", ["val", "valid", "dev"])
+def test_other_names_of_the_validation_split_are_taken(image_folder, name):
+    layout = {place.replace("validation", name): sizes for place, sizes in EVEN.items()}
+    rule = kd_keras.data.load(image_folder(layout)).info.split_rule
+    assert rule == f"train: train[0:20], validation: {name}[0:5], test: test[0:7]"
+
+
 def test_images_of_several_sizes_need_image_size(image_folder):
     folder = image_folder({**EVEN, "test/dog": [(6, 5), (9, 9)]})
     with pytest.raises(ValueError, match=r"one size.*\(6, 5\), \(9, 9\).*`image_size=\("):
@@ -86,6 +94,11 @@ def test_resizing_averages_and_rounds(image_folder):
         ({**EVEN, "train/owl": []}, r"Every class must have images.*\['owl'\]"),
         ({**EVEN, "test/owl": [(6, 5)]}, r"Every class must have images.*\['owl'\]"),
         ({"train": [(6, 5)], "test": [(6, 5)]}, "no images of split 'train'"),
+        (
+            {**EVEN, "test-hard/cat": [(6, 5)]},
+            r"sub-folders 'train', 'test'.*\['test-hard'\].*Rename",
+        ),
+        ({**EVEN, "val/cat": [(6, 5)]}, r"one validation split.*\['val', 'validation'\]"),
     ],
 )
 def test_another_layout_is_refused(image_folder, layout, message):
@@ -107,6 +120,47 @@ def test_a_file_that_is_no_image_is_refused_by_name(image_folder):
     (folder / "train" / "cat" / "broken.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"cannot be read as an image.*broken\.png"):
         kd_keras.data.load(folder, image_size=8)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".jpg", "WEBP"), (".png", "GIF"), (".png", "TIFF"), (".jpg", "BMP")]
+)
+def test_an_image_of_another_format_under_a_wrong_name_is_refused(image_folder, suffix, kind):
+    folder = image_folder(EVEN)
+    wrong = folder / "test" / "cat" / f"wrong{suffix}"
+    PIL.Image.new("RGB", (5, 6)).save(wrong, kind)
+    with pytest.raises(ValueError, match=rf"JPEG or PNG.*wrong\{suffix}.*is {kind}\. Convert"):
+        kd_keras.data.load(folder)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_an_image_that_was_cut_short_is_refused_by_name(image_folder, suffix):
+    folder = image_folder(EVEN)
+    path = folder / "test" / "cat" / f"short{suffix}"
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    PIL.Image.fromarray(pixels).save(path)
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 5])
+    with pytest.raises(ValueError, match=rf"cannot be read as an image.*short\{suffix}"):
+        kd_keras.data.load(folder)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "I;16"])
+def test_every_kind_of_jpeg_and_png_that_is_accepted_can_be_read(image_folder, mode):
+    folder = image_folder(EVEN)
+    suffix = ".jpg" if mode == "CMYK" else ".png"
+    PIL.Image.new(mode, (5, 6)).save(folder / "test" / "cat" / f"extra{suffix}")
+    assert sum(len(y) for _, y in kd_keras.data.load(folder).test) == 8
+
+
+def test_a_jpeg_of_two_pictures_is_read_as_its_first(image_folder):
+    folder = image_folder(EVEN)
+    path = folder / "test" / "cat" / "telephone.jpg"
+    pictures = [PIL.Image.new("RGB", (5, 6), colour) for colour in ("white", "black")]
+    pictures[0].save(path, "MPO", save_all=True, append_images=pictures[1:])
+    with PIL.Image.open(path) as image:
+        assert image.format == "MPO"
+    [(x, _)] = list(kd_keras.data.load(folder).test)
+    assert (x.numpy() == 255).all(axis=(1, 2, 3)).sum() == 1
 
 
 def test_images_of_other_formats_are_left_out_with_a_warning(image_folder):

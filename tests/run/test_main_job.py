@@ -62,6 +62,7 @@ def test_a_run_leaves_all_of_its_files_and_nothing_else(unbroken):
     assert {path.name for path in folder.iterdir()} == {
         ".lock",
         "recipe.json",
+        "data.json",
         "history.csv",
         "teacher.keras",
         "student_alone.keras",
@@ -231,12 +232,12 @@ def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(unbroken, quick, data
 
 @pytest.mark.parametrize(
     "rename",
-    [pytest.param(n, marks=pytest.mark.slow) for n in (2, 6, 8, 70)] + [4, 71],
+    [pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 7, 9, 71)] + [5, 72],
 )
 def test_a_run_that_dies_between_any_two_files_ends_as_the_unbroken_one(
     unbroken, quick, data_dir, tmp_path, monkeypatch, rename
 ):
-    """Files come by renaming: die just after the n-th one, of recipe, checkpoint, history, ..."""
+    """Files come by renaming: die after the n-th: recipe, data, checkpoint, history, ..."""
 
     class Died(BaseException):
         pass
@@ -329,6 +330,7 @@ def test_a_training_that_diverges_stops_with_the_remedy_and_leaves_no_network(
     assert {path.name for path in tmp_path.iterdir()} == {
         ".lock",
         "recipe.json",
+        "data.json",
         "history.csv",
         "teacher.keras",
     }

@@ -1,0 +1,127 @@
+"""Which data a folder of results belongs to: written into it, and compared when work goes on.
+
+A recipe names its data by a word or a path, and neither says what lies there: another `data_dir`,
+another working folder or a changed folder of images would mix results of different data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kd_keras.image_files import fingerprint
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from kd_keras.data import DataInfo
+
+DATA = "data.json"
+
+_IMAGES = "images"
+_LONGEST_VALUE = 80
+# How the differences of fields are told where their names would not do.
+_READABLE = {_IMAGES: "the digest of the images' names and sizes"}
+
+
+def identity(info: DataInfo) -> dict[str, Any]:
+    """Return what tells the data from others, as JSON knows it.
+
+    Where a folder of images lies is no part of it: it may move.
+
+    Args:
+        info: Of the loaded data.
+    """
+    fields = dataclasses.asdict(info)
+    folder = fields.pop("folder")
+    if folder is not None:
+        fields["name"] = "a folder of images"
+        fields[_IMAGES] = fingerprint(folder)
+    read: dict[str, Any] = json.loads(json.dumps(fields))  # tuples become lists, as in a file
+    return read
+
+
+def keep_or_refuse(path: Path, data: Mapping[str, Any], remedy: str) -> None:
+    """Note in `path` that its results are of `data`, or raise where they are of others.
+
+    Args:
+        path: The folder of the results.
+        data: From `identity`.
+        remedy: What the error recommends.
+
+    Raises:
+        ValueError: If the folder holds results of other data, or its note cannot be read.
+    """
+    if not (path / DATA).exists():
+        write_whole(path / DATA, json.dumps(data, indent=2) + "\n")
+    _refuse_difference(path, _read(path, remedy) or {}, data, remedy)
+
+
+def refuse_other_images(
+    path: Path, recipe: Recipe, data_dir: str | os.PathLike[str] | None, remedy: str
+) -> str | None:
+    """Compare a finished run's data with the present ones as far as that needs no TensorFlow.
+
+    A dataset of the catalogue is named by the recipe, and what is prepared of it is TensorFlow
+    Datasets' to read. A folder of images is compared by the names and sizes of its files.
+
+    Args:
+        path: The folder of the finished run.
+        recipe: Its recipe.
+        data_dir: Where the data lie, as `kd_keras.data.load` takes it.
+        remedy: What the error recommends.
+
+    Returns:
+        Why nothing could be compared, or None where it was or needs not be.
+
+    Raises:
+        ValueError: If the run's images were others, or its note cannot be read.
+    """
+    then = _read(path, remedy)
+    if then is None:
+        return f"it has no {DATA}, which says what data it is of"
+    if _IMAGES not in then:
+        return None
+    folder = data_dir if recipe.dataset == "folder" else recipe.dataset
+    if folder is None or not Path(folder).expanduser().is_dir():
+        return f"its images are not at {'no data_dir' if folder is None else str(folder)!r} now"
+    now = {**then, _IMAGES: fingerprint(Path(folder).expanduser())}
+    _refuse_difference(path, then, now, remedy)
+    return None
+
+
+def _read(path: Path, remedy: str) -> dict[str, Any] | None:
+    try:
+        fields = json.loads((path / DATA).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{str(path / DATA)!r} cannot be read: {error}. {remedy}") from error
+    if not isinstance(fields, dict):
+        raise ValueError(
+            f"{str(path / DATA)!r} must be a JSON object that says what the data are. Received: "
+            f"{str(fields)[:_LONGEST_VALUE]}. {remedy}"
+        )
+    return fields
+
+
+def _refuse_difference(
+    path: Path, then: Mapping[str, Any], now: Mapping[str, Any], remedy: str
+) -> None:
+    fields = "; ".join(
+        f"{_READABLE.get(name, name)} is {_short(then.get(name))} there and "
+        f"{_short(now.get(name))} here"
+        for name in {**then, **now}
+        if then.get(name) != now.get(name)
+    )
+    if fields:
+        raise ValueError(f"{str(path)!r} holds results of other data: {fields}. {remedy}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 4]} ..."

@@ -21,6 +21,7 @@ Shares = tuple[tuple[str, float], ...]
 _INCHES = 1.5  # of a cell
 _GAP = 0.08  # between cells, as a part of a cell
 _LINE = 0.135  # of text, as a part of a cell
+_LETTERS = 24  # that fit into a cell
 _BAR, _TRUE_BAR, _INK = "#c9d6e2", "#a6d8b6", "#1c1e21"
 
 
@@ -152,7 +153,7 @@ def _write(axes: Any, x: float, y: float, text: str, **style: Any) -> None:
         y,
         text.replace("$", r"\$"),
         verticalalignment="center",
-        fontsize=7,
+        fontsize=7 * min(1, _LETTERS / max(len(text), 1)),
         color=_INK,
         clip_on=True,
         **style,

@@ -34,7 +34,21 @@ def main() -> None:
         keras_cv.layers.RandomChoice([flip, keras_cv.layers.RandomBrightness(0.3)]),
         augment.RandomSubset([flip, augment.GaussianNoise(0.1)], 1),
     ]
-    policies = {"plain": plain, "mixup": [flip, augment.MixUp()], "cutmix": [augment.CutMix()]}
+    ours = [
+        augment.GaussianBlur(),
+        augment.JpegCompression(),
+        augment.Posterize(),
+        augment.SpeckleNoise((0.0, 0.2)),
+        augment.GridMask(),
+        augment.AugMix([flip, augment.GaussianNoise(0.1)]),
+    ]
+    policies = {
+        "plain": plain,
+        "ours": ours,
+        "mixup": [flip, augment.MixUp()],
+        "cutmix": [augment.CutMix()],
+        "fmix": [augment.FMix()],
+    }
     for name, layers in policies.items():
         augmentation = as_augmentation(augment.Policy(layers, seed=5))
 

@@ -25,11 +25,12 @@ def printed():
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def test_two_replicas_draw_the_views_of_one_device(printed):
-    assert printed["differences"]["plain"] == [0.0, 0.0, 0.0]
+@pytest.mark.parametrize("name", ["plain", "ours"])
+def test_two_replicas_draw_the_views_of_one_device(printed, name):
+    assert printed["differences"][name] == [0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "fmix"])
 def test_two_replicas_mix_across_the_global_batch(printed, name):
     # Images, labels, weights, second labels, second weights, share.
     assert printed["differences"][name] == [0.0] * 6

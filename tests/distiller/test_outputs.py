@@ -153,7 +153,9 @@ def test_agreement_of_one_unit_is_at_half_the_probability(activation, as_dict):
     student.set_weights([-0.3 * teacher.get_weights()[0], np.array([0.2], "float32")])
     loss = keras.losses.BinaryCrossentropy(from_logits=activation is None)
     distiller = kd_keras.Distiller(
-        teacher, student, keras.distillation.LogitsDistillation(loss="mse")
+        teacher,
+        student,
+        keras.distillation.LogitsDistillation(loss={"yes": "mse"} if as_dict else "mse"),
     )
     distiller.compile("sgd", {"yes": loss} if as_dict else loss)
     y = np.ones((12, 1))

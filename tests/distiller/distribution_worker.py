@@ -51,9 +51,20 @@ def scalar_losses():
     ]
 
 
+def picking():
+    return kd_keras.augment.Pick(kd_keras.augment.cutmix(seed=2), pool=2)
+
+
+def following():
+    changes = {"none": None, "noise": kd_keras.augment.GaussianNoise(0.3), "black": tf.zeros_like}
+    return kd_keras.augment.Feedback(changes, before=[], seed=2)
+
+
 def train(strategy, norm=None, x=X, augmentation=None, make_losses=None, **compile_options):
     keras.utils.set_random_seed(1)
     with strategy.scope() if strategy else contextlib.nullcontext():
+        if augmentation in (picking, following):  # with weights of its own, or none to share
+            augmentation = augmentation()
         losses = [kd_keras.losses.KLDivergence(2.0)]
         if make_losses is not None:
             losses = make_losses()
@@ -143,6 +154,8 @@ def main():
         "batch_norm": both(mirrored, norm="plain"),
         "xla": both(mirrored, jit_compile=True),
         "mixing": both(mirrored, augmentation=mixing),
+        "pick": both(mirrored, augmentation=picking),
+        "feedback": both(mirrored, augmentation=following),
         "nan": guard(mirrored),
         "scalars": both(mirrored, make_losses=scalar_losses),
         "few": few_examples(mirrored),

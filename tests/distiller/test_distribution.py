@@ -68,3 +68,11 @@ def test_the_guard_stops_both_replicas_with_good_weights(results):
 
 def test_views_and_mixing_do_not_depend_on_the_replica(results):
     compare(results["mixing"]["one"], results["mixing"]["two"])
+
+
+@pytest.mark.parametrize("case", ["pick", "feedback"])
+def test_what_the_teacher_picks_and_what_feedback_learns_do_not_depend_on_the_replica(
+    results, case
+):
+    """The logs hold the probabilities that Feedback had in each epoch."""
+    compare(results[case]["one"], results[case]["two"])

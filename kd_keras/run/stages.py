@@ -47,6 +47,11 @@ class Material:
         )
 
 
+def start_devices() -> None:
+    """Make TensorFlow open its devices, of which it has much to say, the first time alone."""
+    keras.ops.convert_to_numpy(keras.ops.zeros(()))
+
+
 def prepare(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> Material:
     """Open the data and try everything that a recipe names, before anything is trained or written.
 

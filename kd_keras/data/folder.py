@@ -28,8 +28,8 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> tfds.core.D
     is known before the training starts, and not when it ends with the first look at `test`.
 
     Args:
-        folder: A folder with `train` and `test`, and possibly `validation` (or `val`, `valid`, `dev`), each
-            with one folder per class.
+        folder: A folder with `train` and `test`, and possibly `validation` (or `val`, `valid`,
+            `dev`), each with one folder per class.
         image_size: (height, width) that the images will be resized to, or None to take them as
             they are.
 

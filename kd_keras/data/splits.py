@@ -125,9 +125,10 @@ def cut(
 ) -> tuple[Part, Part, Part]:
     """Return the parts of a builder's splits that are train, validation and test.
 
-    What a dataset publishes as `train`, `validation` (or `val`, `valid`, `dev`) and `test` is taken as it is. With
-    no validation split, the end of `train` is. With no test split, the published validation split
-    is the test split, as is the custom of such datasets; with neither, the end of `train` is.
+    What a dataset publishes as `train`, `validation` (or `val`, `valid`, `dev`) and `test` is taken
+    as it is. With no validation split, the end of `train` is. With no test split, the published
+    validation split is the test split, as is the custom of such datasets; with neither, the end of
+    `train` is.
 
     Args:
         name: Name of the dataset, for errors.

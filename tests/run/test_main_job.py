@@ -214,6 +214,28 @@ def test_a_run_that_dies_between_any_two_files_ends_as_the_unbroken_one(
     assert_same_run(folder, report, unbroken)
 
 
+@pytest.mark.parametrize(
+    ("fresh", "has_history", "said"),
+    [
+        (False, True, "the same command goes on after the last complete epoch"),
+        (True, True, "the same command without --fresh goes on after the last complete epoch"),
+        (True, False, ""),
+    ],
+)
+def test_an_interrupt_says_how_to_go_on_where_there_is_something_to_go_on_with(
+    quick, data_dir, tmp_path, monkeypatch, fresh, has_history, said
+):
+    def interrupted(material, folder, console):
+        if has_history:
+            (folder.path / "history.csv").write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kd_keras.run.stages.train_networks", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(quick, tmp_path, data_dir, fresh=fresh)
+    assert str(caught.value) == said
+
+
 def test_a_finished_run_is_shown_at_once_and_trains_nothing(unbroken, quick, data_dir):
     folder, report, output = unbroken
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}

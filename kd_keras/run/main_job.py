@@ -33,7 +33,8 @@ def distill(
 
     All go to the folder `output`: `recipe.json`, `data.json` (which data they are of),
     `history.csv` (one row for each epoch), `teacher.keras`, `student_alone.keras`, `student.keras`,
-    `student_float32.tflite`, `student_int8.tflite`, `report.html` and `report.json`. Each file
+    `student_float32.tflite`, `student_int8.tflite`, `export.json` (how far these two are from
+    `student.keras` on the test split), `report.html` and `report.json`. Each file
     appears whole or not at all. A run that was killed goes on where it stopped, with the results of
     an unbroken one; a finished one is only shown. The networks are those of the last epoch, and the
     test split is looked at once, at the end.

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 import kd_keras
-from kd_keras import data, evaluate
+from kd_keras import data, evaluate, export
 from kd_keras.run import distill
 from kd_keras.run.history import read_history
 
@@ -62,6 +62,7 @@ def test_a_run_leaves_all_of_its_files_and_nothing_else(unbroken):
         "student.keras",
         "student_float32.tflite",
         "student_int8.tflite",
+        "export.json",
         "report.json",
         "report.html",
     }
@@ -92,6 +93,24 @@ def test_the_table_is_of_the_test_split_and_of_the_files_in_the_folder(unbroken,
     for name, kind in (("student_float32", "float32"), ("student_int8", "int8")):
         assert rows[f"{kind} .tflite"].bytes == (folder / f"{name}.tflite").stat().st_size
         assert rows[f"{kind} .tflite"].latency_ms > 0
+
+
+def test_the_files_are_verified_on_the_whole_test_split_and_the_run_says_how(unbroken, data_dir):
+    folder, _, output = unbroken
+    verified = json.loads((folder / "export.json").read_text())
+    test = data.load("digits", data_dir=data_dir).test
+    student = keras.models.load_model(folder / "student.keras")
+    expected, _ = evaluate.predict_logits(student, test)
+    assert list(verified) == ["student_float32.tflite", "student_int8.tflite"]
+    for name, numbers in verified.items():
+        found, _ = export.predict(folder / name, test)
+        difference = np.abs(found - expected).max()
+        assert numbers["test_images"] == 300
+        assert numbers["agreement"] == evaluate.agreement(found, expected)
+        assert numbers["largest_difference"] == pytest.approx(difference, abs=1e-5)
+        assert numbers["bytes"] == (folder / name).stat().st_size
+        assert f"{name}: on 300 test images {100 * numbers['agreement']:.2f} %" in output
+    assert verified["student_float32.tflite"]["agreement"] == 1
 
 
 def test_training_taught_the_networks_something(unbroken):

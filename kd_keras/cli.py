@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import io
 import os
 import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
-from kd_keras import __version__
+from kd_keras import __version__, recipes
 from kd_keras.commands import COMMANDS
 
 _INTERRUPTED = 130
@@ -28,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 if all went well, 1 after an error, 130 if interrupted. Usage errors and
         `--help` leave through `SystemExit`, with 2 and 0.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no dash or box shows a question mark in its place.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         return _main(list(sys.argv[1:] if arguments is None else arguments))
     except BrokenPipeError:
@@ -42,17 +50,12 @@ def _main(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         console.print(f"kd-keras {__version__}", highlight=False)
         return 0
-    job = tyro.extras.subcommand_cli_from_dict(
-        {name: command.parse for name, command in COMMANDS.items()},
-        prog="kd-keras",
-        description=_description(),
-        args=arguments or ["--help"],
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
-    )
+    job = _parsed(arguments)
     try:
         job.run(shlex.join(["kd-keras", *arguments]), console)
-    except KeyboardInterrupt:
-        _complain(job.interrupted)
+    except KeyboardInterrupt as interrupt:
+        # Who was interrupted says how to go on, if there is anything to go on with.
+        _complain("; ".join(filter(None, ("interrupted", str(interrupt)))))
         return _INTERRUPTED
     except BrokenPipeError:
         raise
@@ -84,8 +87,51 @@ def _description() -> str:
     )
 
 
+def _parsed(arguments: list[str]) -> Any:
+    """Return the job that the arguments ask for, or leave by `SystemExit` as `main` says."""
+    held = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(held):
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: command.parse for name, command in COMMANDS.items()},
+                prog="kd-keras",
+                description=_description(),
+                args=arguments or ["--help"],
+                config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
+            )
+    except SystemExit as leaving:
+        refused = _refused_value(leaving) if "__tyro" in held.getvalue() else None
+        if refused is not None:
+            # tyro would put a name of its own before the words of the recipe that was refused.
+            _complain(f"{refused} (see kd-keras {shlex.join(arguments[:2])} --help)")
+        else:
+            sys.stderr.write(held.getvalue())
+            _suggest(arguments)
+        raise
+
+
+def _refused_value(error: BaseException | None) -> ValueError | None:
+    while error is not None and not isinstance(error, ValueError):
+        error = error.__context__
+    return error
+
+
+def _suggest(arguments: list[str]) -> None:
+    """Name the recipe or the command that a mistyped word is near to."""
+    words = arguments[:2]
+    for word, known in zip(words, (COMMANDS, recipes.NAMED), strict=False):
+        if known is recipes.NAMED and not (words[0] in COMMANDS and COMMANDS[words[0]].per_recipe):
+            return
+        close = difflib.get_close_matches(word, known, n=1)
+        if word not in known and close:
+            better = " ".join(close[0] if word == other else other for other in words)
+            _complain(f"there is no {word!r}. Did you mean `kd-keras {better}`?")
+            return
+
+
 def _complain(message: str) -> None:
-    Console(stderr=True).print(f"[bold red]kd-keras: error:[/] {escape(message)}", highlight=False)
+    text = Text.assemble(("kd-keras: error:", "bold red"), f" {message}")
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

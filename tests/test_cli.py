@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
-from kd_keras import __version__, models, recipes
+from kd_keras import __version__, evaluate, models, recipes
+from kd_keras.cli import main
 from kd_keras.commands import COMMANDS
 from kd_keras.commands.policies import as_csv
 from kd_keras.run.ranking import PolicyScore, Ranking
@@ -96,10 +98,13 @@ def test_the_version_is_printed():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("distill", "digts"), ["digts", "digits, cifar10"]),
+        (("distill", "digts"), ["digts", "digits, cifar10", "you mean `kd-keras distill digits`?"]),
+        (("distil", "digits"), ["distil", "Did you mean `kd-keras distill digits`?"]),
         (("distill",), ["digits, cifar10"]),
         (("distill", "digits", "--temprature", 3), ["--temprature", "--temperature"]),
         (("distill", "digits", "--temperature", -1), ["above 0", "temperature=-1.0"]),
+        (("distill", "digits", "--temperature", -1), ["kd-keras: error: `temperature` must be"]),
+        (("study", "digits", "--batch-size", 0), ["kd-keras: error: `batch_size` must be"]),
         (("distill", "digits", "--epochs", 1.5), ["--epochs", "1.5"]),
         (("distill", "digits", "--policy", "digit"), ["--policy", "'cutmix'"]),
         (("views", "digits", "--policy", "none,strog"), ["strog", "'strong'"]),
@@ -114,6 +119,7 @@ def test_a_wrong_command_ends_with_2_and_says_what_there_is(arguments, said, tmp
     for words in said:
         assert words in done.stderr
     assert TRACEBACK not in done.stderr
+    assert "__tyro" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,3 +219,38 @@ def test_views_writes_the_page_and_a_picture_for_each_policy(tmp_path, teacher):
     assert done.stdout.split() == [f"saved_models/digits-views/{name}" for name in names]
     page = (tmp_path / "saved_models" / "digits-views" / "views.html").read_text()
     assert "kd-keras views digits --policy none --policy mixup,noise" in page
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_that_is_not_utf_8_gets_the_table_and_the_help(tmp_path, encoding):
+    """A folder that looks finished, for the table of it is printed without any training."""
+    output = tmp_path / "run[bold]"
+    output.mkdir()
+    (output / "recipe.json").write_text(recipes.digits().to_json())
+    row = evaluate.ResultRow(name="teacher \N{GREEK SMALL LETTER ALPHA}", accuracy=0.5)
+    report = evaluate.Report(title="digits", command="again", recipe={}, rows=(row,), histories={})
+    evaluate.write_report(output / "report.html", output / "report.json", report)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = kd_keras_command("distill", "digits", "--output", output, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "50.00 %" in done.stdout
+    assert TRACEBACK not in done.stderr
+    # Square brackets in a path are no markup, and a long path is not broken.
+    assert done.stdout.splitlines()[0].startswith(f"Finished earlier, in {output}. ")
+    assert done.stdout.splitlines()[-1] == f"With curves: {output / 'report.html'}"
+    assert kd_keras_command("distill", "digits", "--help", env=environment).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("", "interrupted"), ("the same command goes on", "interrupted; the same command goes on")],
+)
+def test_an_interrupted_command_says_what_the_job_says_and_ends_with_130(
+    monkeypatch, capsys, said, shown
+):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt(*filter(None, [said]))
+
+    monkeypatch.setattr("kd_keras.run.distill", interrupted)
+    assert main(["distill", "digits"]) == 130
+    assert capsys.readouterr().err == f"kd-keras: error: {shown}\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -36,10 +36,6 @@ class Distill(Job):
     fresh: tyro.conf.FlagCreatePairsOff[bool] = False
     robustness: bool = True
 
-    interrupted: ClassVar[str] = (
-        "interrupted; the same command goes on after the last complete epoch"
-    )
-
     def run(self, call: str, console: Console) -> None:
         folder = f"{self.name}-smoke" if self.smoke else self.name
         run.distill(
@@ -68,6 +64,7 @@ def _typed_by_the_recipes() -> Any:
 
 COMMAND = Command(
     parse=_typed_by_the_recipes(),
+    per_recipe=True,
     examples={
         "kd-keras distill digits": "the whole way on embedded data, in about two minutes",
         "kd-keras distill digits --help": "its options: every field of the recipe",

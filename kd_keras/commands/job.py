@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import tyro
 from rich.console import Console
@@ -20,8 +20,6 @@ class Job(abc.ABC):
     """
 
     debug: tyro.conf.FlagCreatePairsOff[bool] = dataclasses.field(default=False, kw_only=True)
-
-    interrupted: ClassVar[str] = "interrupted"
 
     @abc.abstractmethod
     def run(self, call: str, console: Console) -> None:
@@ -41,7 +39,9 @@ class Command:
         parse: What tyro turns into options and calls: a `Job` class, or a function that returns
             a job. Its docstring is the help.
         examples: Command lines worth knowing, and what each does.
+        per_recipe: Whether the word after the command is the name of a recipe.
     """
 
     parse: Callable[..., Any]
     examples: Mapping[str, str]
+    per_recipe: bool = False

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -85,10 +85,6 @@ class StudyJob(Job):
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
 
-    interrupted: ClassVar[str] = (
-        "interrupted; the same command goes on after the last complete epoch"
-    )
-
     def run(self, call: str, console: Console) -> None:
         usual = recipes.NAMED[self.name]().policy
         if self.recipe.policy != usual:
@@ -142,5 +138,6 @@ def _typed_by_the_recipes() -> Any:
 
 COMMAND = Command(
     parse=_typed_by_the_recipes(),
+    per_recipe=True,
     examples={"kd-keras study digits": "distillation with and without augmentation, over seeds"},
 )

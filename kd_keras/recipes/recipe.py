@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import numbers
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -139,6 +140,16 @@ class Recipe:
         for name in ("limit", "image_size"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), 1)
+        self._take_plain_numbers()
+
+    def _take_plain_numbers(self) -> None:
+        # A NumPy number passes the checks above, and JSON knows none.
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, numbers.Integral):
+                object.__setattr__(self, field.name, int(value))
+            elif isinstance(value, numbers.Real):
+                object.__setattr__(self, field.name, float(value))
 
     def smoke(self) -> Recipe:
         """Return a copy that runs in seconds: at most 2 epochs of 256 examples in batches of 64."""

@@ -24,8 +24,16 @@ PAGE = "report.html"
 SHEET = "report.csv"
 FLOAT32 = "student_float32.tflite"
 INT8 = "student_int8.tflite"
+EXPORT = "export.json"
 # The networks in the order in which they are trained; each becomes `<name>.keras`.
 TEACHER, STUDENT_ALONE, STUDENT = NETWORKS = ("teacher", "student_alone", "student")
+# The files of a run as they are deleted. What marks the folder as finished goes first, what marks
+# it as ours last: a deletion that is cut short leaves an unfinished run, which --fresh can delete.
+_FILES = (
+    *(REPORT, PAGE, SHEET, EXPORT, INT8, FLOAT32),
+    *(name.format(n) for n in reversed(NETWORKS) for name in ("checkpoint_{}.npz", "{}.keras")),
+    *(HISTORY, DATA, RECIPE),
+)
 
 START_OVER = "Delete that run and start over with --fresh, or choose another folder with --output."
 
@@ -67,20 +75,12 @@ class RunFolder:
             if path.name.startswith(PARTIAL):
                 path.unlink()
         if fresh:
-            for path in self._files_of_a_run():
-                path.unlink(missing_ok=True)
+            for name in _FILES:
+                (self.path / name).unlink(missing_ok=True)
         if not (self.path / RECIPE).exists():
             write_whole(self.path / RECIPE, self.recipe.to_json())
         if data is not None:
             keep_or_refuse(self.path, data, START_OVER)
-
-    def _files_of_a_run(self) -> list[Path]:
-        # What marks the folder as finished goes first, what marks it as ours last: a deletion
-        # that is cut short leaves an unfinished run, which --fresh can delete.
-        files = [self.path / name for name in (REPORT, PAGE, SHEET, INT8, FLOAT32)]
-        for network in reversed(NETWORKS):
-            files += [self.checkpoint(network), self.network(network)]
-        return [*files, *(self.path / name for name in (HISTORY, DATA, RECIPE))]
 
 
 def is_finished(path: Path, recipe: Recipe) -> bool:
@@ -157,15 +157,13 @@ def _remove_if_unused(created: list[Path]) -> None:
 def _recipe_in(path: Path) -> Recipe | None:
     """Return the recipe of the run in `path`, or None where there is none."""
     try:
-        text = (path / RECIPE).read_text(encoding="utf-8")
+        return Recipe.from_json((path / RECIPE).read_text(encoding="utf-8"))
     except OSError:
         return None
-    try:
-        return Recipe.from_json(text)
     except ValueError as error:
+        remedy = START_OVER if _is_run(path) else "Choose another folder with --output."
         raise ValueError(
-            f"{str(path / RECIPE)!r} cannot be read as a recipe: {error} Start over with --fresh, "
-            "or choose another folder with --output."
+            f"{str(path / RECIPE)!r} cannot be read as a recipe: {error} {remedy}"
         ) from error
 
 
@@ -183,12 +181,20 @@ def _refuse_other_contents(path: Path, recipe: Recipe) -> None:
 
 def _refuse_to_delete(path: Path) -> None:
     """Raise unless `path` is empty or a run of ours."""
-    try:
-        fields = json.loads((path / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        fields = None
-    if not Recipe.is_recipe(fields):
+    if not _is_run(path):
         _refuse_strangers(path)
+
+
+def _is_run(path: Path) -> bool:
+    """Whether `path` holds a run of ours, of this or another version, damaged or not."""
+    try:
+        return Recipe.is_recipe(json.loads((path / RECIPE).read_text(encoding="utf-8")))
+    except OSError:
+        return False
+    except ValueError:
+        # No JSON any more, so it does not say whose it is; the names of the other files do.
+        visible = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+        return visible <= set(_FILES)
 
 
 def _refuse_strangers(path: Path) -> None:

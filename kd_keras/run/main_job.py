@@ -12,8 +12,9 @@ from rich.console import Console
 from kd_keras import _startup
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.data_identity import identity, refuse_other_images
-from kd_keras.run.folder import PAGE, REPORT, START_OVER, is_finished, open_run
+from kd_keras.run.folder import HISTORY, PAGE, REPORT, START_OVER, is_finished, open_run
 from kd_keras.run.quiet import quiet_start
+from kd_keras.run.saying import say
 
 if TYPE_CHECKING:
     from kd_keras.evaluate import Report
@@ -33,10 +34,11 @@ def distill(
 
     All go to the folder `output`: `recipe.json`, `data.json` (which data they are of),
     `history.csv` (one row for each epoch), `teacher.keras`, `student_alone.keras`, `student.keras`,
-    `student_float32.tflite`, `student_int8.tflite`, `report.html`, `report.csv` (one row for each
-    model) and `report.json`. Each file appears whole or not at all. A run that was killed goes on
-    where it stopped, with the results of an unbroken one; a finished one is only shown. The
-    networks are those of the last epoch, and the test split is looked at once, at the end.
+    `student_float32.tflite`, `student_int8.tflite`, `export.json` (how far these two are from
+    `student.keras` on the test split), `report.html`, `report.csv` (one row for each model) and
+    `report.json`. Each file appears whole or not at all. A run that was killed goes on where it
+    stopped, with the results of an unbroken one; a finished one is only shown. The networks are
+    those of the last epoch, and the test split is looked at once, at the end.
 
     Args:
         recipe: What to run, such as `kd_keras.recipes.digits()`.
@@ -55,6 +57,7 @@ def distill(
         ValueError: If the folder cannot be used (see `open_run`), it holds a run on other data, or
             the recipe names a dataset or
             an architecture that cannot be made.
+        KeyboardInterrupt: If interrupted; where something is kept, it says how to go on.
         ConnectionError: If the data must be downloaded and cannot be.
         kd_keras.NonFiniteLossError: If a training diverges.
 
@@ -72,30 +75,35 @@ def distill(
     console = console or Console()
     if not fresh and is_finished(output, recipe):
         unknown = refuse_other_images(output, recipe, data_dir, START_OVER)
-        console.print(f"Finished earlier, in {output}. To start over: --fresh", highlight=False)
+        say(console, f"Finished earlier, in {output}. To start over: --fresh")
         if unknown:
-            console.print(f"Its data could not be compared: {unknown}.", highlight=False)
+            say(console, f"Its data could not be compared: {unknown}.")
         return _show(output, console)
-    console.print(
-        f"[bold]{recipe.dataset}: {recipe.teacher} teaches {recipe.student}[/]; results go to "
-        f"{output}",
-        highlight=False,
-    )
+    title = f"{recipe.dataset}: {recipe.teacher} teaches {recipe.student}"
+    say(console, title, f"; results go to {output}")
     started = time.monotonic()
     with open_run(output, recipe, fresh) as folder:
-        with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
+        with console.status("Starting TensorFlow ..."), quiet_start():
             _startup.refuse_other_backend()
 
             from kd_keras.run.measuring import measure
-            from kd_keras.run.stages import export_student, prepare, train_networks
+            from kd_keras.run.stages import export_student, prepare, start_devices, train_networks
 
-            material = prepare(recipe, data_dir)
+            start_devices()
+        # Nothing moves on the terminal here but what TensorFlow Datasets shows of a download.
+        material = prepare(recipe, data_dir)
         folder.begin(fresh, identity(material.splits.info))
-        train_networks(material, folder, console)
-        export_student(material, folder, console)
-        command = command or _call(recipe, output, data_dir)
-        measure(folder, material, command, console, robustness)
-    console.print(f"Done in {time.monotonic() - started:.0f} s.", highlight=False)
+        try:
+            train_networks(material, folder, console)
+            export_student(material, folder, console)
+            command = command or _call(recipe, output, data_dir)
+            measure(folder, material, command, console, robustness)
+        except KeyboardInterrupt:
+            if not (folder.path / HISTORY).exists():
+                raise  # There is nothing yet to go on with.
+            again = "the same command without --fresh" if fresh else "the same command"
+            raise KeyboardInterrupt(f"{again} goes on after the last complete epoch") from None
+    say(console, f"Done in {time.monotonic() - started:.0f} s.")
     return _show(output, console)
 
 
@@ -104,7 +112,7 @@ def _show(output: Path, console: Console) -> Report:
 
     report = read_report(output / REPORT)
     print_table(report, console)
-    console.print(f"With curves: {output / PAGE}", highlight=False)
+    say(console, f"With curves: {output / PAGE}")
     return report
 
 

@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from kd_keras.run.saying import say
+
 # In a log, a network reports about this often.
 _LINES = 10
 _SHOWN = ("loss", "val_accuracy")
@@ -48,7 +50,7 @@ class TrainingProgress:
         """Show the progress while the block runs."""
         done = self._first_epoch
         note = f", going on after epoch {done}" if done else ""
-        self._console.print(f"[bold]{self._title}[/]: {self._epochs} epochs{note}", highlight=False)
+        say(self._console, self._title, f": {self._epochs} epochs{note}")
         self._started = time.monotonic()
         if not self._console.is_terminal:
             yield self
@@ -93,4 +95,4 @@ class TrainingProgress:
             if timed:
                 left = (now - self._first_ended) / timed * (self._epochs - number)
                 text += f", about {left:.0f} s more"
-            self._console.print(f"  epoch {number}/{self._epochs}  {text}", highlight=False)
+            say(self._console, f"  epoch {number}/{self._epochs}  {text}")

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import re
+import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kd_keras import _startup
 
-# What TensorFlow's C++ code writes before it knows about TF_CPP_MIN_LOG_LEVEL.
-_CHATTER = re.compile(rb"WARNING: All log messages before absl|[IWE]\d{4} ")
 _SILENT = "3"
+# A process of its own, for it must outlive this one: where TensorFlow aborts, its last words are
+# still in the pipe. What it leaves out is what TensorFlow's C++ code writes before it knows about
+# TF_CPP_MIN_LOG_LEVEL; lines of fatal errors begin with F. Ctrl-C, which reaches the whole group,
+# is the first process's to answer.
+_RELAY = r"""
+import os, re, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+chatter = re.compile(rb"WARNING: All log messages before absl|[IWE]\d{4} ")
+for line in sys.stdin.buffer:
+    if not chatter.match(line):
+        os.write(2, line)
+"""
+# Longer than the relay needs; a child of the block that still holds the pipe does not stop us.
+_RELAY_SECONDS = 5
 
 
 @contextmanager
 def quiet_start() -> Iterator[None]:
-    """Hold back standard error while the block imports TensorFlow, and then drop TensorFlow's part.
+    """Leave TensorFlow's chatter out of standard error while the block imports and starts it.
+
+    All other lines appear at once, those of an aborting process too. For imports and the first use
+    of the device alone: meanwhile standard error is no terminal.
 
     Only in a process that is the `kd-keras` command, and unless the user has set another
     TF_CPP_MIN_LOG_LEVEL: elsewhere standard error and the loggers are not this package's to change.
@@ -31,16 +46,19 @@ def quiet_start() -> Iterator[None]:
     sys.stderr.flush()
     stderr = sys.stderr.fileno()
     saved = os.dup(stderr)
-    with tempfile.TemporaryFile() as held:
-        # TensorFlow writes to the file descriptor: replacing sys.stderr would not reach it.
-        os.dup2(held.fileno(), stderr)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, stderr)
-            os.close(saved)
-            held.seek(0)
-            for line in held:
-                if not _CHATTER.match(line):
-                    os.write(stderr, line)
+    reading, writing = os.pipe()
+    relay = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _RELAY], stdin=reading, stderr=saved
+    )
+    # TensorFlow writes to the file descriptor: replacing sys.stderr would not reach it.
+    os.dup2(writing, stderr)
+    os.close(reading)
+    os.close(writing)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, stderr)
+        os.close(saved)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            relay.wait(_RELAY_SECONDS)

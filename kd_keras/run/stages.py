@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 from typing import Any
@@ -12,14 +13,20 @@ from rich.console import Console
 
 from kd_keras import augment, data, export, models
 from kd_keras.distiller import Distiller
+from kd_keras.export.conversion import Quantization
 from kd_keras.losses import KLDivergence
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.run.folder import FLOAT32, INT8, STUDENT, STUDENT_ALONE, TEACHER, RunFolder
+from kd_keras.run.folder import EXPORT, FLOAT32, INT8, STUDENT, STUDENT_ALONE, TEACHER, RunFolder
+from kd_keras.run.saying import say
 from kd_keras.run.training import Training
 from kd_keras.supervised import Supervised
+from kd_keras.whole_file import write_whole
 
 # Training images that set the ranges of the int8 file's activations.
 _CALIBRATION_EXAMPLES = 500
+# Test images to verify on are held in memory, as float32: all of CIFAR-10's are an eighth of this.
+_VERIFICATION_BYTES = 2**30
+_FILES: tuple[tuple[str, Quantization], ...] = ((FLOAT32, "none"), (INT8, "int8"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +52,11 @@ class Material:
             weight_decay=self.recipe.weight_decay,
             seed=self.recipe.seed,
         )
+
+
+def start_devices() -> None:
+    """Make TensorFlow open its devices, of which it has much to say, the first time alone."""
+    keras.ops.convert_to_numpy(keras.ops.zeros(()))
 
 
 def prepare(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> Material:
@@ -121,14 +133,49 @@ def _training(
 
 
 def export_student(material: Material, folder: RunFolder, console: Console) -> None:
-    """Write the distilled student as float32 and int8 files, where not yet done."""
-    float32, int8 = folder.path / FLOAT32, folder.path / INT8
-    if float32.exists() and int8.exists():
+    """Write the distilled student as float32 and int8 files, where not yet done.
+
+    Each file is run in LiteRT on the test split, and `export.json` says how far its answers are
+    from those of the Keras student. It comes last: where it is, the files are verified.
+    """
+    if all((folder.path / name).exists() for name in (FLOAT32, INT8, EXPORT)):
         return
-    with console.status("Exporting to TFLite, float32 and int8 ..."):
+    splits = material.splits
+    with console.status("Exporting to TFLite, float32 and int8, and verifying ..."):
         student = keras.models.load_model(folder.network(STUDENT), compile=False)
-        batches = math.ceil(_CALIBRATION_EXAMPLES / material.recipe.batch_size)
         # The validation split would do as well; the test split would not.
-        images = material.splits.training().take(batches)
-        export.to_tflite(student, float32, representative_data=images)
-        export.to_tflite(student, int8, "int8", representative_data=images)
+        images = next(iter(splits.training().unbatch().batch(_CALIBRATION_EXAMPLES)))[0]
+        at_most = max(1, _VERIFICATION_BYTES // (4 * math.prod(splits.info.image_shape)))
+        results = [
+            export.to_tflite(
+                student,
+                folder.path / name,
+                quantization,
+                representative_data=images,
+                verification_data=splits.test,
+                examples=max(_CALIBRATION_EXAMPLES, min(splits.info.test_examples, at_most)),
+            )
+            for name, quantization in _FILES
+        ]
+    verified = {result.path.name: _verification(result) for result in results}
+    write_whole(folder.path / EXPORT, json.dumps(verified, indent=2) + "\n")
+    for result in results:
+        # Without an agreement there is one class alone, and only one answer.
+        same = 100 * (1.0 if result.agreement is None else result.agreement)
+        say(
+            console,
+            f"{result.path.name}: on {result.examples} test images {same:.2f} % the same answer "
+            f"as the Keras student, logits at most {result.largest_difference:.2g} apart",
+        )
+
+
+def _verification(result: export.ExportResult) -> dict[str, Any]:
+    return {
+        "test_images": result.examples,
+        "agreement": result.agreement,
+        "largest_difference": result.largest_difference,
+        "mean_difference": result.mean_difference,
+        "float_operators": list(result.float_operators),
+        "bytes": result.bytes,
+        "sha256": result.sha256,
+    }

@@ -17,6 +17,7 @@ from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.data_identity import identity, keep_or_refuse
 from kd_keras.run.folder import RunFolder
 from kd_keras.run.lock import held_lock
+from kd_keras.run.saying import say
 from kd_keras.study.grid import Cell, Study, recipe_of_study
 from kd_keras.whole_file import PARTIAL, write_whole
 
@@ -171,7 +172,7 @@ def awaited(path: Path, recipe: Recipe, console: Console, what: str) -> Iterator
                 folder = stack.enter_context(claimed(path, recipe))
             except Busy as error:
                 if not told:
-                    console.print(f"Waiting for {what}: {error}", highlight=False)
+                    say(console, f"Waiting for {what}: {error}")
                 told = True
             else:
                 yield folder

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from kd_keras.run.saying import say
 from kd_keras.study.folder import Busy, StudyFolder
 from kd_keras.study.grid import Cell
 
@@ -74,7 +75,7 @@ def _wait(ray: Any, waiting: dict[Any, Cell], console: Console) -> None:
         while waiting:
             (ready,), _ = ray.wait(list(waiting), num_returns=1)
             cell = waiting.pop(ready)
-            progress.console.print(f"{cell.name}: {ray.get(ready)}", highlight=False)
+            say(progress.console, f"{cell.name}: {ray.get(ready)}")
             progress.advance(bar)
 
 

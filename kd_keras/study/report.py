@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from kd_keras.run.saying import say
 from kd_keras.study.page import render
 from kd_keras.study.summary import Summary
 from kd_keras.study.tables import print_tables
@@ -30,7 +31,7 @@ def write_study_report(path: Path, summary: Summary, console: Console) -> None:
     write_whole(path / TABLE, _csv(summary))
     write_whole(path / DATA, summary.to_json())
     print_tables(summary, console)
-    console.print(f"With curves: {path / PAGE}", highlight=False)
+    say(console, f"With curves: {path / PAGE}")
 
 
 def _csv(summary: Summary) -> str:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from kd_keras import _startup
 from kd_keras.recipes.checks import check_count
 from kd_keras.run.environment import environment
 from kd_keras.run.quiet import quiet_start
+from kd_keras.run.saying import say
 from kd_keras.study.folder import Busy, StudyFolder, open_study
 from kd_keras.study.grid import Cell, Study, shard_of
 
@@ -82,13 +84,10 @@ def run_study(
         folder.note_command(command or call)
     todo = [] if report_only else [cell for cell in cells if not folder.is_finished(cell)]
     finished = sum(folder.is_finished(cell) for cell in cells)
-    console.print(
-        f"[bold]{len(cells)} cells[/], {finished} of them finished earlier; results go to "
-        f"{folder.path}",
-        highlight=False,
-    )
+    count = f"{len(cells)} cells"
+    say(console, count, f", {finished} of them finished earlier; results go to {folder.path}")
     for name in study.left_out():
-        console.print(f"Left out: {name} without a teacher, which it asks.", highlight=False)
+        say(console, f"Left out: {name} without a teacher, which it asks.")
     if todo and ray:
         from kd_keras.study.on_ray import run_on_ray
 
@@ -121,9 +120,12 @@ def _run_here(
         if done:
             seconds = (time.monotonic() - started) / done * (len(todo) - number + 1)
             left = f", about {seconds / 60:.0f} min for the rest"
-        console.rule(f"cell {number} of {len(todo)}: {cell.name}{left}", align="left")
+        console.rule(Text(f"cell {number} of {len(todo)}: {cell.name}{left}"), align="left")
         try:
             runner.run(cell)
             done += 1
+        except KeyboardInterrupt:
+            again = "the same command goes on after the last complete epoch"
+            raise KeyboardInterrupt(again) from None
         except Busy as error:
-            console.print(f"Left to another process. {error}", highlight=False)
+            say(console, f"Left to another process. {error}")

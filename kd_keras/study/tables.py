@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kd_keras.run.saying import say
 from kd_keras.study.grid import Treatment
 from kd_keras.study.summary import Spread, Summary, TreatmentResult
 
@@ -86,15 +87,13 @@ def readable_tables(summary: Summary, deviations: bool = True) -> list[ReadableT
 
 def print_tables(summary: Summary, console: Console) -> None:
     """Print the tables and what is missing."""
-    console.print(f"[bold]{escape(summary.title)}[/]", highlight=False)
+    say(console, summary.title, bold=True)
     for table in readable_tables(summary, deviations=False):
         _print(table, console)
     if summary.missing:
-        console.print(
-            f"{len(summary.missing)} cells are not finished: {', '.join(summary.missing[:4])}"
-            f"{' ...' if len(summary.missing) > 4 else ''}. The same command goes on with them.",
-            highlight=False,
-        )
+        names = ", ".join(summary.missing[:4]) + (" ..." if len(summary.missing) > 4 else "")
+        missing = f"{len(summary.missing)} cells are not finished: {names}."
+        say(console, f"{missing} The same command goes on with them.")
 
 
 def _effects(summary: Summary) -> ReadableTable:

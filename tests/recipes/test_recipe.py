@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from kd_keras import augment
@@ -68,6 +69,19 @@ def test_json_gives_the_recipe_back(name):
     assert Recipe.from_json(recipe.to_json()) == recipe
     changed = dataclasses.replace(recipe, limit=7, temperature=2.5, optimizer="adam")
     assert Recipe.from_json(changed.to_json()) == changed != recipe
+
+
+def test_numpy_numbers_become_plain_ones_that_json_knows():
+    recipe = dataclasses.replace(
+        digits(),
+        limit=np.int64(5),
+        seed=np.uint8(3),
+        temperature=np.float32(4),
+        weight_decay=np.float64(0.25),
+    )
+    assert [type(value) for value in (recipe.limit, recipe.seed)] == [int, int]
+    assert [type(value) for value in (recipe.temperature, recipe.weight_decay)] == [float, float]
+    assert Recipe.from_json(recipe.to_json()) == recipe
 
 
 def test_json_with_an_unknown_field_is_refused_with_the_nearest_one():

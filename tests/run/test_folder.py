@@ -103,6 +103,28 @@ def test_a_recipe_of_a_newer_version_is_refused_and_may_be_replaced(tmp_path):
     assert (tmp_path / "recipe.json").read_text() == RECIPE.to_json()
 
 
+@pytest.mark.parametrize("text", [b"", b"{", b'{"kd_keras_recipe": 1,', b"\xff\xfe"])
+def test_a_damaged_recipe_is_refused_and_may_be_replaced_as_the_error_says(tmp_path, text):
+    begin(tmp_path)
+    (tmp_path / "recipe.json").write_bytes(text)
+    (tmp_path / "teacher.keras").write_text("trained")
+    with pytest.raises(ValueError, match="cannot be read as a recipe.*--fresh"):
+        begin(tmp_path)
+    begin(tmp_path, fresh=True)
+    assert (tmp_path / "recipe.json").read_text() == RECIPE.to_json()
+    assert not (tmp_path / "teacher.keras").exists()
+
+
+def test_a_damaged_recipe_among_files_of_others_is_left_alone_as_the_error_says(tmp_path):
+    (tmp_path / "recipe.json").write_text("{")
+    (tmp_path / "thesis.tex").write_text("x")
+    for fresh in (False, True):
+        with pytest.raises(ValueError, match="--output") as caught:
+            begin(tmp_path, fresh=fresh)
+        assert "--fresh" not in str(caught.value)
+    assert (tmp_path / "recipe.json").read_text() == "{"
+
+
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     # Not by permissions, which do not stop root.
     (tmp_path / "file").write_text("")

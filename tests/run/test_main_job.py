@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 import kd_keras
-from kd_keras import data, evaluate
+from kd_keras import data, evaluate, export
 from kd_keras.run import distill
 from kd_keras.run.history import read_history
 
@@ -69,6 +69,7 @@ def test_a_run_leaves_all_of_its_files_and_nothing_else(unbroken):
         "student.keras",
         "student_float32.tflite",
         "student_int8.tflite",
+        "export.json",
         "report.json",
         "report.html",
         "report.csv",
@@ -138,6 +139,24 @@ def test_with_trials_the_student_alone_is_the_baseline(
     assert 0 <= student.robustness.pgd <= student.robustness.fgsm < student.accuracy
     assert rows["int8 .tflite"].examination.robustness.fgsm is None
     assert student.robustness.rotations[4] == (0.0, student.accuracy)
+
+
+def test_the_files_are_verified_on_the_whole_test_split_and_the_run_says_how(unbroken, data_dir):
+    folder, _, output = unbroken
+    verified = json.loads((folder / "export.json").read_text())
+    test = data.load("digits", data_dir=data_dir).test
+    student = keras.models.load_model(folder / "student.keras")
+    expected, _ = evaluate.predict_logits(student, test)
+    assert list(verified) == ["student_float32.tflite", "student_int8.tflite"]
+    for name, numbers in verified.items():
+        found, _ = export.predict(folder / name, test)
+        difference = np.abs(found - expected).max()
+        assert numbers["test_images"] == 300
+        assert numbers["agreement"] == evaluate.agreement(found, expected)
+        assert numbers["largest_difference"] == pytest.approx(difference, abs=1e-5)
+        assert numbers["bytes"] == (folder / name).stat().st_size
+        assert f"{name}: on 300 test images {100 * numbers['agreement']:.2f} %" in output
+    assert verified["student_float32.tflite"]["agreement"] == 1
 
 
 def test_training_taught_the_networks_something(unbroken):
@@ -258,6 +277,28 @@ def test_a_run_that_dies_between_any_two_files_ends_as_the_unbroken_one(
     assert not (folder / "report.json").exists()
     report, _ = run(quick, folder, data_dir)
     assert_same_run(folder, report, unbroken)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "has_history", "said"),
+    [
+        (False, True, "the same command goes on after the last complete epoch"),
+        (True, True, "the same command without --fresh goes on after the last complete epoch"),
+        (True, False, ""),
+    ],
+)
+def test_an_interrupt_says_how_to_go_on_where_there_is_something_to_go_on_with(
+    quick, data_dir, tmp_path, monkeypatch, fresh, has_history, said
+):
+    def interrupted(material, folder, console):
+        if has_history:
+            (folder.path / "history.csv").write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kd_keras.run.stages.train_networks", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(quick, tmp_path, data_dir, fresh=fresh)
+    assert str(caught.value) == said
 
 
 def test_a_finished_run_is_shown_at_once_and_trains_nothing(unbroken, quick, data_dir):

@@ -1,0 +1,19 @@
+"""Lines for a person: names and paths as they are, whatever brackets are in them."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+
+def say(console: Console, text: str, rest: str = "", *, bold: bool | None = None) -> None:
+    """Print a line. Nothing in it is read as markup, and a path is not broken at the margin.
+
+    Args:
+        console: Where to.
+        text: The line, or its beginning, which is bold where `rest` follows.
+        rest: Follows `text`.
+        bold: Whether `text` is bold; by default where there is a `rest`.
+    """
+    heading = Text(text, style="bold" if (bool(rest) if bold is None else bold) else "")
+    console.print(heading + Text(rest), highlight=False, soft_wrap=True)

@@ -119,14 +119,16 @@ def _refused_value(error: BaseException | None) -> ValueError | None:
 def _suggest(arguments: list[str]) -> None:
     """Name the recipe or the command that a mistyped word is near to."""
     words = arguments[:2]
-    for word, known in zip(words, (COMMANDS, recipes.NAMED), strict=False):
-        if known is recipes.NAMED and not (words[0] in COMMANDS and COMMANDS[words[0]].per_recipe):
-            return
-        close = difflib.get_close_matches(word, known, n=1)
-        if word not in known and close:
-            better = " ".join(close[0] if word == other else other for other in words)
-            _complain(f"there is no {word!r}. Did you mean `kd-keras {better}`?")
-            return
+    if not words:
+        return
+    known = list(COMMANDS)
+    wrong = words[0]
+    if wrong in COMMANDS and len(words) == 2 and COMMANDS[wrong].per_recipe:
+        known, wrong = list(recipes.NAMED), words[1]
+    close = difflib.get_close_matches(wrong, known, n=1)
+    if wrong not in known and close:
+        better = " ".join(close[0] if word == wrong else word for word in words)
+        _complain(f"there is no {wrong!r}. Did you mean `kd-keras {better}`?")
 
 
 def _complain(message: str) -> None:

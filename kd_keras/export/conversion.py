@@ -4,88 +4,113 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
-from typing import Literal, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.export.presets import Quantization
 from kd_keras.export.quiet import quiet_converter
-from kd_keras.export.student import INPUT_NAME, inference
-
-Quantization = Literal["none", "float16", "dynamic", "int8"]
-
-
-def check_quantization(quantization: str) -> None:
-    """Raise unless `quantization` is one of the presets."""
-    if quantization not in get_args(Quantization):
-        raise ValueError(
-            f"`quantization` must be one of {', '.join(map(repr, get_args(Quantization)))}. "
-            f"Received: quantization={quantization!r}"
-        )
+from kd_keras.export.signature import Signature, tracked
+from kd_keras.export.weight_only import weights_in_int8
 
 
 def convert(
     student: keras.Model,
-    spec: tf.TensorSpec,
+    signatures: Sequence[Signature],
     quantization: Quantization,
-    representative: np.ndarray | None,
+    representative: Mapping[str, np.ndarray] | None,
+    *,
+    input_dtype: str | None = None,
+    output_dtype: str | None = None,
 ) -> bytes:
     """Return the `.tflite` file of the student's inference as bytes.
 
     Args:
-        student: A built model of one input.
-        spec: The input's shape (a batch size of None stays open) and dtype.
+        student: A built model, for its name in errors.
+        signatures: What the file offers, the student's own first.
         quantization: The preset.
-        representative: For "int8" the calibration examples, `(examples, ...)` of `spec.dtype`.
+        representative: For integer presets the calibration examples, `(examples, ...)` of each
+            input's dtype, by the input's name.
+        input_dtype: For integer presets: what the file takes, float32 where None.
+        output_dtype: For integer presets: what the file gives, float32 where None.
 
     Raises:
         ValueError: If TensorFlow Lite has no builtin kernel for what the student does.
     """
     with tempfile.TemporaryDirectory() as folder:
         archive = keras.export.ExportArchive()
-        archive.track(student)
-        archive.add_endpoint("serving_default", inference(student), [spec])
+        for model in tracked(signatures):
+            archive.track(model)
+        for signature in signatures:
+            archive.add_endpoint(signature.name, signature, signature.specs)
         with quiet_converter():
             archive.write_out(folder, verbose=False)
-            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-            _configure(converter, quantization, representative)
+            converter = tf.lite.TFLiteConverter.from_saved_model(
+                folder, signature_keys=[signature.name for signature in signatures]
+            )
+            _configure(converter, quantization, signatures, representative)
+            if input_dtype is not None:
+                converter.inference_input_type = tf.as_dtype(input_dtype)
+            if output_dtype is not None:
+                converter.inference_output_type = tf.as_dtype(output_dtype)
             try:
-                return converter.convert()
+                content = converter.convert()
             except Exception as error:
-                failure = error
-    operations = unsupported_operations(str(failure))
-    if operations:
-        raise ValueError(_unsupported(student, operations, quantization))
-    first_line = str(failure).strip().partition("\n")[0]
-    raise ValueError(
-        f"TensorFlow Lite could not convert `student` {student.name!r} with "
-        f"quantization={quantization!r}. It said: {first_line[:500]}"
-    ) from failure
+                # The converter's own error is pages long; where it is understood, it is not shown.
+                refusal = _refusal(student, quantization, error)
+                raise refusal from (None if unsupported_operations(str(error)) else error)
+            if quantization == "weight_only":
+                plain = Path(folder) / "float32.tflite"
+                plain.write_bytes(content)
+                content = weights_in_int8(plain)
+    return content
 
 
 def _configure(
     converter: tf.lite.TFLiteConverter,
     quantization: Quantization,
-    representative: np.ndarray | None,
+    signatures: Sequence[Signature],
+    representative: Mapping[str, np.ndarray] | None,
 ) -> None:
     # SELECT_TF_OPS is never among the allowed sets: with it a file could need the Flex delegate.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantization == "none":
+    if quantization in ("none", "weight_only"):
         return
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    elif quantization == "int8" and representative is not None:
+    elif quantization in ("int8", "int16x8") and representative is not None:
         examples = representative
 
-        def one_by_one() -> Iterator[dict[str, np.ndarray]]:
-            for example in examples:
-                yield {INPUT_NAME: example[None]}
+        def one_by_one() -> Iterator[Any]:
+            for signature in signatures:
+                for index in range(len(next(iter(examples.values())))):
+                    one = {name: values[index][None] for name, values in examples.items()}
+                    # One signature is calibrated without its name, several only with it.
+                    yield one if len(signatures) == 1 else (signature.name, one)
 
         converter.representative_dataset = one_by_one
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        sets = tf.lite.OpsSet
+        converter.target_spec.supported_ops = [
+            sets.TFLITE_BUILTINS_INT8
+            if quantization == "int8"
+            else sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
+
+
+def _refusal(student: keras.Model, quantization: Quantization, failure: Exception) -> ValueError:
+    operations = unsupported_operations(str(failure))
+    if operations:
+        return ValueError(_unsupported(student, operations, quantization))
+    first_line = str(failure).strip().partition("\n")[0]
+    return ValueError(
+        f"TensorFlow Lite could not convert `student` {student.name!r} with "
+        f"quantization={quantization!r}. It said: {first_line[:500]}"
+    )
 
 
 def unsupported_operations(message: str) -> tuple[str, ...]:

@@ -2,83 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+Specs = Mapping[str, tf.TensorSpec]
+Examples = dict[str, np.ndarray]
+Range = tuple[float, float] | None
+
 
 def gather(
     data: Any,
     argument: str,
-    spec: tf.TensorSpec,
-    input_range: tuple[float, float] | None,
+    specs: Specs,
+    input_range: Range,
     limit: int,
-) -> np.ndarray:
-    """Return the first examples of `data` as one array of the student's input dtype.
+    *,
+    classes: int | None = None,
+) -> Examples:
+    """Return examples of `data` as one array for each input, of the input's dtype.
 
     Args:
-        data: Array `(examples, ...)`, or a `tf.data.Dataset` of batches x or (x, y, ...).
+        data: Array `(examples, ...)`, or a `tf.data.Dataset` of batches x or (x, y, ...). For
+            several inputs x is a dict by their names, or a tuple in their order.
         argument: The name of the caller's argument, for the error.
-        spec: Shape and dtype of the student's input.
-        input_range: Lowest and highest value that the student takes, or None for any.
+        specs: Shape and dtype of the student's inputs by name.
+        input_range: Lowest and highest value that the student's one input takes, or None for any.
         limit: How many examples to take at most.
+        classes: Take the examples evenly from this many classes, where `data` yields class labels;
+            `None` takes the first ones.
 
     Returns:
-        Array of shape `(examples, ...)`, at most `limit` long.
+        An array of shape `(examples, ...)` for each input, at most `limit` long.
 
     Raises:
         TypeError: If `data` is neither an array nor a dataset.
         ValueError: If it is empty, or its shape, dtype or range is not what the student takes.
     """
-    taken: list[np.ndarray] = []
-    count = 0
-    for batch in _batches(data, argument):
-        _check_shape(batch, argument, spec)
-        taken.append(_as_input(batch[: limit - count], argument, spec))
-        count += len(taken[-1])
-        if count >= limit:
+    chosen = _Chosen(limit, classes)
+    for x, y in _batches(data, argument):
+        parts = _parts(x, argument, specs)
+        for name, spec in specs.items():
+            _check_shape(parts[name], argument, spec)
+        chosen.add({name: _as_input(parts[name], argument, specs[name]) for name in specs}, y)
+        if chosen.full:
             break
-    if count == 0:
+    examples = chosen.examples()
+    if examples is None:
+        shapes = ", ".join(str(tuple(spec.shape)) for spec in specs.values())
         raise ValueError(
             f"`{argument}` holds no examples. Pass at least one batch of images of shape "
-            f"{_shape(spec)}. Received: {argument}={data!r}"
+            f"{shapes}. Received: {argument}={data!r}"
         )
-    examples = np.concatenate(taken)
-    _check_range(examples, argument, input_range)
+    for values in examples.values():
+        _check_range(values, argument, input_range if len(specs) == 1 else None)
     return examples
 
 
-def random_examples(
-    spec: tf.TensorSpec, input_range: tuple[float, float] | None, count: int
-) -> np.ndarray:
+class _Chosen:
+    """The examples taken so far: the first ones, or evenly those of each class.
+
+    Args:
+        limit: How many to keep at most.
+        classes: How many classes there are; None for the first examples whatever they are.
+    """
+
+    # Data sorted by class make a balanced choice read on; endless ones must not make it for ever.
+    _LOOKED_AT = 200
+
+    def __init__(self, limit: int, classes: int | None):
+        self._limit = limit
+        self._classes = classes
+        self._seen = 0
+        self._kept: dict[int, list[Examples]] = {}
+
+    def add(self, examples: Examples, labels: np.ndarray | None) -> None:
+        count = len(next(iter(examples.values())))
+        self._seen += count
+        ids = _class_ids(labels, count) if self._classes else None
+        for index in range(count):
+            # Without labels there is one class, which gets all places.
+            kept = self._kept.setdefault(-1 if ids is None else int(ids[index]), [])
+            # Twice an even share: other classes may have fewer.
+            share = min(self._limit, -(-2 * self._limit // len(self._kept)))
+            if not kept:
+                for others in self._kept.values():
+                    del others[share:]
+            if len(kept) < share:
+                kept.append({name: values[index].copy() for name, values in examples.items()})
+
+    @property
+    def full(self) -> bool:
+        if self._seen >= self._limit * self._LOOKED_AT:
+            return True
+        if -1 in self._kept:
+            return len(self._kept[-1]) >= self._limit
+        needed = -(-self._limit // (self._classes or 1))
+        return len(self._kept) == self._classes and min(map(len, self._kept.values())) >= needed
+
+    def examples(self) -> Examples | None:
+        # In turns: the first of each class, the second of each class, and so on.
+        queues = [self._kept[label] for label in sorted(self._kept)]
+        rounds = max(map(len, queues), default=0)
+        order = [queue[turn] for turn in range(rounds) for queue in queues if turn < len(queue)]
+        if not order:
+            return None
+        return {name: np.stack([one[name] for one in order[: self._limit]]) for name in order[0]}
+
+
+def random_examples(specs: Specs, input_range: Range, count: int) -> Examples:
     """Return seeded uniform inputs, the same on every run, for a student without any data."""
-    shape = tuple(spec.shape[1:])
-    if None in shape or not spec.dtype.is_floating or input_range is None:
-        raise ValueError(
-            "Without `verification_data` the file is verified on random images, which needs a "
-            "floating input of known size and range. Pass verification_data=. "
-            f"Received: a student with input {_shape(spec)} of dtype {spec.dtype.name}, "
-            f"input_range={input_range!r}"
-        )
-    low, high = input_range
     generator = np.random.default_rng(0)
-    return generator.uniform(low, high, (count, *shape)).astype("float32")
+    examples: Examples = {}
+    for name, spec in specs.items():
+        shape = tuple(spec.shape[1:])
+        if None in shape or not spec.dtype.is_floating or input_range is None:
+            raise ValueError(
+                "Without `verification_data` the file is verified on random images, which needs a "
+                "floating input of known size and range. Pass verification_data=. "
+                f"Received: a student with input {tuple(spec.shape)} of dtype {spec.dtype.name}, "
+                f"input_range={input_range!r}"
+            )
+        low, high = input_range
+        examples[name] = generator.uniform(low, high, (count, *shape)).astype("float32")
+    return examples
 
 
-def _batches(data: Any, argument: str) -> Iterator[np.ndarray]:
-    if isinstance(data, (np.ndarray, tf.Tensor)):
-        yield np.asarray(data)
+def with_ends(examples: Examples, input_range: Range) -> Examples:
+    """Return the examples with the ends of the range on two values of the first one.
+
+    The integer scale of the input is then exactly the range's, whatever the examples hold: for
+    0..255 a scale of 1, so that a camera's bytes are the file's integers.
+    """
+    if input_range is None or len(examples) != 1:
+        return examples
+    ((name, values),) = examples.items()
+    if not np.issubdtype(values.dtype, np.floating) or values[0].size < 2:
+        return examples
+    values = values.copy()
+    values[0].reshape(-1)[:2] = input_range
+    return {name: values}
+
+
+def _batches(data: Any, argument: str) -> Iterator[tuple[Any, np.ndarray | None]]:
+    if isinstance(data, (np.ndarray, tf.Tensor, dict)):
+        yield data, None
     elif isinstance(data, tf.data.Dataset):
         for element in data:
-            x = element[0] if isinstance(element, tuple) else element
-            if not isinstance(x, tf.Tensor):
-                raise ValueError(
-                    f"`{argument}` must yield x or (x, y) with x one tensor of images. "
-                    f"Received: elements {data.element_spec!r}"
-                )
-            yield x.numpy()
+            labelled = isinstance(element, tuple) and len(element) > 1
+            labels = element[1] if labelled else None
+            yield (
+                element[0] if isinstance(element, tuple) else element,
+                labels.numpy() if isinstance(labels, tf.Tensor) else None,
+            )
     else:
         raise TypeError(
             f"`{argument}` must be an array of images or a tf.data.Dataset of batches x or (x, y). "
@@ -86,12 +164,37 @@ def _batches(data: Any, argument: str) -> Iterator[np.ndarray]:
         )
 
 
-def _shape(spec: tf.TensorSpec) -> tuple[int | None, ...]:
-    return tuple(spec.shape)
+def _parts(x: Any, argument: str, specs: Specs) -> dict[str, np.ndarray]:
+    """Return the arrays of one batch by the names of the inputs."""
+    if len(specs) == 1 and isinstance(x, (np.ndarray, tf.Tensor)):
+        return {name: np.asarray(x) for name in specs}
+    if isinstance(x, dict) and set(specs) <= set(x):
+        return {name: np.asarray(x[name]) for name in specs}
+    if isinstance(x, (tuple, list)) and len(x) == len(specs):
+        return {name: np.asarray(value) for name, value in zip(specs, x, strict=True)}
+    if len(specs) == 1:
+        remedy = "with x one tensor of images"
+    else:
+        remedy = f"with x a dict of {sorted(specs)}, or a tuple of them in that order"
+    raise ValueError(
+        f"`{argument}` must yield x or (x, y) {remedy}. Received: elements of type "
+        f"{type(x).__name__}" + (f" with keys {sorted(x)}" if isinstance(x, dict) else "")
+    )
+
+
+def _class_ids(labels: np.ndarray | None, count: int) -> np.ndarray | None:
+    """Return the labels of a batch as class ids, or None where they are something else."""
+    if labels is None or labels.shape[:1] != (count,):
+        return None
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return labels.argmax(axis=-1)
+    if labels.size == count and np.issubdtype(labels.dtype, np.integer):
+        return labels.reshape(-1)
+    return None
 
 
 def _check_shape(batch: np.ndarray, argument: str, spec: tf.TensorSpec) -> None:
-    expected = _shape(spec)
+    expected = tuple(spec.shape)
     fits = batch.ndim == len(expected) and all(
         size is None or size == received
         for size, received in zip(expected[1:], batch.shape[1:], strict=True)
@@ -121,9 +224,7 @@ def _as_input(batch: np.ndarray, argument: str, spec: tf.TensorSpec) -> np.ndarr
     return batch.astype(spec.dtype.as_numpy_dtype)
 
 
-def _check_range(
-    examples: np.ndarray, argument: str, input_range: tuple[float, float] | None
-) -> None:
+def _check_range(examples: np.ndarray, argument: str, input_range: Range) -> None:
     least, most = float(examples.min()), float(examples.max())
     received = f"Received: values from {least:g} to {most:g}"
     if not np.isfinite(least) or not np.isfinite(most):

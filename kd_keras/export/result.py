@@ -37,6 +37,8 @@ class ExportResult:
         outputs: The comparison, output by output.
         float_operators: Names of the operators that calculate in floating point, without the
             conversions at the border. Empty for a fully integer file.
+        runs_on: The processors and delegates of a phone that the preset is meant for.
+        runs_on: The processors and delegates of a phone that the preset is meant for.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class ExportResult:
     examples: int
     outputs: tuple[OutputDifference, ...]
     float_operators: tuple[str, ...]
+    runs_on: str
 
     @property
     def largest_difference(self) -> float:

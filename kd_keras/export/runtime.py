@@ -15,6 +15,8 @@ from kd_keras.export.quiet import quiet_stderr
 
 # A TFLite file is a flatbuffer that names its kind in bytes 4 to 8.
 _IDENTIFIER = b"TFL3"
+# The signature that TensorFlow gives the model itself.
+_MAIN = "serving_default"
 _BORDER = frozenset({"CAST", "DELEGATE", "DEQUANTIZE", "QUANTIZE"})
 
 
@@ -34,7 +36,7 @@ class Operator:
 
 
 class LiteModel:
-    """A `.tflite` file of one input, loaded in the LiteRT interpreter.
+    """A `.tflite` file, loaded in the LiteRT interpreter.
 
     Inputs and outputs are in real units: where the file itself takes or gives int8 or uint8, they
     are quantised and dequantised by its own scales. One object serves one thread at a time.
@@ -42,9 +44,10 @@ class LiteModel:
     Args:
         path: The file.
         threads: How many threads its kernels may use, >= 1.
+        signature: Which of the file's entry points to run; None for the student's own.
 
     Raises:
-        ValueError: If the file is missing, damaged, no TFLite file, or takes more than one input.
+        ValueError: If the file is missing, damaged or no TFLite file, or has no such signature.
 
     Example:
 
@@ -57,29 +60,67 @@ class LiteModel:
     (5, 10)
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1):
+    def __init__(
+        self, path: str | os.PathLike[str], *, threads: int = 1, signature: str | None = None
+    ):
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be an integer >= 1. Received: threads={threads!r}")
         self.path = Path(path)
         self._content = _read(self.path)
         self._interpreter = _interpreter(self._content, self.path, num_threads=threads)
-        inputs = self._interpreter.get_input_details()
-        if len(inputs) != 1:
+        names = tuple(self._interpreter.get_signature_list())
+        if signature is not None and signature not in names:
             raise ValueError(
-                f"{str(self.path)!r} must take one input. Received: a file with {len(inputs)}."
+                f"`signature` must be one of {sorted(names)} of {str(self.path)!r}. "
+                f"Received: signature={signature!r}"
             )
-        self._input = inputs[0]
-        self._outputs = _named_outputs(self._interpreter)
+        self.signatures: tuple[str, ...] = names
+        if not names:
+            self._inputs = {each["name"]: each for each in self._interpreter.get_input_details()}
+            self._outputs = {each["name"]: each for each in self._interpreter.get_output_details()}
+            self._runner = None
+            return
+        main = _MAIN if _MAIN in names else names[0]
+        runner = self._interpreter.get_signature_runner(signature or main)
+        self._inputs = dict(runner.get_input_details())
+        self._outputs = dict(runner.get_output_details())
+        # A runner must not outlive this call where it is not used: while it lives, the interpreter
+        # cannot resize an input. With several signatures only a runner reaches each of them.
+        self._runner = runner if len(names) > 1 else None
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Shape of each input by name; None where the file leaves the size open."""
+        return {
+            name: tuple(None if size < 0 else int(size) for size in detail["shape_signature"])
+            for name, detail in self._inputs.items()
+        }
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """Shape of the input; None where the file leaves the size open, as for the batch."""
-        return tuple(None if size < 0 else int(size) for size in self._input["shape_signature"])
+        """Shape of the one input; None where the file leaves the size open, as for the batch."""
+        return self.input_shapes[self._one_input()]
 
     @property
     def input_dtype(self) -> np.dtype[Any]:
-        """The dtype that the file itself takes."""
-        return np.dtype(self._input["dtype"])
+        """The dtype of the one input that the file itself takes."""
+        return np.dtype(self._inputs[self._one_input()]["dtype"])
+
+    @property
+    def input_quantization(self) -> tuple[float, int]:
+        """Scale and zero point of the one input; (0.0, 0) where it takes real numbers."""
+        scale, zero_point = self._inputs[self._one_input()]["quantization"]
+        return float(scale), int(zero_point)
+
+    @property
+    def output_dtypes(self) -> dict[str, np.dtype[Any]]:
+        """The dtype of each output that the file itself gives."""
+        return {name: np.dtype(self._outputs[name]["dtype"]) for name in self.output_names}
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs' names, sorted."""
+        return tuple(sorted(self._inputs))
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -91,7 +132,7 @@ class LiteModel:
 
         Args:
             images: Array `(examples, ...)`, raw images (0..255 for a student of this package) in
-                any integer or floating dtype.
+                any integer or floating dtype. For a file of several inputs a dict by their names.
             batch_size: How many to run at a time; a file of fixed batch size uses its own.
 
         Returns:
@@ -109,9 +150,13 @@ class LiteModel:
             raise ValueError(
                 f"`batch_size` must be an integer >= 1. Received: batch_size={batch_size!r}"
             )
-        values = self._checked(np.asarray(images))
-        size = self.input_shape[0] or batch_size
-        parts = [self._run(values[i : i + size]) for i in range(0, len(values), size)]
+        values = self._checked(images)
+        size = self._fixed_batch or batch_size
+        count = len(next(iter(values.values())))
+        parts = [
+            self._run({name: array[start : start + size] for name, array in values.items()})
+            for start in range(0, count, size)
+        ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def operators(self) -> tuple[Operator, ...]:
@@ -153,19 +198,57 @@ class LiteModel:
         )
 
     def prepare(self, images: Any) -> Callable[[], None]:
-        """Put one batch into the input tensor and return the function that runs the file on it.
+        """Put one batch into the input tensors and return the function that runs the file on it.
 
-        For timing: the returned function does no copying and returns nothing.
+        For timing: the returned function returns nothing, and does no copying unless the file has
+        several signatures.
         """
-        values = self._checked(np.asarray(images))
-        fixed = self.input_shape[0]
-        if fixed is not None and fixed != len(values):
-            values = np.repeat(values[:1], fixed, axis=0)
-        self._fill(values)
-        return self._interpreter.invoke
+        values = self._checked(images)
+        fixed = self._fixed_batch
+        if fixed is not None:
+            values = {
+                name: np.resize(array, (fixed, *array.shape[1:])) for name, array in values.items()
+            }
+        if self._runner is None:
+            self._fill(values)
+            return self._interpreter.invoke
+        runner, arguments = self._runner, self._as_taken(values)
 
-    def _checked(self, images: np.ndarray) -> np.ndarray:
-        expected = self.input_shape
+        def run() -> None:
+            runner(**arguments)
+
+        return run
+
+    def _one_input(self) -> str:
+        if len(self._inputs) != 1:
+            raise ValueError(
+                f"{str(self.path)!r} must take one input for this. Received: a file with the "
+                f"inputs {sorted(self._inputs)}; see `input_shapes`."
+            )
+        return next(iter(self._inputs))
+
+    @property
+    def _fixed_batch(self) -> int | None:
+        return next((shape[0] for shape in self.input_shapes.values() if shape[0]), None)
+
+    def _checked(self, images: Any) -> dict[str, np.ndarray]:
+        if isinstance(images, Mapping):
+            values = {name: np.asarray(array) for name, array in images.items()}
+        else:
+            values = {self._one_input(): np.asarray(images)}
+        if set(values) != set(self._inputs):
+            raise ValueError(
+                f"`images` must be a dict of the inputs {sorted(self._inputs)} that "
+                f"{str(self.path)!r} takes. Received: a dict of {sorted(values)}"
+            )
+        for name, array in values.items():
+            self._check(array, self.input_shapes[name])
+        if len({len(array) for array in values.values()}) > 1:
+            lengths = {name: len(array) for name, array in values.items()}
+            raise ValueError(f"`images` must hold equally many of each. Received: {lengths}")
+        return values
+
+    def _check(self, images: np.ndarray, expected: tuple[int | None, ...]) -> None:
         fits = images.ndim == len(expected) and all(
             size is None or size == received
             for size, received in zip(expected[1:], images.shape[1:], strict=True)
@@ -177,30 +260,51 @@ class LiteModel:
             )
         if not np.issubdtype(images.dtype, np.number) or np.iscomplexobj(images):
             raise ValueError(f"`images` must hold real numbers. Received: dtype {images.dtype}")
-        return images
 
-    def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        count = len(images)
-        fixed = self.input_shape[0]
+    def _run(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        count = len(next(iter(values.values())))
+        fixed = self._fixed_batch
         if fixed is not None and count < fixed:
-            images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
-        self._fill(images)
-        self._interpreter.invoke()
+            values = {
+                name: np.concatenate([array, np.repeat(array[-1:], fixed - count, axis=0)])
+                for name, array in values.items()
+            }
+        if self._runner is not None:
+            outputs = self._runner(**self._as_taken(values))
+        else:
+            self._fill(values)
+            self._interpreter.invoke()
+            outputs = {
+                name: self._interpreter.get_tensor(detail["index"])
+                for name, detail in self._outputs.items()
+            }
         return {
-            name: _to_real(self._interpreter.get_tensor(detail["index"]), detail)[:count]
-            for name, detail in self._outputs.items()
+            name: _to_real(outputs[name], detail)[:count] for name, detail in self._outputs.items()
         }
 
-    def _fill(self, images: np.ndarray) -> None:
-        # Resizing plans the whole graph anew, so only where the shape changes.
-        if images.shape != tuple(self._input["shape"]):
+    def _as_taken(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: _to_input(values[name], detail) for name, detail in self._inputs.items()}
+
+    def _fill(self, values: dict[str, np.ndarray]) -> None:
+        # Resizing plans the whole graph anew, so only where a shape changes.
+        changed = [
+            name
+            for name, detail in self._inputs.items()
+            if values[name].shape != tuple(detail["shape"])
+        ]
+        if changed:
             with quiet_stderr():
-                self._interpreter.resize_tensor_input(
-                    self._input["index"], images.shape, strict=True
-                )
+                for name in changed:
+                    self._interpreter.resize_tensor_input(
+                        self._inputs[name]["index"], values[name].shape, strict=True
+                    )
                 self._interpreter.allocate_tensors()
-            self._input = self._interpreter.get_input_details()[0]
-        self._interpreter.set_tensor(self._input["index"], _to_input(images, self._input))
+            by_index = {each["index"]: each for each in self._interpreter.get_input_details()}
+            self._inputs = {
+                name: by_index[detail["index"]] for name, detail in self._inputs.items()
+            }
+        for name, array in self._as_taken(values).items():
+            self._interpreter.set_tensor(self._inputs[name]["index"], array)
 
 
 def predict(
@@ -242,7 +346,11 @@ def predict(
                 "`dataset` must yield (x, y), because accuracy needs labels. "
                 f"Received: elements {dataset.element_spec!r}"
             )
-        outputs.append(model.predict_all(element[0].numpy(), batch_size=len(element[0])))
+        x = element[0]
+        images = (
+            {name: part.numpy() for name, part in x.items()} if isinstance(x, dict) else x.numpy()
+        )
+        outputs.append(model.predict_all(images, batch_size=len(element[1])))
         labels.append(element[1].numpy())
     if not outputs:
         raise ValueError(f"`dataset` must hold at least one batch. Received: {dataset!r}")
@@ -282,13 +390,6 @@ def _interpreter(content: bytes, path: Path, **options: Any) -> Any:
             f"Received: path={str(path)!r} of {len(content)} bytes"
         ) from error
     return interpreter
-
-
-def _named_outputs(interpreter: Any) -> dict[str, Mapping[str, Any]]:
-    if not interpreter.get_signature_list():
-        return {detail["name"]: detail for detail in interpreter.get_output_details()}
-    # The runner must not outlive this call: while it lives, the input cannot be resized.
-    return dict(interpreter.get_signature_runner().get_output_details())
 
 
 def _to_input(images: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:

@@ -1,15 +1,20 @@
-"""The student as the converter sees it: one input, named outputs, float32 arithmetic."""
+"""The student as the converter sees it: named inputs, named outputs, float32 arithmetic."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-INPUT_NAME = "images"
+# What the one input is called where the student's author gave it no name.
+_ONE_INPUT = "images"
+_MADE_UP_INPUT = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
 
 
 def check_student(student: Any) -> None:
@@ -26,29 +31,128 @@ def check_student(student: Any) -> None:
         )
 
 
-def input_spec(student: keras.Model, batch_size: int | None) -> tf.TensorSpec:
-    """Return the shape and dtype of the student's one input, `batch_size` examples at a time.
+@dataclass(frozen=True)
+class StudentInputs:
+    """What a student takes.
 
-    Floating inputs are float32 whatever the student's dtype policy.
+    Attributes:
+        specs: Shape and dtype of each input by its name in the file, in order.
+        arguments: Turns the tensors, in that order, into the positional and the keyword arguments
+            of the student's call.
+    """
+
+    specs: Mapping[str, tf.TensorSpec]
+    arguments: Callable[[Sequence[Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+    def call(self, function: Callable[..., Any], tensors: Sequence[Any]) -> Any:
+        """Call the student, or what takes the same as the student, in inference mode.
+
+        Each tensor is cast to the dtype that the student takes.
+        """
+        cast = [
+            tf.cast(tensor, spec.dtype)
+            for tensor, spec in zip(tensors, self.specs.values(), strict=True)
+        ]
+        arguments, named = self.arguments(cast)
+        if isinstance(function, keras.Layer):
+            named = {**named, "training": False}
+        return function(*arguments, **named)
+
+
+def student_inputs(student: keras.Model, batch_size: int | None) -> StudentInputs:
+    """Return what the student takes, `batch_size` examples at a time (None: any number).
+
+    Floating inputs are float32 whatever the student's dtype policy. Names are those that the
+    student's author gave; a single input without one is called "images".
+
+    Raises:
+        ValueError: If the student was built in a way that tells no shapes.
     """
     inputs = getattr(student, "inputs", None)
     if inputs:
-        specs = [(tuple(tensor.shape), tensor.dtype) for tensor in inputs]
+        structure = inputs[0] if isinstance(student, keras.Sequential) else student.input
+        if isinstance(structure, dict):
+            # Keras's own list is sorted by the keys.
+            names, inputs = list(structure), list(structure.values())
+        else:
+            names = [tensor.name for tensor in inputs]
+        specs = [_spec(tensor.shape, tensor.dtype, batch_size) for tensor in inputs]
+        return StudentInputs(_by_name(names, specs), lambda x: (_packed(structure, x), {}))
+    # A subclassed model remembers the shapes it was built with, not the dtypes.
+    config = student.get_build_config() or {}
+    shapes = config.get("shapes_dict")
+    if shapes and len(shapes) > 1:
+        # call(self, image, mask): Keras remembers {"image_shape": ..., "mask_shape": ...}.
+        keywords = [name.removesuffix("_shape") for name in shapes]
+        leaves = list(shapes.values())
     else:
-        # A subclassed model remembers the shapes it was built with, not the dtypes.
-        config = student.get_build_config() or {}
-        shapes = config.get("shapes_dict") or {"input": config.get("input_shape")}
-        specs = [(shape, "float32") for shape in shapes.values()]
-    if len(specs) != 1 or not _is_one_shape(specs[0][0]):
+        keywords = []
+        structure = next(iter(shapes.values())) if shapes else config.get("input_shape")
+        leaves = _leaves(structure)
+    if not leaves or not all(map(_is_one_shape, leaves)):
         raise ValueError(
-            "`student` must take one tensor, because the file takes one. "
-            f"Received: a student with inputs {specs!r}. Wrap it in a model of one input."
+            "`student` does not tell the shapes of its inputs. Call it once on a batch before "
+            f"exporting it. Received: student={student!r} built with {config!r}"
         )
-    shape, dtype = specs[0]
+    if not keywords and len(_required(student)) > 1:
+        raise ValueError(
+            "`student` must take its inputs as one tensor, list or dict: of several arguments Keras "
+            "remembers the shape of the first alone, unless `build` takes them all. Received: a "
+            f"student whose call takes {_required(student)}"
+        )
+    specs = [_spec(shape, "float32", batch_size) for shape in leaves]
+    if keywords:
+        return StudentInputs(
+            _by_name(keywords, specs), lambda x: ((), dict(zip(keywords, x, strict=True)))
+        )
+    names = list(structure) if isinstance(structure, dict) else ["input_layer"] * len(leaves)
+    return StudentInputs(_by_name(names, specs), lambda x: (_packed(structure, x), {}))
+
+
+def _required(student: keras.Model) -> list[str]:
+    """Return the names of the tensors that a student's call cannot do without."""
+    return [
+        name
+        for name, parameter in inspect.signature(student.call).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and name not in ("training", "mask")
+    ]
+
+
+def _packed(structure: Any, tensors: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the tensors as the one argument of the student's call: a tensor, a dict or a list."""
+    if isinstance(structure, dict):
+        return (dict(zip(structure, tensors, strict=True)),)
+    if isinstance(structure, (list, tuple)) and not _is_one_shape(structure):
+        return (list(tensors),)
+    return (tensors[0],)
+
+
+def _leaves(structure: Any) -> list[Any]:
+    if _is_one_shape(structure):
+        return [structure]
+    if isinstance(structure, dict):
+        return list(structure.values())
+    return list(structure or ())
+
+
+def _spec(shape: Any, dtype: Any, batch_size: int | None) -> tf.TensorSpec:
     dtype = tf.as_dtype(dtype)
-    if dtype.is_floating:
-        dtype = tf.float32
-    return tf.TensorSpec((batch_size, *shape[1:]), dtype, name=INPUT_NAME)
+    return tf.TensorSpec((batch_size, *shape[1:]), tf.float32 if dtype.is_floating else dtype)
+
+
+def _by_name(names: Sequence[str], specs: Sequence[tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
+    if len(names) == 1:
+        names = [_ONE_INPUT if _MADE_UP_INPUT.fullmatch(names[0]) else names[0]]
+    elif len(set(names)) < len(names) or any(map(_MADE_UP_INPUT.fullmatch, names)):
+        names = [f"input_{index}" for index in range(len(names))]
+    # TensorFlow allows no other characters in the name of a placeholder.
+    names = [re.sub(r"[^A-Za-z0-9_.]", "_", name) for name in names]
+    return {
+        name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
+        for name, spec in zip(names, specs, strict=True)
+    }
 
 
 def _is_one_shape(shape: Any) -> bool:
@@ -59,21 +163,33 @@ def _is_one_shape(shape: Any) -> bool:
     )
 
 
-def named_outputs(outputs: Any) -> dict[str, Any]:
-    """Return the student's outputs by the names that they have in the file.
+def named_outputs(outputs: Any, made_by: Any = None) -> dict[str, Any]:
+    """Return outputs by the names that they have in the file.
 
-    A dict of tensors keeps its keys; anything else is `output_0`, `output_1`, ... in order.
+    A dict of tensors keeps its keys; the outputs of a functional or sequential model are called
+    after the layers that their author named; anything else is `output_0`, `output_1`, ... in order.
+
+    Args:
+        outputs: A tensor, or a structure of them.
+        made_by: The model that made them, if any.
     """
     if isinstance(outputs, dict) and all(isinstance(name, str) for name in outputs):
         values = outputs.values()
         if not any(isinstance(value, (dict, list, tuple)) for value in values):
             return dict(outputs)
-    return {f"output_{index}": value for index, value in enumerate(keras.tree.flatten(outputs))}
+    flat = keras.tree.flatten(outputs)
+    tensors = getattr(made_by, "outputs", None) or []
+    makers = [tensor._keras_history.operation for tensor in tensors]
+    names = [maker.name for maker in makers if not _is_made_up(maker)]
+    if len(names) != len(flat) or len(set(names)) < len(names):
+        names = [f"output_{index}" for index in range(len(flat))]
+    return dict(zip(names, flat, strict=True))
 
 
-def inference(student: keras.Model) -> Callable[[Any], dict[str, Any]]:
-    """Return the student's inference as a function of the images, outputs by name."""
-    return lambda images: named_outputs(student(images, training=False))
+def _is_made_up(operation: Any) -> bool:
+    """Whether Keras invented the name of an operation: its class in snake case, and a number."""
+    words = re.sub(r"(?<=.)([A-Z][a-z]+)|(?<=[a-z])([A-Z])", r"_\g<0>", type(operation).__name__)
+    return re.fullmatch(re.escape(words.lower()) + r"(_\d+)?", operation.name) is not None
 
 
 @contextlib.contextmanager

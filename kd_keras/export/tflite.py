@@ -5,17 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from kd_keras.export.conversion import Quantization, check_quantization, convert
-from kd_keras.export.examples import gather, random_examples
+from kd_keras.export.conversion import convert
+from kd_keras.export.examples import Examples, gather, random_examples, with_ends
+from kd_keras.export.presets import Quantization, check_border, check_quantization
 from kd_keras.export.result import ExportResult
 from kd_keras.export.runtime import LiteModel
-from kd_keras.export.student import check_student, computing_in_float32, input_spec
-from kd_keras.export.verification import compare, student_outputs
+from kd_keras.export.signature import all_signatures
+from kd_keras.export.student import (
+    StudentInputs,
+    check_student,
+    computing_in_float32,
+    student_inputs,
+)
+from kd_keras.export.verification import keras_outputs, verify_signatures
 from kd_keras.whole_file import written_beside
 
 _ENOUGH_TO_CALIBRATE = 100
@@ -30,33 +38,53 @@ def to_tflite(
     *,
     verification_data: Any = None,
     examples: int = 500,
+    class_balanced: bool = True,
     input_range: tuple[float, float] | None = (0.0, 255.0),
     batch_size: int | None = None,
+    input_dtype: str | None = None,
+    output_dtype: str | None = None,
+    probabilities: bool = False,
+    signatures: Mapping[str, Callable[..., Any]] | None = None,
 ) -> ExportResult:
     """Convert a Keras student to TensorFlow Lite, run the file on LiteRT, and say how close it is.
 
     The file uses builtin TFLite ops only, so it needs no Flex delegate. It takes the student's raw
-    input as float32 and gives float32 outputs under every preset; an int8 file quantises inside.
-    It appears under `path` after it was verified: on any failure, an earlier file of that name
-    stays as it was.
+    input and gives float32 outputs under every preset, unless another dtype is asked for. Inputs
+    and outputs keep the names that the student's author gave. The file appears under `path` after
+    it was verified: on any failure, an earlier file of that name stays as it was.
 
     Args:
-        student: A built functional, sequential or subclassed model of one input. Its outputs may be
-            a tensor, or a list or dict of them; each one is verified. A student under a mixed
+        student: A built functional, sequential or subclassed model. Inputs and outputs may be
+            tensors, or lists or dicts of them; each output is verified. A student under a mixed
             policy is converted, and compared, in float32.
         path: The file to write, in an existing folder.
-        quantization: "none" (float32), "float16" (weights at half the size), "dynamic" (int8
-            weights, float activations) or "int8" (int8 weights and activations).
-        representative_data: For "int8", the images that set the ranges of the activations: an array
-            `(examples, ...)` or a `tf.data.Dataset` of batches x or (x, y), of unaugmented training
-            images. The first `examples` count, so shuffle data that is sorted by class.
+        quantization: "none" (float32), "float16" (weights at half the size, for the GPU delegate),
+            "dynamic" (int8 weights, float activations), "weight_only" (int8 weights, float32
+            arithmetic; needs the extra `weight-only`), "int8" (int8 weights and activations, for
+            CPU, DSP and NPU) or "int16x8" (int8 weights, int16 activations).
+        representative_data: For "int8" and "int16x8", the images that set the ranges of the
+            activations: an array `(examples, ...)` or a `tf.data.Dataset` of batches x or (x, y),
+            of unaugmented training images. For several inputs, x is a dict by their names or a
+            tuple in their order.
         verification_data: The images to verify on, in the same forms. Default: the representative
             data, and where there are none, 32 random images in `input_range`.
-        examples: How many images to take at most from either, >= 1.
+        examples: How many images to take at most from either, >= 1; >= 100 for "int8", "int16x8".
+        class_balanced: Take the representative images evenly from all classes, where the data yield
+            labels. False takes the first ones.
         input_range: Lowest and highest raw value that the student takes. Data outside it, or in
-            0..1 where it ends above 1, are refused. None switches the check off.
+            0..1 where it ends above 1, are refused; the integer scale of the input is exactly that
+            of the range. None switches both off. Students of several inputs are not checked.
         batch_size: The file's batch size; None leaves it open (LiteRT then starts at 1 and can be
             resized). Recurrent layers need a fixed one.
+        input_dtype: What the file takes: "float32" (the default), or "uint8" (the bytes of a camera
+            frame) under all presets but "int16x8"; "int8" for "int8", "int16" for "int16x8".
+        output_dtype: What the file gives: "float32" (the default); "uint8" or "int8" for "int8",
+            "int16" for "int16x8".
+        probabilities: Let the file end in a softmax (a sigmoid for a single unit) over the
+            student's logits.
+        signatures: Further entry points of the file by name: models or functions of the student's
+            inputs, such as a `keras.Model(student.inputs, features)`. `LiteModel(path,
+            signature=name)` runs one.
 
     Returns:
         `ExportResult` with the path, size, SHA-256, largest and mean difference from the Keras
@@ -82,55 +110,99 @@ def to_tflite(
     Integer-Arithmetic-Only Inference", CVPR 2018, arXiv:1712.05877.
     """
     check_student(student)
-    check_quantization(quantization)
-    _check_count(examples, "examples")
+    preset = check_quantization(quantization)
+    check_border(quantization, input_dtype, output_dtype)
+    _check_count(examples, "examples", _ENOUGH_TO_CALIBRATE if preset.integer else 1)
     if batch_size is not None:
-        _check_count(batch_size, "batch_size")
+        _check_count(batch_size, "batch_size", 1)
     _check_input_range(input_range)
-    if quantization == "int8" and representative_data is None:
+    if preset.integer and representative_data is None:
         raise ValueError(
-            "quantization='int8' needs `representative_data`, a few hundred unaugmented training "
-            "images that set the ranges of the activations. For int8 weights without data choose "
-            "quantization='dynamic'. Received: representative_data=None"
+            f"quantization={quantization!r} needs `representative_data`, a few hundred unaugmented "
+            "training images that set the ranges of the activations. For int8 weights without data "
+            "choose quantization='dynamic'. Received: representative_data=None"
         )
-    spec = input_spec(student, batch_size)
+    inputs = student_inputs(student, batch_size)
+    if input_dtype is not None:
+        _check_cast(inputs, input_dtype)
+    specs = inputs.specs
+    offered = all_signatures(
+        student, inputs, signatures, probabilities, None if preset.integer else input_dtype
+    )
     with written_beside(path) as beside:
-        representative = None
+        representative: Examples | None = None
         if representative_data is not None:
             representative = gather(
-                representative_data, "representative_data", spec, input_range, examples
+                representative_data,
+                "representative_data",
+                specs,
+                input_range,
+                examples,
+                classes=_classes(student) if class_balanced else None,
             )
         if verification_data is not None:
-            verified = gather(verification_data, "verification_data", spec, input_range, examples)
+            verified = gather(verification_data, "verification_data", specs, input_range, examples)
         elif representative is not None:
             verified = representative
         else:
-            verified = random_examples(spec, input_range, _RANDOM_EXAMPLES)
-        if quantization == "int8" and representative is not None:
-            _warn_if_few(len(representative))
+            verified = random_examples(specs, input_range, _RANDOM_EXAMPLES)
+        if preset.integer and representative is not None:
+            _warn_if_few(_length(representative))
+            representative = with_ends(representative, input_range)
         with computing_in_float32(student):
-            content = convert(student, spec, quantization, representative)
-            expected = student_outputs(student, spec, verified)
+            content = convert(
+                student,
+                offered,
+                quantization,
+                representative,
+                input_dtype=input_dtype if preset.integer else None,
+                output_dtype=output_dtype if preset.integer else None,
+            )
+            expected = [(each, keras_outputs(each, verified)) for each in offered]
         beside.write_bytes(content)
         model = LiteModel(beside)
-        outputs = compare(model, expected, verified, exact=quantization == "none")
+        outputs = verify_signatures(model, expected, verified, exact=quantization == "none")
         float_operators = model.float_operators()
-    if quantization == "int8":
-        _warn_of_float(float_operators)
+    if preset.integer:
+        _warn_of_float(quantization, float_operators)
     return ExportResult(
         path=Path(path),
         quantization=quantization,
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        examples=len(verified),
+        examples=_length(verified),
         outputs=outputs,
         float_operators=float_operators,
+        runs_on=preset.runs_on,
     )
 
 
-def _check_count(value: Any, argument: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{argument}` must be an integer >= 1. Received: {argument}={value!r}")
+def _length(examples: Examples) -> int:
+    return len(next(iter(examples.values())))
+
+
+def _classes(student: keras.Model) -> int | None:
+    """Return how many classes a student of one class output has."""
+    shape = getattr(student, "output_shape", None) if getattr(student, "outputs", None) else None
+    if isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[-1], int):
+        return shape[-1] if shape[-1] > 1 else None
+    return None
+
+
+def _check_cast(inputs: StudentInputs, input_dtype: str) -> None:
+    for name, spec in inputs.specs.items():
+        if spec.dtype.is_integer and spec.dtype.name != input_dtype:
+            raise ValueError(
+                f"`input_dtype` must be {spec.dtype.name!r} or None for this student, whose input "
+                f"{name!r} is of that dtype itself. Received: input_dtype={input_dtype!r}"
+            )
+
+
+def _check_count(value: Any, argument: str, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(
+            f"`{argument}` must be an integer >= {least}. Received: {argument}={value!r}"
+        )
 
 
 def _check_input_range(input_range: Any) -> None:
@@ -149,17 +221,18 @@ def _warn_if_few(count: int) -> None:
     if count < _ENOUGH_TO_CALIBRATE:
         warnings.warn(
             f"`representative_data` holds {count} examples. Fewer than {_ENOUGH_TO_CALIBRATE} "
-            "often miss the ranges of the activations, which the int8 file then clips.",
+            "often miss the ranges of the activations, which the file then clips.",
             UserWarning,
             stacklevel=3,
         )
 
 
-def _warn_of_float(operators: tuple[str, ...]) -> None:
+def _warn_of_float(quantization: str, operators: tuple[str, ...]) -> None:
     if operators:
         warnings.warn(
-            f"The int8 file calculates these operators in float: {', '.join(operators)}. TFLite "
-            "has no int8 kernel for them; on an integer-only accelerator the file will not run.",
+            f"The {quantization} file calculates these operators in float: {', '.join(operators)}. "
+            "TFLite has no integer kernel for them; on an integer-only accelerator the file will "
+            "not run.",
             UserWarning,
             stacklevel=3,
         )

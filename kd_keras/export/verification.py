@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.export.examples import Examples
 from kd_keras.export.result import OutputDifference
 from kd_keras.export.runtime import LiteModel
-from kd_keras.export.student import inference
+from kd_keras.export.signature import MAIN, Signature
 
 # A float32 file repeats the student's arithmetic in another order. Beyond this part of the largest
 # output it does something else.
@@ -16,32 +18,53 @@ _FLOAT32_TOLERANCE = 1e-3
 _BATCH_SIZE = 32
 
 
-def student_outputs(
-    student: keras.Model, spec: tf.TensorSpec, examples: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return the Keras student's float32 outputs by name."""
-    any_batch = tf.TensorSpec((None, *spec.shape[1:]), spec.dtype)
-    function = tf.function(inference(student)).get_concrete_function(any_batch)
-    parts = [
-        {name: np.asarray(value, "float32") for name, value in function(batch).items()}
-        for batch in map(tf.constant, _split(examples))
+def keras_outputs(signature: Signature, examples: Examples) -> Examples:
+    """Return the float32 outputs by name that Keras gives for a signature."""
+    specs = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in signature.specs]
+    function = tf.function(signature).get_concrete_function(*specs)
+    arrays = [
+        examples[name].astype(spec.dtype.as_numpy_dtype)
+        for name, spec in zip(signature.inputs.specs, specs, strict=True)
     ]
+    parts = []
+    for start in range(0, len(arrays[0]), _BATCH_SIZE):
+        outputs = function(*(tf.constant(array[start : start + _BATCH_SIZE]) for array in arrays))
+        parts.append({name: np.asarray(value, "float32") for name, value in outputs.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _split(examples: np.ndarray) -> list[np.ndarray]:
-    return [examples[i : i + _BATCH_SIZE] for i in range(0, len(examples), _BATCH_SIZE)]
+def verify_signatures(
+    beside: LiteModel,
+    expected: Sequence[tuple[Signature, Examples]],
+    examples: Examples,
+    exact: bool,
+) -> tuple[OutputDifference, ...]:
+    """Return the differences of the file's outputs from what Keras gives, for all signatures.
+
+    Args:
+        beside: The loaded file, at the student's own signature.
+        expected: Each signature with its outputs by name.
+        examples: The inputs by name.
+        exact: Whether the file is float32 and must repeat the student's numbers.
+    """
+    found: list[OutputDifference] = []
+    for signature, outputs in expected:
+        model = beside
+        if signature.name != MAIN:
+            model = LiteModel(beside.path, signature=signature.name)
+        found.extend(compare(model, outputs, examples, exact))
+    return tuple(found)
 
 
 def compare(
-    model: LiteModel, expected: dict[str, np.ndarray], examples: np.ndarray, exact: bool
+    model: LiteModel, expected: Examples, examples: Examples, exact: bool
 ) -> tuple[OutputDifference, ...]:
     """Return the differences of the file's outputs from the `expected` ones.
 
     Args:
         model: The loaded file.
         expected: The Keras student's outputs on the same examples.
-        examples: Array `(examples, ...)`.
+        examples: The inputs, `(examples, ...)` each, by name.
         exact: Whether the file is float32 and must repeat the student's numbers.
 
     Raises:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from kd_keras import augment, data, export, models
 from kd_keras.distiller import Distiller
-from kd_keras.export.conversion import Quantization
+from kd_keras.export.presets import Quantization
 from kd_keras.losses import KLDivergence
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.folder import EXPORT, FLOAT32, INT8, STUDENT, STUDENT_ALONE, TEACHER, RunFolder

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
 import pytest
 
 from kd_keras import export
+from kd_keras.export.presets import Quantization
 
 
 def conv_student(width: int = 64) -> keras.Model:
@@ -51,8 +53,8 @@ def exported(student, photos, tmp_path_factory) -> dict[str, export.ExportResult
             student,
             folder / f"{preset}.tflite",
             preset,
-            photos if preset == "int8" else None,
+            photos if preset.startswith("int") else None,
             verification_data=photos,
         )
-        for preset in ("none", "float16", "dynamic", "int8")
+        for preset in get_args(Quantization)
     }

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kd_keras.export.examples import gather, random_examples
+from kd_keras.export.examples import gather, random_examples, with_ends
 
 SPEC = tf.TensorSpec((None, 4, 4, 1), tf.float32)
 IMAGES = np.arange(10 * 16, dtype="uint8").reshape(10, 4, 4, 1)
 
 
-def read(data, limit=500, spec=SPEC, input_range=(0.0, 255.0)):
-    return gather(data, "representative_data", spec, input_range, limit)
+def read(data, limit=500, spec=SPEC, input_range=(0.0, 255.0), classes=None):
+    read = gather(data, "representative_data", {"x": spec}, input_range, limit, classes=classes)
+    return read["x"]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_no_more_than_the_limit_is_read_even_of_an_endless_dataset():
         (IMAGES[0], r"looks like single images.*\(4, 4, 1\)"),
         (tf.data.Dataset.from_tensor_slices(IMAGES), "looks like single images"),
         (IMAGES[:, :3], r"\(None, 4, 4, 1\).*Received: a batch of shape \(10, 3, 4, 1\)"),
-        (tf.data.Dataset.from_tensors({"x": IMAGES}), "must yield x or"),
+        (tf.data.Dataset.from_tensors({"y": IMAGES}), "must yield x or"),
         (IMAGES.astype("str"), "must hold numbers"),
         (IMAGES / 159.0, r"looks like images in 0\.\.1.*input_range=\(0, 1\)"),
         (IMAGES * 2.0, r"range 0 to 255.*Received: values from 0 to 318"),
@@ -87,7 +88,7 @@ def test_an_integer_input_takes_integers_alone():
 
 
 def test_random_examples_are_the_same_on_every_call_and_fill_the_range():
-    first, second = (random_examples(SPEC, (0.0, 255.0), 64) for _ in range(2))
+    first, second = (random_examples({"x": SPEC}, (0.0, 255.0), 64)["x"] for _ in range(2))
 
     np.testing.assert_array_equal(first, second)
     assert first.min() >= 0 and first.max() <= 255 and np.ptp(first) > 200
@@ -103,4 +104,85 @@ def test_random_examples_are_the_same_on_every_call_and_fill_the_range():
 )
 def test_inputs_that_cannot_be_drawn_ask_for_data(spec, input_range):
     with pytest.raises(ValueError, match="Pass verification_data="):
-        random_examples(spec, input_range, 2)
+        random_examples({"x": spec}, input_range, 2)
+
+
+def labelled(labels, batch=4):
+    """Images whose every pixel is their position, with these labels."""
+    positions = np.arange(len(labels), dtype="float32").reshape(-1, 1, 1, 1)
+    images = np.broadcast_to(positions, (len(labels), 4, 4, 1))
+    return tf.data.Dataset.from_tensor_slices((images, np.asarray(labels))).batch(batch)
+
+
+def taken(labels, limit, classes):
+    got = read(labelled(labels), limit=limit, classes=classes)
+    return np.asarray(labels)[got[:, 0, 0, 0].astype(int)]
+
+
+def test_classes_are_taken_evenly_though_the_data_are_sorted():
+    labels = [0] * 20 + [1] * 20 + [2] * 20
+
+    assert np.bincount(taken(labels, 12, 3)).tolist() == [4, 4, 4]
+    assert np.bincount(taken(labels, 12, None)).tolist() == [12]
+
+
+def test_a_rare_class_gives_all_it_has_and_the_others_fill_up():
+    labels = [0] * 20 + [1] + [2] * 20
+
+    counts = np.bincount(taken(labels, 12, 3))
+
+    assert counts.sum() == 12 and counts[1] == 1 and abs(counts[0] - counts[2]) <= 1
+
+
+def test_one_hot_labels_and_columns_are_class_labels_too():
+    labels = np.repeat([0, 1, 2], 20)
+    for form in (np.eye(3)[labels], labels[:, None]):
+        got = read(labelled(form), limit=12, classes=3)[:, 0, 0, 0].astype(int)
+        assert np.bincount(labels[got]).tolist() == [4, 4, 4]
+
+
+def test_data_without_class_labels_give_the_first_examples():
+    regression = np.linspace(0, 1, 30)
+
+    got = read(labelled(regression), limit=7, classes=3)
+
+    assert got[:, 0, 0, 0].tolist() == list(range(7))
+
+
+def test_an_endless_dataset_that_lacks_a_class_is_not_read_for_ever():
+    endless = labelled([0] * 6 + [1] * 6).repeat()
+
+    assert len(read(endless, limit=4, classes=3)) == 4
+
+
+SEVERAL = {"image": SPEC, "mask": tf.TensorSpec((None, 2), tf.float32)}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"mask": np.ones((10, 2)), "image": IMAGES},
+        tf.data.Dataset.from_tensor_slices({"mask": np.ones((10, 2)), "image": IMAGES}).batch(3),
+        tf.data.Dataset.from_tensor_slices(((IMAGES, np.ones((10, 2))), np.ones(10))).batch(3),
+    ],
+)
+def test_several_inputs_come_by_name_or_in_order(data):
+    got = gather(data, "representative_data", SEVERAL, (0.0, 255.0), 5)
+
+    np.testing.assert_array_equal(got["image"], IMAGES[:5].astype("float32"))
+    assert got["mask"].shape == (5, 2)
+
+
+def test_several_inputs_need_all_of_their_names():
+    with pytest.raises(ValueError, match=r"a dict of \['image', 'mask'\].*with keys \['image'\]"):
+        gather({"image": IMAGES}, "representative_data", SEVERAL, None, 5)
+
+
+def test_the_ends_of_the_range_are_put_into_a_copy():
+    examples = {"x": np.full((3, 2, 2, 1), 7, "float32")}
+
+    got = with_ends(examples, (0.0, 255.0))["x"]
+
+    assert got[0].ravel().tolist() == [0, 255, 7, 7]
+    assert (got[1:] == 7).all() and (examples["x"] == 7).all()
+    assert with_ends(examples, None) is examples

@@ -8,7 +8,12 @@ import pytest
 import tensorflow as tf
 
 from kd_keras import export
-from kd_keras.export.student import check_student, computing_in_float32, input_spec, named_outputs
+from kd_keras.export.student import (
+    check_student,
+    computing_in_float32,
+    named_outputs,
+    student_inputs,
+)
 
 
 def mixed_student(policy: str) -> keras.Model:
@@ -62,15 +67,93 @@ def test_what_is_no_model_is_refused():
         check_student("student.keras")
 
 
-def test_a_student_of_two_inputs_is_refused():
-    a, b = keras.Input((3,)), keras.Input((3,))
-    with pytest.raises(ValueError, match="must take one tensor"):
-        input_spec(keras.Model([a, b], keras.layers.Add()([a, b])), None)
+def shapes(student, batch_size=None):
+    specs = student_inputs(student, batch_size).specs
+    return {name: tuple(spec.shape) for name, spec in specs.items()}
+
+
+class TwoArguments(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, image, scale):
+        return self.dense(image) * scale
+
+
+class OneDict(TwoArguments):
+    def call(self, inputs):
+        return super().call(inputs["image"], inputs["scale"])
+
+
+class OneList(TwoArguments):
+    def call(self, inputs):
+        return super().call(*inputs)
+
+
+class TwoShapes(TwoArguments):
+    def build(self, image_shape, scale_shape):
+        self.dense.build(image_shape)
+
+
+IMAGE, MASK = np.ones((2, 5), "float32"), np.full((2, 1), 0.5, "float32")
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "names"),
+    [
+        (TwoShapes, (IMAGE, MASK), ["image", "scale"]),
+        (OneDict, ({"image": IMAGE, "scale": MASK},), ["image", "scale"]),
+        (OneList, ([IMAGE, MASK],), ["input_0", "input_1"]),
+    ],
+)
+def test_a_subclassed_student_of_two_inputs_is_called_as_it_was_built(make, arguments, names):
+    student = make()
+    expected = student(*arguments)
+
+    inputs = student_inputs(student, None)
+
+    assert list(inputs.specs) == names
+    assert [tuple(spec.shape) for spec in inputs.specs.values()] == [(None, 5), (None, 1)]
+    np.testing.assert_array_equal(inputs.call(student, [IMAGE, MASK]), expected)
+
+
+def test_a_student_whose_second_argument_keras_forgets_is_refused():
+    student = TwoArguments()
+    student(IMAGE, MASK)
+
+    with pytest.raises(ValueError, match=r"one tensor, list or dict.*\['image', 'scale'\]"):
+        student_inputs(student, None)
+
+
+@pytest.mark.parametrize("form", ["list", "dict"])
+def test_a_functional_student_of_two_inputs_keeps_their_names(form):
+    a, b = keras.Input((3,), name="left"), keras.Input((3,), name="right")
+    made_of = [a, b] if form == "list" else {"right": b, "left": a}
+    student = keras.Model(made_of, keras.layers.Subtract()([a, b]))
+    ones, twos = np.ones((1, 3), "float32"), np.full((1, 3), 2, "float32")
+
+    inputs = student_inputs(student, None)
+
+    by_name = {"left": ones, "right": twos}
+    got = inputs.call(student, [by_name[name] for name in inputs.specs])
+    assert sorted(inputs.specs) == ["left", "right"]
+    np.testing.assert_array_equal(got, [[-1, -1, -1]])
+
+
+def test_inputs_without_a_name_of_their_own_get_a_plain_one():
+    a, b = keras.Input((3,)), keras.Input((4,))
+    two = keras.Model([a, b], keras.layers.Concatenate()([a, b]))
+
+    assert shapes(two) == {"input_0": (None, 3), "input_1": (None, 4)}
+    assert shapes(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])) == {
+        "images": (None, 3)
+    }
 
 
 def test_the_batch_is_open_unless_it_is_fixed(student):
-    assert input_spec(student, None).shape.as_list() == [None, 8, 8, 3]
-    assert input_spec(student, 1).shape.as_list() == [1, 8, 8, 3]
+    assert shapes(student) == {"images": (None, 8, 8, 3)}
+    assert shapes(student, 1) == {"images": (1, 8, 8, 3)}
 
 
 def test_an_integer_input_keeps_its_dtype(tmp_path, photos):
@@ -78,7 +161,7 @@ def test_an_integer_input_keeps_its_dtype(tmp_path, photos):
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
     student = keras.Model(inputs, keras.layers.Dense(3)(x))
 
-    assert input_spec(student, None).dtype == tf.uint8
+    assert student_inputs(student, None).specs["images"].dtype == tf.uint8
     result = export.to_tflite(student, tmp_path / "u.tflite", verification_data=photos)
 
     assert export.LiteModel(result.path).input_dtype == np.uint8
@@ -90,3 +173,31 @@ def test_outputs_are_named_by_key_or_in_order():
     assert named_outputs(["x", "y"]) == {"output_0": "x", "output_1": "y"}
     assert named_outputs({"b": "x", "a": "y"}) == {"b": "x", "a": "y"}
     assert named_outputs({"a": ["x", "y"]}) == {"output_0": "x", "output_1": "y"}
+
+
+def test_outputs_are_called_after_the_layers_that_have_names():
+    inputs = keras.Input((3,))
+    named, made_up = keras.layers.Dense(2, name="logits"), keras.layers.Dense(2)
+
+    one = keras.Model(inputs, named(inputs))
+    two = keras.Model(inputs, [named(inputs), made_up(inputs)])
+
+    assert list(named_outputs(one(np.ones((1, 3))), one)) == ["logits"]
+    assert list(named_outputs(two(np.ones((1, 3))), two)) == ["output_0", "output_1"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Conv2D(1, 1),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.ReLU(),
+        keras.layers.SeparableConv2D(1, 1),
+        keras.layers.Dense(1),
+    ],
+)
+def test_names_that_keras_invents_are_not_taken_for_names(layer):
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, layer(inputs))
+
+    assert list(named_outputs(model(np.ones((1, 4, 4, 3))), model)) == ["output_0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import warnings
@@ -21,7 +22,15 @@ def logits_of(student, photos):
 
 
 @pytest.mark.parametrize(
-    ("preset", "most"), [("none", 1e-5), ("float16", 5e-3), ("dynamic", 5e-2), ("int8", 0.2)]
+    ("preset", "most"),
+    [
+        ("none", 1e-5),
+        ("float16", 5e-3),
+        ("dynamic", 5e-2),
+        ("weight_only", 5e-2),
+        ("int8", 0.2),
+        ("int16x8", 5e-2),
+    ],
 )
 def test_every_preset_is_close_to_the_keras_student(preset, most, exported, student, photos):
     result = exported[preset]
@@ -245,7 +254,7 @@ def test_wrong_representative_data_keep_the_previous_file(data, message, student
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("stage", ["convert", "LiteModel", "compare"])
+@pytest.mark.parametrize("stage", ["convert", "LiteModel", "verify_signatures"])
 def test_a_failure_in_any_stage_keeps_the_previous_file(stage, monkeypatch, student, tmp_path):
     path = tmp_path / "s.tflite"
     path.write_bytes(b"previous")
@@ -265,7 +274,12 @@ def test_a_file_that_calculates_something_else_is_refused(monkeypatch, student, 
     other = conv_student()
     other.set_weights([weight + 0.1 for weight in other.get_weights()])
     right = tflite.convert
-    monkeypatch.setattr(tflite, "convert", lambda _, *args: right(other, *args))
+
+    def convert_another(student, signatures, *args, **kwargs):
+        (signature,) = signatures
+        return right(student, [dataclasses.replace(signature, function=other)], *args, **kwargs)
+
+    monkeypatch.setattr(tflite, "convert", convert_another)
 
     with pytest.raises(ValueError, match="does not calculate what `student` does"):
         export.to_tflite(student, tmp_path / "s.tflite")
@@ -305,7 +319,7 @@ def test_an_unwritable_folder_is_a_clear_error(student):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"quantization": "int4"}, "'none', 'float16', 'dynamic', 'int8'.*Received.*'int4'"),
+        ({"quantization": "int4"}, "'none', 'float16', .*'int8'.*Received.*'int4'"),
         ({"examples": 0}, "`examples` must be an integer >= 1"),
         ({"batch_size": 0}, "`batch_size` must be an integer >= 1"),
         ({"input_range": (255, 0)}, r"`input_range` must be \(low, high\)"),

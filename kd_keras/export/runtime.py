@@ -42,6 +42,7 @@ class LiteModel:
     Args:
         path: The file.
         threads: How many threads its kernels may use, >= 1.
+        xnnpack: Whether LiteRT may hand operators to its XNNPACK delegate, as it does by default.
 
     Raises:
         ValueError: If the file is missing, damaged, no TFLite file, or takes more than one input.
@@ -57,12 +58,17 @@ class LiteModel:
     (5, 10)
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1):
+    def __init__(
+        self, path: str | os.PathLike[str], *, threads: int = 1, xnnpack: bool = True
+    ):
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be an integer >= 1. Received: threads={threads!r}")
         self.path = Path(path)
         self._content = _read(self.path)
-        self._interpreter = _interpreter(self._content, self.path, num_threads=threads)
+        options = {} if xnnpack else _without_delegates()
+        self._interpreter = _interpreter(
+            self._content, self.path, num_threads=threads, **options
+        )
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1:
             raise ValueError(
@@ -116,13 +122,7 @@ class LiteModel:
 
     def operators(self) -> tuple[Operator, ...]:
         """Return the file's operators in order, as written and not as a delegate fuses them."""
-        from ai_edge_litert.interpreter import OpResolverType
-
-        plain = _interpreter(
-            self._content,
-            self.path,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
+        plain = _interpreter(self._content, self.path, **_without_delegates())
         dtypes = {
             tensor["index"]: np.dtype(tensor["dtype"]).name for tensor in plain.get_tensor_details()
         }
@@ -282,6 +282,14 @@ def _interpreter(content: bytes, path: Path, **options: Any) -> Any:
             f"Received: path={str(path)!r} of {len(content)} bytes"
         ) from error
     return interpreter
+
+
+def _without_delegates() -> dict[str, Any]:
+    from ai_edge_litert.interpreter import OpResolverType
+
+    return {
+        "experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    }
 
 
 def _named_outputs(interpreter: Any) -> dict[str, Mapping[str, Any]]:

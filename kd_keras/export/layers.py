@@ -123,7 +123,7 @@ def layer_differences(
     ...                             keras.layers.Dense(10)])
     >>> images = np.random.default_rng(0).integers(0, 256, (100, 8, 8, 1), dtype="uint8")
     >>> result = kd_keras.export.to_tflite(student, "student.tflite", "int8", images)
-    >>> report = kd_keras.export.layers.layer_differences("student.tflite", student, images)
+    >>> report = kd_keras.export.layer_differences("student.tflite", student, images)
     >>> report.layers[report.worst].operator
     'FULLY_CONNECTED'
 
@@ -178,9 +178,7 @@ class _Sums:
     own_signal: Any = field(default=0.0)
     own_noise: Any = field(default=0.0)
 
-    def add(
-        self, value: np.ndarray, reference: np.ndarray, own: np.ndarray, limits: Any
-    ) -> None:
+    def add(self, value: np.ndarray, reference: np.ndarray, own: np.ndarray, limits: Any) -> None:
         value, reference, own = (a.astype("float64") for a in (value, reference, own))
         self.signal += float(np.sum(reference**2))
         self.noise += float(np.sum((value - reference) ** 2))

@@ -1,4 +1,4 @@
-"""A `.tflite` file run operator by operator, without delegates, so that every tensor can be read."""
+"""A `.tflite` file run operator by operator, so that every tensor of it can be read."""
 
 from __future__ import annotations
 

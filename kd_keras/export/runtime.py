@@ -58,17 +58,13 @@ class LiteModel:
     (5, 10)
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, threads: int = 1, xnnpack: bool = True
-    ):
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1, xnnpack: bool = True):
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be an integer >= 1. Received: threads={threads!r}")
         self.path = Path(path)
         self._content = _read(self.path)
         options = {} if xnnpack else _without_delegates()
-        self._interpreter = _interpreter(
-            self._content, self.path, num_threads=threads, **options
-        )
+        self._interpreter = _interpreter(self._content, self.path, num_threads=threads, **options)
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1:
             raise ValueError(
@@ -287,9 +283,7 @@ def _interpreter(content: bytes, path: Path, **options: Any) -> Any:
 def _without_delegates() -> dict[str, Any]:
     from ai_edge_litert.interpreter import OpResolverType
 
-    return {
-        "experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    }
+    return {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 
 def _named_outputs(interpreter: Any) -> dict[str, Mapping[str, Any]]:

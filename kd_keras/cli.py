@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.text import Text
 
 from kd_keras import __version__, recipes
-from kd_keras.commands import COMMANDS
+from kd_keras.commands import COMMANDS, NotGoodEnough
 
+_NOT_GOOD_ENOUGH = 3
 _INTERRUPTED = 130
 
 
@@ -29,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows `kd-keras`; by default this process's own arguments.
 
     Returns:
-        The exit code: 0 if all went well, 1 after an error, 130 if interrupted. Usage errors and
-        `--help` leave through `SystemExit`, with 2 and 0.
+        The exit code: 0 if all went well, 1 after an error, 3 where a stated threshold is missed,
+        130 if interrupted. Usage errors and `--help` leave through `SystemExit`, with 2 and 0.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that knows no dash or box shows a question mark in its place.
@@ -59,6 +60,9 @@ def _main(arguments: list[str]) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         raise
+    except NotGoodEnough as verdict:
+        _complain(str(verdict))
+        return _NOT_GOOD_ENOUGH
     except Exception as error:
         if job.debug or os.environ.get("KD_KERAS_DEBUG", "") not in ("", "0"):
             traceback.print_exc()

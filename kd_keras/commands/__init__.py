@@ -3,14 +3,16 @@
 A new command is a file with a `COMMAND` and a line here.
 """
 
-from kd_keras.commands import distill, policies, study, views
-from kd_keras.commands.job import Command, Job
+from kd_keras.commands import benchmark, distill, policies, study, verify, views
+from kd_keras.commands.job import Command, Job, NotGoodEnough
 
 COMMANDS: dict[str, Command] = {
     "distill": distill.COMMAND,
     "policies": policies.COMMAND,
     "study": study.COMMAND,
     "views": views.COMMAND,
+    "verify": verify.COMMAND,
+    "benchmark": benchmark.COMMAND,
 }
 
-__all__ = ["COMMANDS", "Command", "Job"]
+__all__ = ["COMMANDS", "Command", "Job", "NotGoodEnough"]

@@ -11,6 +11,10 @@ import tyro
 from rich.console import Console
 
 
+class NotGoodEnough(Exception):
+    """All went well, and what was measured misses a threshold that the user stated."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Job(abc.ABC):
     """One call of a command, with its options as fields.
@@ -28,6 +32,9 @@ class Job(abc.ABC):
         Args:
             call: The whole command line, for reports to quote.
             console: Where results and progress go.
+
+        Raises:
+            NotGoodEnough: If a stated threshold is missed.
         """
 
 

@@ -45,6 +45,7 @@ class LiteModel:
         path: The file.
         threads: How many threads its kernels may use, >= 1.
         signature: Which of the file's entry points to run; None for the student's own.
+        xnnpack: Whether LiteRT may hand operators to its XNNPACK delegate, as it does by default.
 
     Raises:
         ValueError: If the file is missing, damaged or no TFLite file, or has no such signature.
@@ -61,13 +62,19 @@ class LiteModel:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, threads: int = 1, signature: str | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        threads: int = 1,
+        xnnpack: bool = True,
+        signature: str | None = None,
     ):
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be an integer >= 1. Received: threads={threads!r}")
         self.path = Path(path)
         self._content = _read(self.path)
-        self._interpreter = _interpreter(self._content, self.path, num_threads=threads)
+        options = {} if xnnpack else _without_delegates()
+        self._interpreter = _interpreter(self._content, self.path, num_threads=threads, **options)
         names = tuple(self._interpreter.get_signature_list())
         if signature is not None and signature not in names:
             raise ValueError(
@@ -161,13 +168,7 @@ class LiteModel:
 
     def operators(self) -> tuple[Operator, ...]:
         """Return the file's operators in order, as written and not as a delegate fuses them."""
-        from ai_edge_litert.interpreter import OpResolverType
-
-        plain = _interpreter(
-            self._content,
-            self.path,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
+        plain = _interpreter(self._content, self.path, **_without_delegates())
         dtypes = {
             tensor["index"]: np.dtype(tensor["dtype"]).name for tensor in plain.get_tensor_details()
         }
@@ -390,6 +391,12 @@ def _interpreter(content: bytes, path: Path, **options: Any) -> Any:
             f"Received: path={str(path)!r} of {len(content)} bytes"
         ) from error
     return interpreter
+
+
+def _without_delegates() -> dict[str, Any]:
+    from ai_edge_litert.interpreter import OpResolverType
+
+    return {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 
 def _to_input(images: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +60,24 @@ def latency(
     >>> 0 < kd_keras.export.latency("student.tflite").median_ms < 100
     True
     """
-    _check(runs, "runs", 1)
-    _check(warmup, "warmup", 0)
-    model = LiteModel(path, threads=threads)
+    check_count(runs, "runs", 1)
+    check_count(warmup, "warmup", 0)
+    run = prepared(path, threads=threads)
+    for _ in range(warmup):
+        run()
+    median, p90 = np.percentile(timed(run, runs), [50, 90])
+    return Latency(float(median), float(p90), runs, threads)
+
+
+def prepared(
+    path: str | os.PathLike[str], *, threads: int = 1, xnnpack: bool = True
+) -> Callable[[], None]:
+    """Return the function that runs a file on one random image, the same on every call.
+
+    Raises:
+        ValueError: If the file is damaged or its input has an open size beside the batch.
+    """
+    model = LiteModel(path, threads=threads, xnnpack=xnnpack)
     shape = model.input_shape[1:]
     if None in shape:
         raise ValueError(
@@ -69,19 +85,21 @@ def latency(
             f"Received: path={str(path)!r} with input {model.input_shape}"
         )
     image = np.random.default_rng(0).uniform(0, 255, (1, *(size or 1 for size in shape)))
-    run = model.prepare(image)
-    for _ in range(warmup):
-        run()
+    return model.prepare(image)
+
+
+def timed(run: Callable[[], None], runs: int) -> np.ndarray:
+    """Return the milliseconds of each of `runs` calls."""
     times = np.empty(runs)
     for index in range(runs):
         start = time.perf_counter_ns()
         run()
         times[index] = time.perf_counter_ns() - start
-    median, p90 = np.percentile(times, [50, 90]) / 1e6
-    return Latency(float(median), float(p90), runs, threads)
+    return times / 1e6
 
 
-def _check(value: Any, argument: str, least: int) -> None:
+def check_count(value: Any, argument: str, least: int) -> None:
+    """Raise unless `value` is an integer that is at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(
             f"`{argument}` must be an integer >= {least}. Received: {argument}={value!r}"

@@ -3,9 +3,19 @@
 Imports no TensorFlow: a finished run is read without it.
 """
 
+from kd_keras.run.benchmarking import benchmark_files
 from kd_keras.run.folder import RunFolder, open_run
 from kd_keras.run.gallery import write_views
 from kd_keras.run.main_job import distill
 from kd_keras.run.ranking import rank_policies
+from kd_keras.run.verifying import verify_file
 
-__all__ = ["RunFolder", "distill", "open_run", "rank_policies", "write_views"]
+__all__ = [
+    "RunFolder",
+    "benchmark_files",
+    "distill",
+    "open_run",
+    "rank_policies",
+    "verify_file",
+    "write_views",
+]

@@ -30,13 +30,27 @@ def teacher_file(dataset: str, teacher: str | os.PathLike[str] | None) -> Path |
     if teacher is None:
         trained = _default_file(dataset)
         return trained if trained.is_file() else None
-    path = Path(teacher).expanduser()
-    if path.suffix != ".keras" or not path.is_file():
+    return network_file(teacher, "teacher", _remedy(dataset))
+
+
+def network_file(path: str | os.PathLike[str], role: str, remedy: str = "") -> Path:
+    """Return the file of a network.
+
+    Args:
+        path: A `.keras` file.
+        role: What an error calls the network.
+        remedy: How to get one, for the error.
+
+    Raises:
+        ValueError: If it is not a `.keras` file that exists.
+    """
+    found = Path(path).expanduser()
+    if found.suffix != ".keras" or not found.is_file():
         raise ValueError(
-            "`teacher` must be a .keras file that exists, as `model.save(...)` writes it. "
-            f"Received: teacher={str(teacher)!r}. {_remedy(dataset)}"
+            f"`{role}` must be a .keras file that exists, as `model.save(...)` writes it. "
+            f"Received: {role}={str(path)!r}. {remedy}".rstrip()
         )
-    return path
+    return found
 
 
 def missing_teacher(dataset: str) -> ValueError:
@@ -47,7 +61,20 @@ def missing_teacher(dataset: str) -> ValueError:
 
 
 def load_teacher(path: Path) -> keras.Model:
+    """Return the teacher in a `.keras` file.
+
+    Raises:
+        ValueError: If Keras cannot read it.
+    """
+    return load_network(path, "teacher")
+
+
+def load_network(path: Path, role: str) -> keras.Model:
     """Return the network in a `.keras` file.
+
+    Args:
+        path: The file.
+        role: What an error calls the network.
 
     Raises:
         ValueError: If Keras cannot read it.
@@ -58,7 +85,7 @@ def load_teacher(path: Path) -> keras.Model:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # zip, JSON, unknown classes: each with an exception of its own
         raise ValueError(
-            f"`teacher` cannot be loaded from {str(path)!r}: {error} A teacher with layers of "
+            f"`{role}` cannot be loaded from {str(path)!r}: {error} A network with layers of "
             "your own is loaded in Python, after they are registered."
         ) from error
 

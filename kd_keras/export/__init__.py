@@ -3,6 +3,7 @@
 LiteRT is imported when a file is first loaded, not when this package is.
 """
 
+from kd_keras.export import metadata
 from kd_keras.export.result import ExportResult, OutputDifference
 from kd_keras.export.runtime import LiteModel, Operator, predict
 from kd_keras.export.tflite import to_tflite
@@ -15,6 +16,7 @@ __all__ = [
     "Operator",
     "OutputDifference",
     "latency",
+    "metadata",
     "predict",
     "to_tflite",
 ]

@@ -61,7 +61,7 @@ class LiteModel:
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be an integer >= 1. Received: threads={threads!r}")
         self.path = Path(path)
-        self._content = _read(self.path)
+        self._content = read_content(self.path)
         self._interpreter = _interpreter(self._content, self.path, num_threads=threads)
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1:
@@ -251,7 +251,8 @@ def predict(
     return (whole if len(whole) > 1 else next(iter(whole.values()))), every
 
 
-def _read(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a `.tflite` file, or raise ValueError where it is none."""
     try:
         content = path.read_bytes()
     except OSError as error:

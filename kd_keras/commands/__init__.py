@@ -3,7 +3,7 @@
 A new command is a file with a `COMMAND` and a line here.
 """
 
-from kd_keras.commands import benchmark, distill, policies, study, verify, views
+from kd_keras.commands import benchmark, distill, export, policies, study, verify, views
 from kd_keras.commands.job import Command, Job, NotGoodEnough
 
 COMMANDS: dict[str, Command] = {
@@ -11,6 +11,7 @@ COMMANDS: dict[str, Command] = {
     "policies": policies.COMMAND,
     "study": study.COMMAND,
     "views": views.COMMAND,
+    "export": export.COMMAND,
     "verify": verify.COMMAND,
     "benchmark": benchmark.COMMAND,
 }

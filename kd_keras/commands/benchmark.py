@@ -177,6 +177,6 @@ def as_json(measured: Benchmark, call: str) -> str:
 COMMAND = Command(
     parse=BenchmarkFiles,
     examples={
-        "kd-keras benchmark student_int8.tflite --keras teacher.keras": "latency, memory, operations"
+        "kd-keras benchmark student_int8.tflite --keras teacher.keras": "latency, memory, work"
     },
 )

@@ -3,13 +3,15 @@
 LiteRT is imported when a file is first loaded, not when this package is.
 """
 
+from kd_keras.export import metadata
 from kd_keras.export.arena import arena_bytes
 from kd_keras.export.checking import Comparison, Miss, Verification, missed, verify
 from kd_keras.export.layers import LayerDifference, LayerReport, layer_differences
 from kd_keras.export.operations import Operations, count_operations
+from kd_keras.export.prediction import predict
 from kd_keras.export.racing import Entry, Ratio, Standing, race
 from kd_keras.export.result import ExportResult, OutputDifference
-from kd_keras.export.runtime import LiteModel, Operator, predict
+from kd_keras.export.runtime import LiteModel, Operator
 from kd_keras.export.tflite import to_tflite
 from kd_keras.export.timing import Latency, latency
 
@@ -32,6 +34,7 @@ __all__ = [
     "count_operations",
     "latency",
     "layer_differences",
+    "metadata",
     "missed",
     "predict",
     "race",

@@ -131,7 +131,7 @@ def layer_differences(
     Separable Convolution for MobileNets", arXiv:1803.08607.
     """
     model = LiteModel(path)
-    images = model._checked(np.asarray(examples))
+    (images,) = model.checked(np.asarray(examples)).values()
     fixed = model.input_shape[0]
     with tempfile.TemporaryDirectory() as folder:
         twin = Path(folder) / "float32.tflite"

@@ -10,8 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.export.interpreter import (
+    open_interpreter,
+    read_content,
+    to_input,
+    to_real,
+    without_delegates,
+)
 from kd_keras.export.quiet import quiet_stderr
-from kd_keras.export.runtime import _interpreter, _read, _to_input, _to_real, _without_delegates
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ class PlainModel:
     """
 
     def __init__(self, content: bytes, path: Path, *, keep: bool = False):
-        self._interpreter = _interpreter(
-            content, path, experimental_preserve_all_tensors=keep, **_without_delegates()
+        self._interpreter = open_interpreter(
+            content, path, experimental_preserve_all_tensors=keep, **without_delegates()
         )
         self.content = content
         self.constants = constant_tensors(content)
@@ -79,12 +85,12 @@ class PlainModel:
                 self._interpreter.allocate_tensors()
             self._read_details()
         for index, value in values.items():
-            self._interpreter.set_tensor(index, _to_input(value, self.details[index]))
+            self._interpreter.set_tensor(index, to_input(value, self.details[index]))
         self._interpreter.invoke()
 
     def real(self, index: int) -> np.ndarray:
         """Return a tensor's value in real units, as float32."""
-        return _to_real(self._interpreter.get_tensor(index), self.details[index])
+        return to_real(self._interpreter.get_tensor(index), self.details[index])
 
     def memory(self, index: int) -> tuple[int, int] | None:
         """Return the address and the bytes of a tensor, or None while it has no memory."""
@@ -104,7 +110,7 @@ class PlainModel:
 def open_plain(path: str | os.PathLike[str], *, keep: bool = False) -> PlainModel:
     """Load a file for `PlainModel`."""
     path = Path(path)
-    return PlainModel(_read(path), path, keep=keep)
+    return PlainModel(read_content(path), path, keep=keep)
 
 
 def constant_tensors(content: bytes) -> frozenset[int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kd_keras.export.presets import Quantization
+
 
 @dataclass(frozen=True)
 class OutputDifference:
@@ -38,17 +40,22 @@ class ExportResult:
         float_operators: Names of the operators that calculate in floating point, without the
             conversions at the border. Empty for a fully integer file.
         runs_on: The processors and delegates of a phone that the preset is meant for.
+        minimum_runtime_version: The first TensorFlow Lite with all of its operators, as the
+            converter wrote it into the file.
         runs_on: The processors and delegates of a phone that the preset is meant for.
+        minimum_runtime_version: The first TensorFlow Lite with all of its operators, as the
+            converter wrote it into the file.
     """
 
     path: Path
-    quantization: str
+    quantization: Quantization
     bytes: int
     sha256: str
     examples: int
     outputs: tuple[OutputDifference, ...]
     float_operators: tuple[str, ...]
     runs_on: str
+    minimum_runtime_version: str | None
 
     @property
     def largest_difference(self) -> float:

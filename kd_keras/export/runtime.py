@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from kd_keras.export.interpreter import (
+    Encoding,
+    open_interpreter,
+    read_content,
+    to_input,
+    to_real,
+    without_delegates,
+)
 from kd_keras.export.quiet import quiet_stderr
 
-# A TFLite file is a flatbuffer that names its kind in bytes 4 to 8.
-_IDENTIFIER = b"TFL3"
 # The signature that TensorFlow gives the model itself.
 _MAIN = "serving_default"
 _BORDER = frozenset({"CAST", "DELEGATE", "DEQUANTIZE", "QUANTIZE"})
@@ -72,9 +77,11 @@ class LiteModel:
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be an integer >= 1. Received: threads={threads!r}")
         self.path = Path(path)
-        self._content = _read(self.path)
-        options = {} if xnnpack else _without_delegates()
-        self._interpreter = _interpreter(self._content, self.path, num_threads=threads, **options)
+        self._content = read_content(self.path)
+        options = {} if xnnpack else without_delegates()
+        self._interpreter = open_interpreter(
+            self._content, self.path, num_threads=threads, **options
+        )
         names = tuple(self._interpreter.get_signature_list())
         if signature is not None and signature not in names:
             raise ValueError(
@@ -113,16 +120,13 @@ class LiteModel:
         """The dtype of the one input that the file itself takes."""
         return np.dtype(self._inputs[self._one_input()]["dtype"])
 
-    @property
-    def input_quantization(self) -> tuple[float, int]:
-        """Scale and zero point of the one input; (0.0, 0) where it takes real numbers."""
-        scale, zero_point = self._inputs[self._one_input()]["quantization"]
-        return float(scale), int(zero_point)
+    def input_encoding(self, name: str | None = None) -> Encoding:
+        """Return how the file stores the input `name`; by default its one input."""
+        return Encoding.of(self._inputs[name or self._one_input()])
 
-    @property
-    def output_dtypes(self) -> dict[str, np.dtype[Any]]:
-        """The dtype of each output that the file itself gives."""
-        return {name: np.dtype(self._outputs[name]["dtype"]) for name in self.output_names}
+    def output_encoding(self, name: str) -> Encoding:
+        """Return how the file stores the output `name`."""
+        return Encoding.of(self._outputs[name])
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -157,7 +161,7 @@ class LiteModel:
             raise ValueError(
                 f"`batch_size` must be an integer >= 1. Received: batch_size={batch_size!r}"
             )
-        values = self._checked(images)
+        values = self.checked(images)
         size = self._fixed_batch or batch_size
         count = len(next(iter(values.values())))
         parts = [
@@ -168,7 +172,7 @@ class LiteModel:
 
     def operators(self) -> tuple[Operator, ...]:
         """Return the file's operators in order, as written and not as a delegate fuses them."""
-        plain = _interpreter(self._content, self.path, **_without_delegates())
+        plain = open_interpreter(self._content, self.path, **without_delegates())
         dtypes = {
             tensor["index"]: np.dtype(tensor["dtype"]).name for tensor in plain.get_tensor_details()
         }
@@ -204,7 +208,7 @@ class LiteModel:
         For timing: the returned function returns nothing, and does no copying unless the file has
         several signatures.
         """
-        values = self._checked(images)
+        values = self.checked(images)
         fixed = self._fixed_batch
         if fixed is not None:
             values = {
@@ -232,7 +236,8 @@ class LiteModel:
     def _fixed_batch(self) -> int | None:
         return next((shape[0] for shape in self.input_shapes.values() if shape[0]), None)
 
-    def _checked(self, images: Any) -> dict[str, np.ndarray]:
+    def checked(self, images: Any) -> dict[str, np.ndarray]:
+        """Return arrays by the names of the inputs, or raise as `predict` does."""
         if isinstance(images, Mapping):
             values = {name: np.asarray(array) for name, array in images.items()}
         else:
@@ -280,11 +285,11 @@ class LiteModel:
                 for name, detail in self._outputs.items()
             }
         return {
-            name: _to_real(outputs[name], detail)[:count] for name, detail in self._outputs.items()
+            name: to_real(outputs[name], detail)[:count] for name, detail in self._outputs.items()
         }
 
     def _as_taken(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {name: _to_input(values[name], detail) for name, detail in self._inputs.items()}
+        return {name: to_input(values[name], detail) for name, detail in self._inputs.items()}
 
     def _fill(self, values: dict[str, np.ndarray]) -> None:
         # Resizing plans the whole graph anew, so only where a shape changes.
@@ -306,110 +311,3 @@ class LiteModel:
             }
         for name, array in self._as_taken(values).items():
             self._interpreter.set_tensor(self._inputs[name]["index"], array)
-
-
-def predict(
-    path: str | os.PathLike[str], dataset: tf.data.Dataset, *, threads: int = 1
-) -> tuple[Any, Any]:
-    """Run a `.tflite` file over a whole split.
-
-    Args:
-        path: The file.
-        dataset: A finite `tf.data.Dataset` of batches (x, y) or (x, y, weight), x raw images.
-        threads: How many threads the kernels may use.
-
-    Returns:
-        `(outputs, labels)`: what `LiteModel.predict` gives for all x, and all y as one array, in
-        the dataset's order. `kd_keras.evaluate.accuracy(outputs, labels)` takes them as they are.
-
-    Raises:
-        ValueError: If the file is damaged, or the dataset is empty, endless or without labels.
-
-    Example:
-
-    >>> import keras, kd_keras, tensorflow as tf
-    >>> student = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
-    ...                             keras.layers.Dense(10)])
-    >>> result = kd_keras.export.to_tflite(student, "student.tflite")
-    >>> test = tf.data.Dataset.from_tensors((tf.zeros((5, 8, 8, 1), tf.uint8), [0, 0, 0, 3, 4]))
-    >>> logits, labels = kd_keras.export.predict("student.tflite", test)
-    >>> kd_keras.evaluate.accuracy(logits, labels)
-    0.6
-    """
-    model = LiteModel(path, threads=threads)
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError("`dataset` must end. Received: a repeated dataset; leave `.repeat()` out.")
-    outputs: list[dict[str, np.ndarray]] = []
-    labels: list[np.ndarray] = []
-    for element in dataset:
-        if not isinstance(element, tuple) or len(element) < 2:
-            raise ValueError(
-                "`dataset` must yield (x, y), because accuracy needs labels. "
-                f"Received: elements {dataset.element_spec!r}"
-            )
-        x = element[0]
-        images = (
-            {name: part.numpy() for name, part in x.items()} if isinstance(x, dict) else x.numpy()
-        )
-        outputs.append(model.predict_all(images, batch_size=len(element[1])))
-        labels.append(element[1].numpy())
-    if not outputs:
-        raise ValueError(f"`dataset` must hold at least one batch. Received: {dataset!r}")
-    whole = {name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]}
-    every = np.concatenate(labels)
-    return (whole if len(whole) > 1 else next(iter(whole.values()))), every
-
-
-def _read(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ValueError(
-            f"Cannot read the .tflite file: {error.strerror}. Received: path={str(path)!r}"
-        ) from error
-    if content[4:8] != _IDENTIFIER:
-        raise ValueError(
-            "The file is no TFLite file (it lacks the mark 'TFL3'), or it was cut off. Export the "
-            f"student again. Received: path={str(path)!r} of {len(content)} bytes"
-        )
-    return content
-
-
-def _interpreter(content: bytes, path: Path, **options: Any) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    try:
-        with quiet_stderr():
-            # From memory and not by name: LiteRT then checks the structure of the whole buffer,
-            # and the file can be replaced meanwhile.
-            interpreter = Interpreter(model_content=content, **options)
-            interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"LiteRT cannot load the .tflite file: {error}. It may be cut off or damaged, or need "
-            "ops that are not built in; export the student again. "
-            f"Received: path={str(path)!r} of {len(content)} bytes"
-        ) from error
-    return interpreter
-
-
-def _without_delegates() -> dict[str, Any]:
-    from ai_edge_litert.interpreter import OpResolverType
-
-    return {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
-
-
-def _to_input(images: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-    scale, zero_point = detail["quantization"]
-    dtype = np.dtype(detail["dtype"])
-    if scale:
-        limits = np.iinfo(dtype)
-        images = np.clip(np.round(images / scale) + zero_point, limits.min, limits.max)
-    return images.astype(dtype)
-
-
-def _to_real(output: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-    scale, zero_point = detail["quantization"]
-    if scale:
-        return (output.astype("float32") - zero_point) * np.float32(scale)
-    return output.astype("float32")

@@ -9,13 +9,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kd_keras.export.student import StudentInputs, named_outputs
+from kd_keras.export.student import StudentInputs, named_outputs, student_inputs
 
 # TensorFlow's name of the signature that runs where none is named.
 MAIN = "serving_default"
 
 
-@dataclass(frozen=True)
+# Told apart by identity: TensorFlow keeps functions in sets, and the inputs hold a dict.
+@dataclass(frozen=True, eq=False)
 class Signature:
     """A function of the student's inputs that the file offers under a name.
 
@@ -77,7 +78,11 @@ def all_signatures(
                 f"`signatures` must not name {MAIN!r}, which is the student itself. "
                 f"Received: signatures={sorted(further or {})}"
             )
-        made.append(Signature(name, function, inputs, False, input_dtype))
+        taken = inputs
+        if isinstance(function, keras.Model):
+            # Of the student's tensors it may want a list where the student wants a dict.
+            taken = StudentInputs(inputs.specs, student_inputs(function, None).arguments)
+        made.append(Signature(name, function, taken, False, input_dtype))
     return tuple(made)
 
 

@@ -96,9 +96,9 @@ def student_inputs(student: keras.Model, batch_size: int | None) -> StudentInput
         )
     if not keywords and len(_required(student)) > 1:
         raise ValueError(
-            "`student` must take its inputs as one tensor, list or dict: of several arguments Keras "
-            "remembers the shape of the first alone, unless `build` takes them all. Received: a "
-            f"student whose call takes {_required(student)}"
+            "`student` must take its inputs as one tensor, list or dict: of several arguments "
+            "Keras remembers the shape of the first alone, unless `build` takes them all. "
+            f"Received: a student whose call takes {_required(student)}"
         )
     specs = [_spec(shape, "float32", batch_size) for shape in leaves]
     if keywords:

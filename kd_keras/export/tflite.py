@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from kd_keras.export import metadata
 from kd_keras.export.conversion import convert
 from kd_keras.export.examples import Examples, gather, random_examples, with_ends
 from kd_keras.export.presets import Quantization, check_border, check_quantization
@@ -45,6 +46,8 @@ def to_tflite(
     output_dtype: str | None = None,
     probabilities: bool = False,
     signatures: Mapping[str, Callable[..., Any]] | None = None,
+    labels: Sequence[str] | None = None,
+    name: str | None = None,
 ) -> ExportResult:
     """Convert a Keras student to TensorFlow Lite, run the file on LiteRT, and say how close it is.
 
@@ -85,6 +88,9 @@ def to_tflite(
         signatures: Further entry points of the file by name: models or functions of the student's
             inputs, such as a `keras.Model(student.inputs, features)`. `LiteModel(path,
             signature=name)` runs one.
+        labels: The names of the classes, to pack into the file together with its normalisation, see
+            `kd_keras.export.metadata`. None packs nothing.
+        name: What the packed metadata call the model; the student's name by default.
 
     Returns:
         `ExportResult` with the path, size, SHA-256, largest and mean difference from the Keras
@@ -158,6 +164,10 @@ def to_tflite(
                 input_dtype=input_dtype if preset.integer else None,
                 output_dtype=output_dtype if preset.integer else None,
             )
+            if labels is not None:
+                content = _described(
+                    content, labels, name or student.name, probabilities, input_range
+                )
             expected = [(each, keras_outputs(each, verified)) for each in offered]
         beside.write_bytes(content)
         model = LiteModel(beside)
@@ -174,6 +184,27 @@ def to_tflite(
         outputs=outputs,
         float_operators=float_operators,
         runs_on=preset.runs_on,
+        minimum_runtime_version=metadata.read(content).minimum_runtime_version,
+    )
+
+
+def _described(
+    content: bytes,
+    labels: Sequence[str],
+    name: str,
+    probabilities: bool,
+    input_range: tuple[float, float] | None,
+) -> bytes:
+    # What turns pixels 0..255 into what the student takes: for 0..255 nothing.
+    low, high = input_range or (0.0, 255.0)
+    std = 255.0 / (high - low)
+    return metadata.pack(
+        content,
+        labels=labels,
+        outputs="probabilities" if probabilities else "logits",
+        name=name,
+        input_mean=-low * std,
+        input_std=std,
     )
 
 

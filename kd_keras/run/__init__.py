@@ -4,6 +4,7 @@ Imports no TensorFlow: a finished run is read without it.
 """
 
 from kd_keras.run.benchmarking import benchmark_files
+from kd_keras.run.exporting import export_presets
 from kd_keras.run.folder import RunFolder, open_run
 from kd_keras.run.gallery import write_views
 from kd_keras.run.main_job import distill
@@ -14,6 +15,7 @@ __all__ = [
     "RunFolder",
     "benchmark_files",
     "distill",
+    "export_presets",
     "open_run",
     "rank_policies",
     "verify_file",

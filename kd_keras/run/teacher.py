@@ -97,8 +97,17 @@ def load_data(
     *,
     batch_size: int,
     seed: int,
+    role: str = "teacher",
 ) -> Splits:
     """Return the data in the size of images that the teacher takes.
+
+    Args:
+        dataset: As `kd_keras.data.load` takes it.
+        teacher: The network; None for the images in their own size.
+        data_dir: As `kd_keras.data.load` takes it.
+        batch_size: Examples in a batch.
+        seed: Seed of the data's order.
+        role: What an error calls the network.
 
     Raises:
         ValueError: As `kd_keras.data.load`, and if the teacher was made for other data.
@@ -116,11 +125,11 @@ def load_data(
         image_size=shape[1:3] if is_fixed else None,
     )
     if teacher is not None:
-        _check_fit(teacher, splits)
+        _check_fit(teacher, splits, role)
     return splits
 
 
-def _check_fit(teacher: Any, splits: Splits) -> None:
+def _check_fit(teacher: Any, splits: Splits, role: str) -> None:
     info = splits.info
     for argument, takes, has in (
         ("channels", getattr(teacher, "input_shape", None), info.image_shape[-1]),
@@ -128,8 +137,8 @@ def _check_fit(teacher: Any, splits: Splits) -> None:
     ):
         if isinstance(takes, tuple) and takes[-1] not in (None, has):
             raise ValueError(
-                f"`teacher` must fit the data: {info.name!r} has {has} {argument}. Received: a "
-                f"teacher {teacher.name!r} for {takes[-1]} {argument}. Pass a teacher that was "
+                f"`{role}` must fit the data: {info.name!r} has {has} {argument}. Received: a "
+                f"{role} {teacher.name!r} for {takes[-1]} {argument}. Pass a {role} that was "
                 "trained on these data."
             )
 

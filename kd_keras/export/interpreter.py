@@ -1,0 +1,92 @@
+"""The LiteRT interpreter: open a file in it, and carry numbers over its border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kd_keras.export.quiet import quiet_stderr
+
+# A TFLite file is a flatbuffer that names its kind in bytes 4 to 8.
+_IDENTIFIER = b"TFL3"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a file stores a tensor: real = (stored - zero_point) * scale.
+
+    Attributes:
+        dtype: The dtype that is stored, such as "uint8".
+        scale: The step; 0 where the tensor is stored as it is.
+        zero_point: What stands for 0.
+    """
+
+    dtype: str
+    scale: float
+    zero_point: int
+
+    @classmethod
+    def of(cls, detail: Mapping[str, Any]) -> Encoding:
+        """Return that of a tensor, of which LiteRT gives this detail."""
+        scale, zero_point = detail["quantization"]
+        return cls(np.dtype(detail["dtype"]).name, float(scale), int(zero_point))
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a `.tflite` file, or raise ValueError where it is none."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"Cannot read the .tflite file: {error.strerror}. Received: path={str(path)!r}"
+        ) from error
+    if content[4:8] != _IDENTIFIER:
+        raise ValueError(
+            "The file is no TFLite file (it lacks the mark 'TFL3'), or it was cut off. Export the "
+            f"student again. Received: path={str(path)!r} of {len(content)} bytes"
+        )
+    return content
+
+
+def open_interpreter(content: bytes, path: Path, **options: Any) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with quiet_stderr():
+            # From memory and not by name: LiteRT then checks the structure of the whole buffer,
+            # and the file can be replaced meanwhile.
+            interpreter = Interpreter(model_content=content, **options)
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"LiteRT cannot load the .tflite file: {error}. It may be cut off or damaged, or need "
+            "ops that are not built in; export the student again. "
+            f"Received: path={str(path)!r} of {len(content)} bytes"
+        ) from error
+    return interpreter
+
+
+def without_delegates() -> dict[str, Any]:
+    from ai_edge_litert.interpreter import OpResolverType
+
+    return {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
+
+
+def to_input(images: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
+    scale, zero_point = detail["quantization"]
+    dtype = np.dtype(detail["dtype"])
+    if scale:
+        limits = np.iinfo(dtype)
+        images = np.clip(np.round(images / scale) + zero_point, limits.min, limits.max)
+    return images.astype(dtype)
+
+
+def to_real(output: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
+    scale, zero_point = detail["quantization"]
+    if scale:
+        return (output.astype("float32") - zero_point) * np.float32(scale)
+    return output.astype("float32")

@@ -1,0 +1,321 @@
+"""What a `.tflite` file says of itself: labels, input normalisation, what its outputs are.
+
+Written as TensorFlow Lite metadata (a flatbuffer in the file's buffer TFLITE_METADATA, the label
+file as an uncompressed zip behind the model), not as a sidecar: it is what MediaPipe Tasks reads on
+Android, iOS, the web and in Python, it is what Android's older task library reads, and one file
+cannot lose its other half. LiteRT itself ignores both.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from kd_keras.export.interpreter import read_content
+from kd_keras.export.metadata_file import (
+    check_whole,
+    get_buffer,
+    put_buffer,
+    read_file,
+    serialized,
+    with_file,
+)
+from kd_keras.export.metadata_schema import Description, TensorDescription, build, parse
+
+OutputKind = Literal["logits", "probabilities"]
+
+_LABEL_FILE = "labels.txt"
+_BUFFER = b"TFLITE_METADATA"
+_RUNTIME_VERSION = b"min_runtime_version"
+# MediaPipe's own writers call the output so.
+_TENSOR_NAMES = {"logits": "logits", "probabilities": "probability"}
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What a `.tflite` file says of itself. What it does not say is empty, or None.
+
+    Attributes:
+        name: Name of the model.
+        description: What it does.
+        version: The model's own version.
+        author: Who made it.
+        license: Its licence.
+        labels: The names of the classes, in the order of the output.
+        labelled_output: The output that they belong to, by its name in the signature.
+        outputs: Whether that output holds "logits" or "probabilities".
+        input_mean: Subtracted from the pixels 0..255, for each channel or one for all.
+        input_std: Divides them then: input = (pixel - mean) / std.
+        minimum_runtime_version: The first TensorFlow Lite that has all the file's operators.
+    """
+
+    name: str = ""
+    description: str = ""
+    version: str = ""
+    author: str = ""
+    license: str = ""
+    labels: tuple[str, ...] = ()
+    labelled_output: str | None = None
+    outputs: OutputKind | None = None
+    input_mean: tuple[float, ...] = ()
+    input_std: tuple[float, ...] = ()
+    minimum_runtime_version: str | None = None
+
+
+def pack(
+    content: bytes,
+    *,
+    labels: Sequence[str],
+    outputs: OutputKind = "logits",
+    name: str = "image classifier",
+    description: str = "",
+    version: str = "",
+    author: str = "",
+    license: str = "",
+    input_mean: float | Sequence[float] = 0.0,
+    input_std: float | Sequence[float] = 1.0,
+) -> bytes:
+    """Return a `.tflite` file with its metadata and labels in it, in place of earlier ones.
+
+    The model calculates what it did before; weights stay aligned, signatures keep their names. The
+    same arguments give the same bytes.
+
+    Args:
+        content: The file as bytes.
+        labels: The names of the classes, in the order of the output.
+        outputs: Whether the output holds "logits" or "probabilities".
+        name: Name of the model.
+        description: What it does, for a person.
+        version: The model's own version.
+        author: Who made it.
+        license: Its licence, such as "Apache-2.0".
+        input_mean: What the app subtracts from the pixels 0..255 before it fills a float input, for
+            each channel or one for all. A student of this package takes raw pixels: 0.
+        input_std: What it divides them by then: input = (pixel - mean) / std. For an input of range
+            (low, high), std = 255 / (high - low) and mean = -low * std.
+
+    Returns:
+        The new file as bytes.
+
+    Raises:
+        ValueError: If `content` is no whole TFLite file, a label is empty or of several lines, no
+            output has as many classes as there are labels, or a normalisation does not fit.
+
+    Example:
+
+    >>> import keras, kd_keras, pathlib
+    >>> student = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
+    ...                             keras.layers.Dense(2)])
+    >>> plain = kd_keras.export.to_tflite(student, "student.tflite").path.read_bytes()
+    >>> packed = kd_keras.export.metadata.pack(plain, labels=["cat", "dog"], name="pets")
+    >>> kd_keras.export.metadata.read(packed).labels
+    ('cat', 'dog')
+    """
+    names = _checked_labels(labels)
+    if outputs not in get_args(OutputKind):
+        raise ValueError(
+            f"`outputs` must be one of {', '.join(map(repr, get_args(OutputKind)))}. "
+            f"Received: outputs={outputs!r}"
+        )
+    from ai_edge_litert import schema_py_generated as schema
+
+    check_whole(content, "content")
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    described = Description(
+        name=name,
+        description=description,
+        version=version,
+        author=author,
+        license=license,
+        inputs=tuple(
+            _input(subgraph.tensors[index], input_mean, input_std) for index in subgraph.inputs
+        ),
+        outputs=_outputs(model, names, outputs),
+    )
+    put_buffer(model, _BUFFER, build(described))
+    return with_file(serialized(model), _LABEL_FILE, "".join(f"{n}\n" for n in names))
+
+
+def read(source: bytes | str | os.PathLike[str]) -> ModelMetadata:
+    """Return what a `.tflite` file says of itself, whoever wrote it.
+
+    Args:
+        source: The file's path, or its bytes.
+
+    Returns:
+        `ModelMetadata`; of a file without metadata, all but the runtime version is empty.
+
+    Raises:
+        ValueError: If the file is missing or no whole TFLite file, or its metadata are damaged.
+
+    Example:
+
+    >>> import keras, kd_keras
+    >>> student = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> result = kd_keras.export.to_tflite(student, "student.tflite", input_range=None,
+    ...                                    verification_data=keras.ops.zeros((1, 4)))
+    >>> kd_keras.export.metadata.read("student.tflite").minimum_runtime_version
+    '1.5.0'
+    """
+    content = source if isinstance(source, bytes) else read_content(Path(source))
+    received = "bytes" if isinstance(source, bytes) else repr(str(source))
+    check_whole(content, received)
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    runtime = _text_buffer(model, _RUNTIME_VERSION)
+    found = get_buffer(model, _BUFFER)
+    if found is None:
+        return ModelMetadata(minimum_runtime_version=runtime)
+    try:
+        described = parse(found)
+        index = next((i for i, tensor in enumerate(described.outputs) if tensor.label_file), None)
+        labels: tuple[str, ...] = ()
+        if index is not None:
+            text = read_file(content, described.outputs[index].label_file)
+            labels = tuple(text.splitlines())
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"The metadata in the .tflite file cannot be read: {error}. Pack them again with "
+            f"`kd_keras.export.metadata.pack`. Received: {received}"
+        ) from error
+    image = next((tensor for tensor in described.inputs if tensor.mean), None)
+    return ModelMetadata(
+        name=described.name,
+        description=described.description,
+        version=described.version,
+        author=described.author,
+        license=described.license,
+        labels=labels,
+        labelled_output=None if index is None else _output_name(model, index),
+        outputs=None if index is None else _kind(described.outputs[index].name),
+        input_mean=image.mean if image else (),
+        input_std=image.std if image else (),
+        minimum_runtime_version=runtime,
+    )
+
+
+def minimum_runtime_version(content: bytes) -> str | None:
+    """Return the first TensorFlow Lite version that has all operators of a file.
+
+    Args:
+        content: The file as bytes.
+
+    Returns:
+        A version such as "1.14.0", as the converter noted it; None where it did not.
+
+    Raises:
+        ValueError: If `content` is no whole TFLite file.
+
+    Example:
+
+    >>> import keras, kd_keras
+    >>> student = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
+    ...                             keras.layers.Dense(2)])
+    >>> content = kd_keras.export.to_tflite(student, "student.tflite").path.read_bytes()
+    >>> kd_keras.export.metadata.minimum_runtime_version(content)
+    '1.11.0'
+    """
+    return read(content).minimum_runtime_version
+
+
+def _checked_labels(labels: Any) -> tuple[str, ...]:
+    names = () if isinstance(labels, str) else tuple(labels)
+    wrong = [n for n in names if not isinstance(n, str) or not n.strip() or len(n.splitlines()) > 1]
+    if not names or wrong:
+        raise ValueError(
+            "`labels` must be a list of the classes' names, each one line of text, in the order of "
+            f"the output. Received: labels={labels!r}"
+        )
+    return names
+
+
+def _input(tensor: Any, mean: Any, std: Any) -> TensorDescription:
+    shape = tuple(int(size) for size in tensor.shape)
+    if len(shape) != 4 or shape[-1] not in (1, 3):
+        return TensorDescription("input")
+    channels = shape[-1]
+    means, stds = (
+        _per_channel(mean, "input_mean", channels),
+        _per_channel(std, "input_std", channels),
+    )
+    if len(means) != len(stds):
+        means, stds = (v * channels if len(v) == 1 else v for v in (means, stds))
+    if 0.0 in stds:
+        raise ValueError(f"`input_std` must not be 0. Received: input_std={std!r}")
+    return TensorDescription(
+        "image",
+        f"One image of {shape[1]} x {shape[2]} pixels, {'RGB' if channels == 3 else 'grey'}, "
+        "0..255 before the normalisation that is given here.",
+        channels,
+        means,
+        stds,
+    )
+
+
+def _per_channel(value: Any, argument: str, channels: int) -> tuple[float, ...]:
+    values = tuple(value) if isinstance(value, Sequence) else (value,)
+    numbers = all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
+    if not numbers or len(values) not in (1, channels):
+        raise ValueError(
+            f"`{argument}` must be a number, or one for each of the {channels} channels. "
+            f"Received: {argument}={value!r}"
+        )
+    return tuple(map(float, values))
+
+
+def _outputs(model: Any, labels: tuple[str, ...], kind: str) -> tuple[TensorDescription, ...]:
+    subgraph = model.subgraphs[0]
+    shapes = [tuple(map(int, subgraph.tensors[index].shape)) for index in subgraph.outputs]
+    fitting = [i for i, s in enumerate(shapes) if len(s) == 2 and s[-1] == len(labels)]
+    if not fitting:
+        raise ValueError(
+            "`labels` must name each class of an output once. Received: "
+            f"{len(labels)} labels for a file with outputs of shape {shapes}"
+        )
+    meaning = {
+        "logits": "Logits: a softmax of them gives the probabilities of the labels.",
+        "probabilities": "Probabilities of the labels.",
+    }[kind]
+    signature = _signature_names(model)
+    return tuple(
+        TensorDescription(_TENSOR_NAMES[kind], meaning, label_file=_LABEL_FILE)
+        if position == fitting[0]
+        else TensorDescription(signature.get(index, f"output_{position}"))
+        for position, index in enumerate(subgraph.outputs)
+    )
+
+
+def _signature_names(model: Any) -> dict[int, str]:
+    for signature in model.signatureDefs or ():
+        if signature.subgraphIndex == 0:
+            return {output.tensorIndex: output.name.decode() for output in signature.outputs}
+    return {}
+
+
+def _text_buffer(model: Any, name: bytes) -> str | None:
+    found = get_buffer(model, name)
+    return found.rstrip(b"\0").decode("utf-8", "replace") or None if found else None
+
+
+def _output_name(model: Any, position: int) -> str | None:
+    tensor = int(model.Subgraphs(0).Outputs(position))
+    for index in range(model.SignatureDefsLength()):
+        signature = model.SignatureDefs(index)
+        for item in map(signature.Outputs, range(signature.OutputsLength())):
+            if signature.SubgraphIndex() == 0 and item.TensorIndex() == tensor:
+                return item.Name().decode()
+    return model.Subgraphs(0).Tensors(tensor).Name().decode()
+
+
+def _kind(name: str) -> OutputKind | None:
+    for kind, tensor_name in _TENSOR_NAMES.items():
+        if name in (kind, tensor_name):
+            return "logits" if kind == "logits" else "probabilities"
+    return None

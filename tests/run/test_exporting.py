@@ -1,0 +1,126 @@
+"""`export_presets`: files with labels and cards, figures that are those of the files, the plot."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from kd_keras import data, evaluate, export, models, run
+from kd_keras.run.pareto import pareto_front
+
+PRESETS = ["none", "int8", "int16x8"]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def exported(data_dir, tmp_path_factory):
+    """A student with random weights, exported as bytes-in files."""
+    folder = tmp_path_factory.mktemp("exported")
+    student = models.from_name("mlp8", input_shape=(8, 8, 1), num_classes=10)
+    student.save(folder / "student.keras")
+    console = Console(file=io.StringIO(), width=80)
+    exports = run.export_presets(
+        folder / "student.keras",
+        "digits",
+        folder / "files",
+        PRESETS,
+        data_dir=data_dir,
+        input_dtype="uint8",
+        examples=100,
+        runs=5,
+        command="kd-keras export student.keras",
+        console=console,
+    )
+    return exports, student
+
+
+def test_the_figures_are_those_of_the_files(exported, data_dir):
+    exports, student = exported
+    splits = data.load("digits", data_dir=data_dir)
+    keras_logits, labels = evaluate.predict_logits(student, splits.test)
+
+    assert exports.keras_accuracy == evaluate.accuracy(keras_logits, labels)
+    for file in exports.files:
+        logits, labels = export.predict(file.result.path, splits.test)
+        assert file.accuracy == evaluate.accuracy(logits, labels)
+        agreement = np.mean(logits.argmax(-1) == keras_logits.argmax(-1))
+        assert file.agreement == pytest.approx(agreement, abs=1e-9)
+        content = file.result.path.read_bytes()
+        assert file.result.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_preset_that_cannot_take_bytes_keeps_float32(exported):
+    exports, _ = exported
+    taken = [export.LiteModel(file.result.path).input_dtype.name for file in exports.files]
+
+    assert taken == ["uint8", "uint8", "float32"]
+
+
+def test_each_file_holds_the_labels_and_has_a_card(exported):
+    exports, _ = exported
+    for file in exports.files:
+        assert export.metadata.read(file.result.path).labels == tuple("0123456789")
+        card = file.card.read_text(encoding="utf-8")
+        assert file.result.sha256 in card and "kd-keras export student.keras" in card
+        assert f"{100 * file.accuracy:.2f} %" in card
+        assert f"TensorFlow Lite {file.result.minimum_runtime_version}," in card
+        assert "\n\n\n" not in card
+
+
+def test_the_json_says_all_and_nothing_else_is_left(exported):
+    exports, _ = exported
+    said = json.loads((exports.folder / "exports.json").read_text(encoding="utf-8"))
+
+    assert [each["preset"] for each in said["files"]] == PRESETS
+    assert said["files"][1]["bytes"] == exports.files[1].result.path.stat().st_size
+    assert said["files"][0]["latency_to_float32"] == 1.0
+    names = {
+        f"student_{kind}{end}"
+        for kind in ("float32", "int8", "int16x8")
+        for end in (".tflite", ".md")
+    }
+    assert {path.name for path in exports.folder.iterdir()} == names | {
+        "exports.json",
+        "pareto.svg",
+    }
+
+
+def test_the_plot_names_every_preset(exported):
+    exports, _ = exported
+    picture = (exports.folder / "pareto.svg").read_text(encoding="utf-8")
+
+    ElementTree.fromstring(picture)
+    # matplotlib draws letters as outlines and leaves the words in comments.
+    assert all(f"<!-- {word} -->" in picture for word in ("float32", "int8", "int16x8"))
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([(1, 0.9)], {0}),
+        ([(1, 0.9), (2, 0.9), (2, 0.95), (1, 0.8)], {0, 2}),
+        ([(1, 0.9), (1, 0.9)], {0, 1}),
+    ],
+)
+def test_the_front_is_what_no_other_beats(points, front):
+    assert pareto_front(points) == front
+
+
+def test_a_student_of_other_data_is_refused(data_dir, tmp_path):
+    models.from_name("mlp8", input_shape=(8, 8, 1), num_classes=3).save(tmp_path / "student.keras")
+
+    with pytest.raises(ValueError, match=r"`student` must fit the data.*10 classes.*student .*3"):
+        run.export_presets(
+            tmp_path / "student.keras", "digits", tmp_path / "files", data_dir=data_dir
+        )
+    assert not (tmp_path / "files").exists()

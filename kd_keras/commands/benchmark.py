@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -94,40 +95,44 @@ class BenchmarkFiles(Job):
 
 def _print(measured: Benchmark, console: Console) -> None:
     place = measured.environment
-    costs = Table(title="What they cost, for one image")
+    costs = Table(title="What they cost, for one image", box=box.SIMPLE_HEAD)
     costs.add_column("file", overflow="fold")
     for name in ("bytes", "parameters", "MACs", "arena bytes"):
         costs.add_column(name, justify="right", no_wrap=True)
-    for contender in measured.contenders:
-        costs.add_row(
-            escape(_name(contender.name, contender.converted)),
-            f"{contender.bytes:,}",
-            f"{contender.parameters:,}",
-            f"{contender.operations.macs:,}" + ("+" if contender.operations.uncounted else ""),
-            f"{contender.arena_bytes:,}",
-        )
-    console.print(costs)
     times = Table(
         title=escape(
             f"{place['cpu']}, {place['cpu cores']} cores, LiteRT {place['ai-edge-litert']}"
         ),
         caption=f"Milliseconds for one image, {measured.runs} runs after {measured.warmup}. Ratio "
         "to the first file with the same threads and XNNPACK: median and quartiles over turns.",
+        box=box.SIMPLE_HEAD,
     )
     times.add_column("file", overflow="fold")
-    for name in ("threads", "XNNPACK", "median ms", "p90 ms", "ratio"):
+    for name in ("threads", "XNNPACK", "median", "p90", "ratio", "quartiles"):
         times.add_column(name, justify="right", no_wrap=True)
     for contender in measured.contenders:
+        name = escape(_name(contender.name, contender.converted))
+        costs.add_row(
+            name,
+            f"{contender.bytes:,}",
+            f"{contender.parameters:,}",
+            f"{contender.operations.macs:,}" + ("+" if contender.operations.uncounted else ""),
+            f"{contender.arena_bytes:,}",
+        )
         for standing in contender.standings:
             ratio = standing.ratio
             times.add_row(
-                escape(_name(contender.name, contender.converted)),
+                name,
                 str(standing.entry.threads),
                 "on" if standing.entry.xnnpack else "off",
-                f"{standing.latency.median_ms:.4g}",
-                f"{standing.latency.p90_ms:.4g}",
-                f"{ratio.median:.3f} ({ratio.lower:.3f} to {ratio.upper:.3f})",
+                f"{standing.latency.median_ms:.4f}",
+                f"{standing.latency.p90_ms:.4f}",
+                f"{ratio.median:.3f}",
+                f"{ratio.lower:.3f}-{ratio.upper:.3f}",
             )
+            name = ""
+        times.add_section()
+    console.print(costs)
     console.print(times)
     for contender in measured.contenders:
         if contender.operations.uncounted:
@@ -177,6 +182,6 @@ def as_json(measured: Benchmark, call: str) -> str:
 COMMAND = Command(
     parse=BenchmarkFiles,
     examples={
-        "kd-keras benchmark student_int8.tflite --keras teacher.keras": "latency, memory, work"
+        "kd-keras benchmark student_int8.tflite": "latency, memory and operations of files",
     },
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -30,7 +31,7 @@ class Verify(Job):
     Prints its accuracy and, with --student and --teacher, theirs, the agreement of the file with
     each (share of images with the same first class), and the largest and mean difference of the
     outputs. With --layers it says where the file goes wrong: for each operator the
-    signal-to-quantisation-noise ratio in decibels (6 dB are one bit; below 20 dB is bad), of all
+    signal-to-quantisation-noise ratio in decibels (at 20 dB the noise is a tenth of the signal), of all
     up to there, of the operator alone, and as the mean over its channels.
 
     Ends with 0 if every stated threshold is met, with 3 if one is missed, which it names, with 1
@@ -145,18 +146,17 @@ def _print_layers(verified: VerifiedFile, console: Console) -> None:
         caption=f"SQNR in dB on {report.examples} images: up to here, of the operator alone, and "
         "alone as the mean over channels. Error: mean absolute error up to here, of the range. "
         "Clipped: values that the output cannot hold.",
+        box=box.SIMPLE_HEAD,
     )
     table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("operator", no_wrap=True)
-    table.add_column("tensor", overflow="fold")
+    table.add_column("operator, tensor", overflow="fold")
     for name in ("SQNR", "own", "channels", "error", "step", "clipped"):
         table.add_column(name, justify="right", no_wrap=True)
     for index, layer in enumerate(report.layers):
         worst = index == report.worst
         table.add_row(
             str(index),
-            layer.operator,
-            escape(layer.tensor.rpartition(";")[2]) + (" (worst)" if worst else ""),
+            f"{layer.operator}{' (worst)' if worst else ''}\n{escape(_short(layer.tensor))}",
             _decibels(layer.sqnr),
             _decibels(layer.own_sqnr),
             _decibels(layer.channel_sqnr),
@@ -170,11 +170,17 @@ def _print_layers(verified: VerifiedFile, console: Console) -> None:
         layer = report.layers[report.worst]
         say(
             console,
-            f"Worst: {layer.operator} {layer.tensor}",
+            f"Worst: {layer.operator} {_short(layer.tensor)}",
             f", {layer.worse_sqnr:.1f} dB by itself",
         )
     if report.uncompared:
         say(console, f"No float twin was found for: {', '.join(report.uncompared)}")
+
+
+def _short(tensor: str) -> str:
+    """Return the last of the names that the converter joined, without the model's."""
+    last = tensor.rpartition(";")[2]
+    return last.partition("/")[2] or last
 
 
 def _decibels(value: float) -> str:
@@ -183,7 +189,10 @@ def _decibels(value: float) -> str:
 
 def as_json(verified: VerifiedFile, call: str) -> str:
     """Return everything as JSON text. An infinite SQNR, which means no noise at all, is null."""
-    return json.dumps({"command": call, **_plain(dataclasses.asdict(verified))}, indent=2) + "\n"
+    fields = _plain(dataclasses.asdict(verified))
+    if verified.layers is not None:
+        fields["layers"]["worst"] = verified.layers.worst
+    return json.dumps({"command": call, **fields}, indent=2) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-
-from kd_keras.export.plain import PlainModel, open_plain
+from kd_keras.export.plain import open_plain
 
 # TFLite puts tensors at multiples of this many bytes.
 _ALIGNMENT = 64
@@ -38,36 +36,22 @@ def arena_bytes(path: str | os.PathLike[str]) -> int:
     >>> kd_keras.export.arena_bytes("student.tflite")  # (64 + 32 + 32) floats
     512
 
-    Reference: Lee and Pisarchyk, "Efficient Memory Management for Deep Neural Net Inference",
+    Reference: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference",
     arXiv:2001.03288, which is how the planner places them.
     """
-    return occupied(open_plain(path))
-
-
-def occupied(model: PlainModel) -> int:
-    """Return the bytes that the tensors of a loaded file occupy together.
-
-    The planner places each tensor at the start of an arena or right after another one, so that
-    the memory of an arena has no holes but those of the alignment; what lies further apart is
-    another arena or another allocation.
-    """
-    # Some shapes are known, and their tensors allocated, when the graph has run.
-    model.run(
-        {
-            index: np.zeros(model.details[index]["shape"], model.details[index]["dtype"])
-            for index in model.inputs
-        }
-    )
+    # The planner places each tensor at the start of an arena or right after another one, so that the
+    # memory of an arena has no holes but those of the alignment; what lies further apart is another
+    # arena or another allocation.
+    model = open_plain(path)
     places = sorted(
         place
         for index in model.details
         if index not in model.constants and (place := model.memory(index)) is not None
     )
-    total = 0
-    start = end = None
+    total = end = 0
     for address, size in places:
-        if start is None or end is None or address - end >= _ALIGNMENT:
-            total += 0 if start is None or end is None else end - start
-            start, end = address, address + size
+        if address - end >= _ALIGNMENT:
+            end = address
+        total += max(0, address + size - end)
         end = max(end, address + size)
-    return total + (0 if start is None or end is None else end - start)
+    return total

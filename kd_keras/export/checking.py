@@ -365,8 +365,9 @@ def check_images(shape: Any, model: LiteModel) -> None:
     if not takes.is_compatible_with(shape):
         raise ValueError(
             f"`dataset` must hold images of the shape {tuple(takes)} that {str(model.path)!r} "
-            f"takes. Received: images of shape {tuple(tf.TensorShape(shape))}. Resize them, or "
-            "verify the file on the data that its student learned from."
+            f"takes. Received: images of shape {tuple(tf.TensorShape(shape))}. Resize them "
+            "(`kd-keras verify --resize`), or verify the file on the data that its student learned "
+            "from."
         )
 
 

@@ -21,6 +21,10 @@ from kd_keras.export.tflite import to_tflite
 
 _BATCH_SIZE = 32
 _FORM = ("QUANTIZE", "DEQUANTIZE")
+_OTHER_STUDENT = (
+    "The operators of the file are not those of `student`'s float32 conversion. Pass the student "
+    "that the file was made from."
+)
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,10 @@ class _Comparison:
         (entry,), (float_entry,) = self._model.inputs, self._whole.inputs
         self._model.run({entry: images})
         self._whole.run({float_entry: images})
-        self._apart.run(self._fed())
+        try:
+            self._apart.run(self._fed())
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"{_OTHER_STUDENT} LiteRT said: {error}") from error
         if self._limits(entry) is not None:
             self._note(entry, "INPUT", images.astype("float32"))
         for position, node in enumerate(self._model.nodes):
@@ -255,10 +262,7 @@ class _Comparison:
             if position not in self._compared and node.kind not in _FORM
         ]
         if len(left) == len([node for node in nodes if node.kind not in _FORM]):
-            raise ValueError(
-                "No operator of the file is in the student's float32 conversion. Pass the student "
-                "that the file was made from."
-            )
+            raise ValueError(_OTHER_STUDENT)
         return LayerReport(
             layers=tuple(sums.result() for sums in self._sums.values()),
             uncompared=tuple(

@@ -16,9 +16,9 @@ FORM = frozenset({"CAST", "DEQUANTIZE", "FAKE_QUANT", "QUANTIZE"})
 def match(first: PlainModel, second: PlainModel) -> dict[int, int]:
     """Return the positions of operators of `first` with those of `second` that do the same.
 
-    Operators match where kind, output shape and output name are the same. The converter appends
-    numbers to names and takes other names where it fused other operators, so what is left is
-    matched by the order of kinds and shapes. Operators that change the form alone never match.
+    Operators match where kind, shapes and output name are the same. The converter appends numbers
+    to names and takes other names where it fused other operators, so what is left is matched by
+    the order of kinds and shapes. Operators that change the form alone never match.
     """
     pairs: dict[int, int] = {}
     for clean in (str, _without_number):
@@ -39,12 +39,18 @@ def match(first: PlainModel, second: PlainModel) -> dict[int, int]:
 
 
 def _calculating(model: PlainModel) -> list[int]:
-    return [i for i, node in enumerate(model.nodes) if node.kind not in FORM and node.outputs]
+    return [
+        i
+        for i, node in enumerate(model.nodes)
+        if node.kind not in FORM and node.inputs and node.outputs
+    ]
 
 
 def _kind(model: PlainModel, position: int) -> tuple[Any, ...]:
+    """Return the kind, and the shapes of the first input and output."""
     node: Node = model.nodes[position]
-    return (node.kind, tuple(map(int, model.details[node.outputs[0]]["shape"])))
+    ends = (node.inputs[0], node.outputs[0])
+    return (node.kind, *(tuple(map(int, model.details[index]["shape"])) for index in ends))
 
 
 def _named(model: PlainModel, clean: Any, skip: Any) -> dict[tuple[Any, ...], int]:

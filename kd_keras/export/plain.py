@@ -64,7 +64,7 @@ class PlainModel:
             for operator in self._interpreter._get_ops_details()
         )
         self.details: dict[int, Mapping[str, Any]] = {}
-        self._read_details()
+        self.read_details()
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -83,7 +83,7 @@ class PlainModel:
                 for index, value in changed.items():
                     self._interpreter.resize_tensor_input(index, value.shape)
                 self._interpreter.allocate_tensors()
-            self._read_details()
+            self.read_details()
         for index, value in values.items():
             self._interpreter.set_tensor(index, to_input(value, self.details[index]))
         self._interpreter.invoke()
@@ -101,16 +101,28 @@ class PlainModel:
         # The view must not outlive this call: LiteRT refuses to run while there is one.
         return int(view.__array_interface__["data"][0]), int(view.nbytes)
 
-    def _read_details(self) -> None:
+    def read_details(self) -> None:
+        """Note the shapes and dtypes that the tensors have now."""
         self.details = {
             int(detail["index"]): detail for detail in self._interpreter.get_tensor_details()
         }
 
 
 def open_plain(path: str | os.PathLike[str], *, keep: bool = False) -> PlainModel:
-    """Load a file for `PlainModel`."""
+    """Load a file for `PlainModel` and run it once on zeros.
+
+    In a file of open batch size some shapes are known, and their tensors allocated, only then.
+    """
     path = Path(path)
-    return PlainModel(read_content(path), path, keep=keep)
+    model = PlainModel(read_content(path), path, keep=keep)
+    model.run(
+        {
+            index: np.zeros(model.details[index]["shape"], model.details[index]["dtype"])
+            for index in model.inputs
+        }
+    )
+    model.read_details()
+    return model
 
 
 def constant_tensors(content: bytes) -> frozenset[int]:

@@ -90,9 +90,7 @@ def verify_file(
     ```python
     from kd_keras.run import verify_file
 
-    verified = verify_file(
-        "student_int8.tflite", "digits", student="student.keras", min_accuracy=0.95
-    )
+    verified = verify_file("student_int8.tflite", "digits", min_accuracy=0.95)
     print(verified.verification.accuracy, *verified.missed)
     ```
     """

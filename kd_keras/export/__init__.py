@@ -4,12 +4,14 @@ LiteRT is imported when a file is first loaded, not when this package is.
 """
 
 from kd_keras.export import metadata
+from kd_keras.export.classifier import Classifier
 from kd_keras.export.result import ExportResult, OutputDifference
 from kd_keras.export.runtime import LiteModel, Operator, predict
 from kd_keras.export.tflite import to_tflite
 from kd_keras.export.timing import Latency, latency
 
 __all__ = [
+    "Classifier",
     "ExportResult",
     "Latency",
     "LiteModel",

@@ -33,6 +33,21 @@ class Operator:
     outputs: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How a file stores a tensor: real = (stored - zero_point) * scale.
+
+    Attributes:
+        dtype: The dtype that is stored, such as "uint8".
+        scale: The step; 0 where the tensor is stored as it is.
+        zero_point: What stands for 0.
+    """
+
+    dtype: str
+    scale: float
+    zero_point: int
+
+
 class LiteModel:
     """A `.tflite` file of one input, loaded in the LiteRT interpreter.
 
@@ -61,8 +76,8 @@ class LiteModel:
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be an integer >= 1. Received: threads={threads!r}")
         self.path = Path(path)
-        self._content = read_content(self.path)
-        self._interpreter = _interpreter(self._content, self.path, num_threads=threads)
+        self.content = read_content(self.path)
+        self._interpreter = _interpreter(self.content, self.path, num_threads=threads)
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1:
             raise ValueError(
@@ -80,6 +95,15 @@ class LiteModel:
     def input_dtype(self) -> np.dtype[Any]:
         """The dtype that the file itself takes."""
         return np.dtype(self._input["dtype"])
+
+    @property
+    def input_encoding(self) -> Encoding:
+        """How the file stores its input."""
+        return _encoding(self._input)
+
+    def output_encoding(self, name: str) -> Encoding:
+        """Return how the file stores the output `name`."""
+        return _encoding(self._outputs[name])
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -119,7 +143,7 @@ class LiteModel:
         from ai_edge_litert.interpreter import OpResolverType
 
         plain = _interpreter(
-            self._content,
+            self.content,
             self.path,
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
@@ -290,6 +314,11 @@ def _named_outputs(interpreter: Any) -> dict[str, Mapping[str, Any]]:
         return {detail["name"]: detail for detail in interpreter.get_output_details()}
     # The runner must not outlive this call: while it lives, the input cannot be resized.
     return dict(interpreter.get_signature_runner().get_output_details())
+
+
+def _encoding(detail: Mapping[str, Any]) -> Encoding:
+    scale, zero_point = detail["quantization"]
+    return Encoding(np.dtype(detail["dtype"]).name, float(scale), int(zero_point))
 
 
 def _to_input(images: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:

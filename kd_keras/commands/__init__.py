@@ -3,12 +3,24 @@
 A new command is a file with a `COMMAND` and a line here.
 """
 
-from kd_keras.commands import benchmark, distill, export, policies, study, verify, views
+from kd_keras.commands import (
+    benchmark,
+    demo,
+    distill,
+    export,
+    policies,
+    predict,
+    study,
+    verify,
+    views,
+)
 from kd_keras.commands.job import Command, Job, NotGoodEnough
 
 COMMANDS: dict[str, Command] = {
+    "demo": demo.COMMAND,
     "distill": distill.COMMAND,
     "policies": policies.COMMAND,
+    "predict": predict.COMMAND,
     "study": study.COMMAND,
     "views": views.COMMAND,
     "export": export.COMMAND,

@@ -48,7 +48,7 @@ def model_card(
             (
                 name,
                 ", ".join("any" if size is None else str(size) for size in shape),
-                _stored(model.input_encoding(name)),
+                _stored(model.input_encodings[name]),
             )
             for name, shape in model.input_shapes.items()
         ],

@@ -77,10 +77,10 @@ class LiteModel:
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be an integer >= 1. Received: threads={threads!r}")
         self.path = Path(path)
-        self._content = read_content(self.path)
+        self.content = read_content(self.path)
         options = {} if xnnpack else without_delegates()
         self._interpreter = open_interpreter(
-            self._content, self.path, num_threads=threads, **options
+            self.content, self.path, num_threads=threads, **options
         )
         names = tuple(self._interpreter.get_signature_list())
         if signature is not None and signature not in names:
@@ -120,9 +120,15 @@ class LiteModel:
         """The dtype of the one input that the file itself takes."""
         return np.dtype(self._inputs[self._one_input()]["dtype"])
 
-    def input_encoding(self, name: str | None = None) -> Encoding:
-        """Return how the file stores the input `name`; by default its one input."""
-        return Encoding.of(self._inputs[name or self._one_input()])
+    @property
+    def input_encoding(self) -> Encoding:
+        """How the file stores its one input."""
+        return self.input_encodings[self._one_input()]
+
+    @property
+    def input_encodings(self) -> dict[str, Encoding]:
+        """How the file stores each input, by name."""
+        return {name: Encoding.of(detail) for name, detail in self._inputs.items()}
 
     def output_encoding(self, name: str) -> Encoding:
         """Return how the file stores the output `name`."""
@@ -172,7 +178,7 @@ class LiteModel:
 
     def operators(self) -> tuple[Operator, ...]:
         """Return the file's operators in order, as written and not as a delegate fuses them."""
-        plain = open_interpreter(self._content, self.path, **without_delegates())
+        plain = open_interpreter(self.content, self.path, **without_delegates())
         dtypes = {
             tensor["index"]: np.dtype(tensor["dtype"]).name for tensor in plain.get_tensor_details()
         }

@@ -8,16 +8,20 @@ from kd_keras.run.exporting import export_presets
 from kd_keras.run.folder import RunFolder, open_run
 from kd_keras.run.gallery import write_views
 from kd_keras.run.main_job import distill
+from kd_keras.run.pictures import read_picture
+from kd_keras.run.predicting import classify
 from kd_keras.run.ranking import rank_policies
 from kd_keras.run.verifying import verify_file
 
 __all__ = [
     "RunFolder",
     "benchmark_files",
+    "classify",
     "distill",
     "export_presets",
     "open_run",
     "rank_policies",
+    "read_picture",
     "verify_file",
     "write_views",
 ]

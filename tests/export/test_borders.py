@@ -41,7 +41,7 @@ def test_a_camera_frame_goes_in_as_its_bytes(preset, student, photos, tmp_path):
     assert np.abs(got - expected).max() < 0.2
     assert result.largest_difference == pytest.approx(np.abs(got - expected).max(), abs=1e-5)
     if preset == "int8":
-        assert export.LiteModel(result.path).input_encoding() == Encoding("uint8", 1.0, 0)
+        assert export.LiteModel(result.path).input_encoding == Encoding("uint8", 1.0, 0)
 
 
 def test_integers_in_and_out_leave_no_float_in_the_file(student, photos, tmp_path):

@@ -1,0 +1,90 @@
+"""`kd-keras predict`: what a `.tflite` file says of pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kd_keras import run
+from kd_keras.commands.job import Command, Job
+from kd_keras.run.predicting import Classified
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict(Job):
+    """Print the likeliest classes of pictures and their probabilities, in the LiteRT interpreter.
+
+    Pictures of any size and format are turned upright, resized to the file's input and made grey
+    or RGB as it asks; the pixels go in raw, 0..255, unless the file's metadata give another
+    normalisation.
+
+    Attributes:
+        model: An image classifier, such as saved_models/digits/student_int8.tflite.
+        pictures: PNG, JPEG or other pictures.
+        top: How many classes to print for each picture.
+        labels: A text file with one label a line, instead of the labels in the model file.
+        json: Print JSON instead of the table.
+    """
+
+    model: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE.tflite")]]
+    pictures: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]]
+    top: int = 3
+    labels: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+
+    def __post_init__(self) -> None:
+        if not self.pictures:
+            raise ValueError("name a picture after the model: kd-keras predict FILE.tflite IMAGE")
+        if self.top < 1:
+            raise ValueError(f"--top must be at least 1. Received: {self.top}")
+
+    def run(self, call: str, console: Console) -> None:
+        found = run.classify(self.model, self.pictures, top=self.top, labels=self.labels)
+        if self.json:
+            console.print(_as_json(found, call), highlight=False, soft_wrap=True, markup=False)
+        else:
+            _print(found, console)
+
+
+def _print(found: Classified, console: Console) -> None:
+    table = Table(title=escape(found.model))
+    table.add_column("picture", overflow="fold")
+    table.add_column("class", overflow="fold")
+    table.add_column("probability", justify="right", no_wrap=True)
+    for path, scores in found.pictures:
+        for place, score in enumerate(scores):
+            table.add_row(
+                escape(path) if place == 0 else "",
+                escape(score.label),
+                f"{100 * score.probability:.2f} %",
+                end_section=place == len(scores) - 1,
+            )
+    console.print(table)
+    if not found.labelled:
+        console.print(
+            "The file holds no labels, so the classes are numbered. Give names with --labels FILE, "
+            "one a line.",
+            highlight=False,
+        )
+
+
+def _as_json(found: Classified, call: str) -> str:
+    pictures = [
+        {"path": path, "classes": [dataclasses.asdict(score) for score in scores]}
+        for path, scores in found.pictures
+    ]
+    fields = {"model": found.model, "outputs": found.outputs, "labelled": found.labelled}
+    return json.dumps({"command": call, **fields, "pictures": pictures}, indent=2)
+
+
+COMMAND = Command(
+    parse=Predict,
+    examples={"kd-keras predict student.tflite photo.jpg": "classify pictures with a .tflite file"},
+)

@@ -1,0 +1,149 @@
+"""A `.tflite` image classifier: pixels in, probabilities of named classes out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kd_keras.export.metadata import OutputKind, read
+from kd_keras.export.runtime import LiteModel
+
+_PROBABILITY_OPERATORS = frozenset({"SOFTMAX", "LOGISTIC"})
+_BORDER = frozenset({"CAST", "DEQUANTIZE", "QUANTIZE", "RESHAPE"})
+
+
+class Classifier:
+    """A `.tflite` file that tells images apart, with what its metadata say of it.
+
+    Labels and normalisation come from the metadata. Without them the classes are called "class 0",
+    "class 1", ..., and pixels go in as they are, 0..255.
+
+    Args:
+        path: The file: one image in, its classes on one output `(batch, classes)`.
+        labels: A text file with one label a line, instead of the labels in the file.
+        threads: How many threads the kernels may use, >= 1.
+
+    Attributes:
+        model: The file in the interpreter.
+        image_shape: (height, width, channels) of its input; channels are 1 (grey) or 3 (RGB).
+        labels: A name for each class.
+        labelled: Whether the names were given, by the file or by `labels`.
+        output: The name of the output with the classes.
+        outputs: "logits" or "probabilities", as the metadata say; without them, probabilities
+            where the file ends with a softmax.
+        mean: Subtracted from the pixels, array of 1 or `channels` values.
+        std: Divides them then.
+        name: The model's name in the metadata, or the file's.
+
+    Raises:
+        ValueError: If the file is damaged, its input is no image of known size, no output or
+            several could hold the classes, or `labels` is missing or does not fit.
+
+    Example:
+
+    >>> import keras, kd_keras, numpy as np
+    >>> student = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
+    ...                             keras.layers.Dense(2)])
+    >>> result = kd_keras.export.to_tflite(student, "student.tflite")
+    >>> classifier = kd_keras.export.Classifier("student.tflite")
+    >>> classifier.labels
+    ('class 0', 'class 1')
+    >>> classifier.probabilities(np.zeros((3, 8, 8, 1), "uint8")).shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        labels: str | os.PathLike[str] | None = None,
+        *,
+        threads: int = 1,
+    ):
+        self.model = LiteModel(path, threads=threads)
+        metadata = read(path)
+        self.image_shape = self._image_shape()
+        self.output, classes = self._class_output(metadata.labelled_output)
+        self.outputs: OutputKind = metadata.outputs or self._kind_by_operators()
+        given = metadata.labels if labels is None else _read_labels(Path(labels))
+        if given and len(given) != classes:
+            source = "its metadata" if labels is None else repr(str(labels))
+            raise ValueError(
+                f"There must be a label for each of the {classes} classes of {str(path)!r}. "
+                f"Received: {len(given)} labels from {source}."
+            )
+        self.labelled = bool(given)
+        self.labels = given or tuple(f"class {index}" for index in range(classes))
+        self.mean = np.asarray(metadata.input_mean or (0.0,), "float32")
+        self.std = np.asarray(metadata.input_std or (1.0,), "float32")
+        self.name = metadata.name or Path(path).stem
+
+    def probabilities(self, images: Any, batch_size: int = 32) -> np.ndarray:
+        """Return the probabilities of the classes.
+
+        Args:
+            images: Array `(images, height, width, channels)` of pixels 0..255.
+            batch_size: How many to run at a time.
+
+        Returns:
+            Float64 array `(images, classes)`: the file's output, or softmax(output) where it gives
+            logits.
+
+        Raises:
+            ValueError: If the images have another shape than the file takes.
+        """
+        pixels = np.asarray(images).astype("float32")
+        outputs = self.model.predict_all((pixels - self.mean) / self.std, batch_size)
+        values = outputs[self.output].astype("float64")
+        return _softmax(values) if self.outputs == "logits" else values
+
+    def _image_shape(self) -> tuple[int, int, int]:
+        shape = self.model.input_shape
+        match shape:
+            case (_, int(height), int(width), int(channels)) if channels in (1, 3):
+                return height, width, channels
+        raise ValueError(
+            f"{str(self.model.path)!r} must take images (batch, height, width, channels) of known "
+            f"size with 1 channel (grey) or 3 (RGB). Received: a file with input {shape}"
+        )
+
+    def _class_output(self, labelled: str | None) -> tuple[str, int]:
+        zeros = np.zeros((1, *self.image_shape), "float32")
+        shapes = {name: value.shape for name, value in self.model.predict_all(zeros).items()}
+        fitting = [name for name, shape in shapes.items() if len(shape) == 2 and shape[1] > 1]
+        name = labelled if labelled in fitting else fitting[0] if len(fitting) == 1 else None
+        if name is None:
+            raise ValueError(
+                f"{str(self.model.path)!r} must have one output (batch, classes) of two classes or "
+                "more, or metadata that give the labels of one. "
+                f"Received: a file with outputs {shapes}"
+            )
+        return name, shapes[name][1]
+
+    def _kind_by_operators(self) -> OutputKind:
+        names = [op.name for op in self.model.operators() if op.name not in _BORDER]
+        one_output = len(self.model.output_names) == 1
+        if one_output and names and names[-1] in _PROBABILITY_OPERATORS:
+            return "probabilities"
+        return "logits"
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _read_labels(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            "`labels` must be a text file in UTF-8 with one label a line, in the order of the "
+            f"classes. Received: {str(path)!r} ({error})"
+        ) from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names:
+        raise ValueError(f"`labels` must hold one label a line. Received: {str(path)!r}, empty")
+    return names

@@ -12,6 +12,7 @@ import keras
 
 from kd_keras.export.conversion import Quantization, check_quantization, convert
 from kd_keras.export.examples import gather, random_examples
+from kd_keras.export.fake_quantization import has_trained_ranges
 from kd_keras.export.result import ExportResult
 from kd_keras.export.runtime import LiteModel
 from kd_keras.export.student import check_student, computing_in_float32, input_spec
@@ -87,13 +88,14 @@ def to_tflite(
     if batch_size is not None:
         _check_count(batch_size, "batch_size")
     _check_input_range(input_range)
-    if quantization == "int8" and representative_data is None:
+    spec = input_spec(student, batch_size)
+    is_trained = quantization == "int8" and has_trained_ranges(student, spec)
+    if quantization == "int8" and representative_data is None and not is_trained:
         raise ValueError(
             "quantization='int8' needs `representative_data`, a few hundred unaugmented training "
             "images that set the ranges of the activations. For int8 weights without data choose "
             "quantization='dynamic'. Received: representative_data=None"
         )
-    spec = input_spec(student, batch_size)
     with written_beside(path) as beside:
         representative = None
         if representative_data is not None:
@@ -106,10 +108,10 @@ def to_tflite(
             verified = representative
         else:
             verified = random_examples(spec, input_range, _RANDOM_EXAMPLES)
-        if quantization == "int8" and representative is not None:
+        if quantization == "int8" and representative is not None and not is_trained:
             _warn_if_few(len(representative))
         with computing_in_float32(student):
-            content = convert(student, spec, quantization, representative)
+            content = convert(student, spec, quantization, None if is_trained else representative)
             expected = student_outputs(student, spec, verified)
         beside.write_bytes(content)
         model = LiteModel(beside)

@@ -14,7 +14,17 @@ from kd_keras import _startup
 
 __version__ = "0.1.0"
 
-_ROOMS = ("augment", "data", "evaluate", "export", "losses", "models", "recipes", "teachers")
+_ROOMS = (
+    "augment",
+    "data",
+    "evaluate",
+    "export",
+    "losses",
+    "models",
+    "quantize",
+    "recipes",
+    "teachers",
+)
 
 __all__ = [
     "Distiller",
@@ -26,6 +36,7 @@ __all__ = [
     "export",
     "losses",
     "models",
+    "quantize",
     "recipes",
     "teachers",
 ]
@@ -37,12 +48,12 @@ if _startup.is_command_line():
 else:
     _startup.refuse_other_backend()
 
-    from kd_keras import losses
+    from kd_keras import losses, quantize
     from kd_keras.distiller import Distiller
     from kd_keras.step.guard import NonFiniteLossError
 
 if TYPE_CHECKING:
-    from kd_keras import augment, data, evaluate, export, models, recipes, teachers
+    from kd_keras import augment, data, evaluate, export, models, quantize, recipes, teachers
     from kd_keras.distiller import Distiller
     from kd_keras.step.guard import NonFiniteLossError
 

@@ -14,6 +14,7 @@ import keras
 from kd_keras.export import metadata
 from kd_keras.export.conversion import convert
 from kd_keras.export.examples import Examples, gather, random_examples, with_ends
+from kd_keras.export.fake_quantization import has_trained_ranges
 from kd_keras.export.presets import Quantization, check_border, check_quantization
 from kd_keras.export.result import ExportResult
 from kd_keras.export.runtime import LiteModel
@@ -122,16 +123,17 @@ def to_tflite(
     if batch_size is not None:
         _check_count(batch_size, "batch_size", 1)
     _check_input_range(input_range)
-    if preset.integer and representative_data is None:
+    inputs = student_inputs(student, batch_size)
+    specs = inputs.specs
+    is_trained = quantization == "int8" and has_trained_ranges(student, inputs)
+    if preset.integer and representative_data is None and not is_trained:
         raise ValueError(
             f"quantization={quantization!r} needs `representative_data`, a few hundred unaugmented "
             "training images that set the ranges of the activations. For int8 weights without data "
             "choose quantization='dynamic'. Received: representative_data=None"
         )
-    inputs = student_inputs(student, batch_size)
     if input_dtype is not None:
         _check_cast(inputs, input_dtype)
-    specs = inputs.specs
     offered = all_signatures(
         student, inputs, signatures, probabilities, None if preset.integer else input_dtype
     )
@@ -152,7 +154,7 @@ def to_tflite(
             verified = representative
         else:
             verified = random_examples(specs, input_range, _RANDOM_EXAMPLES)
-        if preset.integer and representative is not None:
+        if preset.integer and representative is not None and not is_trained:
             _warn_if_few(_length(representative))
             representative = with_ends(representative, input_range)
         with computing_in_float32(student):
@@ -160,7 +162,7 @@ def to_tflite(
                 student,
                 offered,
                 quantization,
-                representative,
+                None if is_trained else representative,
                 input_dtype=input_dtype if preset.integer else None,
                 output_dtype=output_dtype if preset.integer else None,
             )

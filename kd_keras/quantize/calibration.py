@@ -1,0 +1,119 @@
+"""Set the ranges of a quantisation-aware model from images, before it is trained."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kd_keras.quantize.layers import ROUNDED_KERNELS, FakeQuantize
+
+_BATCH_SIZE = 100
+
+
+@contextlib.contextmanager
+def in_float(model: keras.Model) -> Iterator[None]:
+    """Let a quantisation-aware model calculate without rounding, until the block ends.
+
+    The block must call the model eagerly: a function that was traced before keeps its rounding. The
+    extremes that pass through the `FakeQuantize` layers in the block are their ranges afterwards,
+    save for those that are known.
+    """
+    every = model._flatten_layers()
+    ranges = [layer for layer in every if isinstance(layer, FakeQuantize)]
+    kernels = [layer for layer in every if isinstance(layer, ROUNDED_KERNELS)]
+    for layer in ranges:
+        layer.start_calibration()
+    for layer in kernels:
+        layer.rounds = False
+    try:
+        yield
+    finally:
+        for layer in ranges:
+            layer.end_calibration()
+        for layer in kernels:
+            layer.rounds = True
+
+
+def calibrate(
+    model: keras.Model, data: Any, examples: int, input_range: tuple[float, float] | None
+) -> None:
+    """Set the ranges to the extremes that the unrounded model has on the first examples of `data`.
+
+    Raises:
+        TypeError: If `data` is neither an array nor a dataset.
+        ValueError: If it is empty, or of another shape or range than the model takes.
+    """
+    count = 0
+    with in_float(model):
+        for batch in _batches(data):
+            batch = keras.tree.map_structure(lambda x: x[: examples - count], batch)
+            _check(batch, model, input_range)
+            model(batch, training=False)
+            count += len(keras.tree.flatten(batch)[0])
+            if count >= examples:
+                return
+    if count == 0:
+        raise ValueError(
+            "`representative_data` holds no examples. Pass a few hundred unaugmented training "
+            f"images. Received: representative_data={data!r}"
+        )
+
+
+def _batches(data: Any) -> Iterator[Any]:
+    if isinstance(data, tf.data.Dataset):
+        for element in data:
+            yield element[0] if isinstance(element, tuple) else element
+    elif keras.tree.flatten(data) and all(
+        isinstance(array, (np.ndarray, tf.Tensor)) and len(array.shape)
+        for array in keras.tree.flatten(data)
+    ):
+        for start in range(0, len(keras.tree.flatten(data)[0]), _BATCH_SIZE):
+            yield keras.tree.map_structure(lambda x, i=start: x[i : i + _BATCH_SIZE], data)
+    else:
+        raise TypeError(
+            "`representative_data` must be an array of images (or a structure of them, as the "
+            "student takes it) or a tf.data.Dataset of batches x or (x, y). "
+            f"Received: an object of type {type(data).__name__}"
+        )
+
+
+def _check(batch: Any, model: keras.Model, input_range: tuple[float, float] | None) -> None:
+    arrays = [np.asarray(array) for array in keras.tree.flatten(batch)]
+    expected = [tuple(tensor.shape) for tensor in model.inputs]
+    if len(arrays) != len(expected) or not all(
+        tf.TensorShape(array.shape).is_compatible_with(shape)
+        for array, shape in zip(arrays, expected, strict=True)
+    ):
+        raise ValueError(
+            f"`representative_data` must hold batches of the shapes {expected}, the student's "
+            f"inputs. Received: a batch of the shapes {[array.shape for array in arrays]}"
+        )
+    for array in arrays:
+        _check_range(array, input_range)
+
+
+def _check_range(array: np.ndarray, input_range: tuple[float, float] | None) -> None:
+    least, most = float(array.min()), float(array.max())
+    received = f"Received: values from {least:g} to {most:g}"
+    if not np.isfinite(least) or not np.isfinite(most):
+        raise ValueError(f"`representative_data` must be finite. {received}")
+    if input_range is None:
+        return
+    low, high = input_range
+    slack = 1e-3 * (high - low)
+    if least < low - slack or most > high + slack:
+        raise ValueError(
+            f"`representative_data` must be raw inputs in the range {low:g} to {high:g}. If the "
+            f"student takes another range, say so with input_range=(low, high). {received}"
+        )
+    is_floating = np.issubdtype(array.dtype, np.floating)
+    if is_floating and high > 1 and least >= 0 and 0 < most <= 1:
+        raise ValueError(
+            f"`representative_data` looks like images in 0..1, but the student takes {low:g} to "
+            f"{high:g}. Multiply them by 255, or say input_range=(0, 1). {received}"
+        )

@@ -1,0 +1,107 @@
+"""From a trained student to one that trains as its int8 file will calculate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kd_keras.quantize.calibration import calibrate
+from kd_keras.quantize.graph import graph_of, refuse_unsupported
+from kd_keras.quantize.rebuild import rebuild
+
+_ENOUGH_TO_CALIBRATE = 100
+
+
+def quantization_aware(
+    student: keras.Model,
+    representative_data: Any,
+    *,
+    momentum: float = 0.99,
+    input_range: tuple[float, float] | None = (0.0, 255.0),
+    examples: int = 500,
+) -> keras.Model:
+    """Return a copy of a trained student that calculates with the rounding of its int8 file.
+
+    Fine-tune the copy for a few epochs at a tenth or a hundredth of the learning rate, best as the
+    student of a `kd_keras.Distiller`, and write it with
+    `kd_keras.export.to_tflite(copy, path, "int8")`, which takes the trained ranges from it.
+
+    - Batch normalisation is folded into the convolution or dense layer before it, with the
+      statistics of training, which end here. One that follows no such layer becomes a depthwise
+      convolution of 1x1.
+    - Kernels are rounded at each call, with one scale for each output channel (one for the whole
+      kernel of a dense layer), and biases are not: the file has them in 32 bits.
+    - Activations are rounded once for each operator of the file: a convolution, its bias and the
+      ReLU behind it are one. Pooling, padding and reshaping keep the levels of their input.
+    - The rounding's gradient is that of the clipping alone (straight-through estimator).
+
+    The graph, the inputs' and outputs' names and the layers' names stay, so taps of feature losses
+    stay too: under a layer's name is its output as the file has it. A layer `conv` whose output is
+    rounded is `conv_float` in the copy, and `conv` the `FakeQuantize` behind it. The copy computes
+    in float32 whatever the student's dtype policy. Regularisers of kernels that a batch
+    normalisation was folded into are dropped: they would act on another scale.
+
+    Args:
+        student: A built functional or Sequential model, of supported layers alone; models nested in
+            it are treated likewise. It stays as it is.
+        representative_data: A few hundred unaugmented training inputs, which set the activations'
+            first ranges: an array `(examples, ...)`, a structure of arrays where the student takes
+            one, or a `tf.data.Dataset` of batches x or (x, y).
+        momentum: In [0, 1): share of an activation's range that a training step keeps; the rest
+            follows the extremes of the batch.
+        input_range: Lowest and highest raw value of the inputs, whose levels are spread over it:
+            0..255 has a step of exactly 1. None takes it from the data.
+        examples: How many examples to take at most, >= 1.
+
+    Returns:
+        A new functional `keras.Model`, not compiled. It is saved and loaded like any other.
+
+    Raises:
+        TypeError: If `student` is no Keras model, or the data are neither arrays nor a dataset.
+        ValueError: If the student is subclassed, not built, or has layers without a rule (the error
+            lists them), or the data are empty or of another shape or range.
+
+    Example:
+
+    >>> import keras, kd_keras, numpy as np
+    >>> images = np.random.default_rng(0).integers(0, 256, (100, 8, 8, 1), dtype="uint8")
+    >>> student = kd_keras.models.resnet((8, 8, 1), 10, depth=8, width=4)
+    >>> copy = kd_keras.quantize.quantization_aware(student, images)
+    >>> result = kd_keras.export.to_tflite(copy, "student.tflite", "int8")
+    >>> result.float_operators
+    ()
+
+    Reference: Jacob et al., "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference", CVPR 2018, arXiv:1712.05877, for the rounding and its
+    ranges; Krishnamoorthi, 2018, arXiv:1806.08342, for scales by channel; Nagel et al., "A White
+    Paper on Neural Network Quantization", 2021, arXiv:2106.08295, section 5.2, for folding batch
+    normalisation before fine-tuning; Mishra and Marr, "Apprentice: Using Knowledge Distillation
+    Techniques To Improve Low-Precision Network Accuracy", ICLR 2018, arXiv:1711.05852, for the
+    teacher that stays (its scheme C).
+    """
+    _check_numbers(momentum, input_range, examples)
+    graph = graph_of(student)
+    refuse_unsupported(graph)
+    model = rebuild(graph, momentum, input_range)
+    calibrate(model, representative_data, examples, input_range)
+    return model
+
+
+def _check_numbers(momentum: Any, input_range: Any, examples: Any) -> None:
+    if not _is_number(momentum) or not 0 <= momentum < 1:
+        raise ValueError(f"`momentum` must be a number in [0, 1). Received: momentum={momentum!r}")
+    if not isinstance(examples, int) or isinstance(examples, bool) or examples < 1:
+        raise ValueError(f"`examples` must be an integer >= 1. Received: examples={examples!r}")
+    if input_range is None:
+        return
+    values = tuple(input_range) if isinstance(input_range, (tuple, list)) else ()
+    if len(values) != 2 or not all(map(_is_number, values)) or not values[0] < values[1]:
+        raise ValueError(
+            "`input_range` must be (low, high) with low < high, such as (0, 255), or None. "
+            f"Received: input_range={input_range!r}"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,134 @@
+"""Build the quantisation-aware model from the student's graph."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+
+from kd_keras.quantize.graph import Graph, graph_of
+from kd_keras.quantize.layers import FakeQuantize
+from kd_keras.quantize.parts import parts_of, rounded
+
+# Rescaled pixels lie on an even grid as the levels do. Half a level off it, as -1..1 is, each pixel
+# would be halfway between two levels; a range wider by this share lets the grids drift apart.
+_MARGIN = 1 / 254
+
+
+def rebuild(
+    student: keras.Model,
+    momentum: float,
+    input_range: tuple[float, float] | None,
+    is_outermost: bool = True,
+) -> keras.Model:
+    """Return the quantisation-aware model of a supported functional student, not yet calibrated.
+
+    Args:
+        student: The functional model.
+        momentum: Of the ranges that move.
+        input_range: Lowest and highest value of the inputs, or None if it is not known.
+        is_outermost: Whether its inputs have to be rounded: those of a nested model were already.
+
+    Returns:
+        A functional model with the same names of inputs, outputs and layers.
+    """
+    return _Rebuilding(student, momentum, input_range, is_outermost).model()
+
+
+class _Rebuilding:
+    def __init__(
+        self,
+        student: keras.Model,
+        momentum: float,
+        input_range: tuple[float, float] | None,
+        is_outermost: bool,
+    ):
+        self._student = student
+        self._momentum = momentum
+        self._input_range = input_range
+        self._is_outermost = is_outermost
+        self._graph = Graph(student)
+        norms = [self._graph.norm_of(operation) for operation in self._graph.operations]
+        self._folded = {id(norm) for norm in norms if norm is not None}
+        # By the id of the last of them, which stands for all in `clone_model`.
+        self._chains: dict[int, list[keras.Layer]] = {}
+        self._rounded_inputs: dict[int, Any] = {}
+
+    def model(self) -> keras.Model:
+        return keras.models.clone_model(
+            self._student, clone_function=self._clone, call_function=self._call
+        )
+
+    def _clone(self, layer: Any) -> keras.Layer:
+        chain = self._chain(layer)
+        for part in chain:
+            if isinstance(part, FakeQuantize) and part.momentum is not None:
+                part.momentum = self._momentum
+        self._chains[id(chain[-1])] = chain
+        return chain[-1]
+
+    def _chain(self, layer: Any) -> list[keras.Layer]:
+        from_input = self._input_range is not None and self._graph.takes_the_input(layer)
+        if isinstance(layer, keras.Model):
+            reaching = self._input_range if from_input else None
+            return [rebuild(graph_of(layer), self._momentum, reaching, is_outermost=False)]
+        if id(layer) in self._folded:
+            if self._graph.is_rounded(layer):
+                return [FakeQuantize(name=layer.name)]
+            return [keras.layers.Identity(dtype="float32", name=layer.name)]
+        norm = self._graph.norm_of(layer)
+        if not self._graph.is_rounded(layer):
+            return parts_of(layer, norm, layer.name)
+        chain = rounded(layer, norm)
+        if isinstance(layer, keras.layers.Rescaling) and from_input:
+            return self._with_known_ranges(chain, layer)
+        return chain
+
+    def _with_known_ranges(
+        self, chain: list[keras.Layer], layer: keras.layers.Rescaling
+    ) -> list[keras.Layer]:
+        assert_range = self._input_range or (0.0, 0.0)
+        scaled = [value * layer.scale for value in assert_range]
+        offset = [value + layer.offset for value in scaled]
+        ranges = [_holding_zero(scaled), _holding_zero(offset, _MARGIN if layer.offset else 0.0)]
+        known = iter(ranges)
+        return [
+            FakeQuantize(*next(known), momentum=None, name=part.name)
+            if isinstance(part, FakeQuantize)
+            else part
+            for part in chain
+        ]
+
+    def _call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        chain = self._chains[id(layer)]
+        if self._is_outermost:
+            args, kwargs = keras.tree.map_structure(self._with_rounded_input, (args, kwargs))
+        # A batch normalisation takes a mask, and what replaces it does not.
+        accepted = inspect.signature(chain[0].call).parameters
+        outputs = chain[0](*args, **{k: v for k, v in kwargs.items() if k in accepted})
+        for part in chain[1:]:
+            outputs = part(outputs)
+        return outputs
+
+    def _with_rounded_input(self, value: Any) -> Any:
+        if not isinstance(value, keras.KerasTensor):
+            return value
+        source = value._keras_history.operation
+        if not isinstance(source, keras.layers.InputLayer):
+            return value
+        if id(value) not in self._rounded_inputs:
+            self._rounded_inputs[id(value)] = self._input_rounding(source.name)(value)
+        return self._rounded_inputs[id(value)]
+
+    def _input_rounding(self, name: str) -> FakeQuantize:
+        name = f"{name}_range"
+        if self._input_range is None:
+            return FakeQuantize(momentum=self._momentum, name=name)
+        return FakeQuantize(*_holding_zero(self._input_range), momentum=None, name=name)
+
+
+def _holding_zero(values: Any, margin: float = 0.0) -> tuple[float, float]:
+    low, high = min(*values, 0.0), max(*values, 0.0)
+    spare = margin * (high - low) / 2
+    return low - spare if low else low, high + spare if high else high

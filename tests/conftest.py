@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
 import pytest
+
+
+# Folders whose tests share what takes long to make.
+_TOGETHER = ("export", "study")
+
+
+def pytest_collection_modifyitems(items):
+    """Keep a file's tests in one process, and those of some folders."""
+    tests = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(tests)
+        group = place.parts[0] if place.parts[0] in _TOGETHER else place.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kd_keras import export
-from kd_keras.export import runtime
+from kd_keras.export import interpreter
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_integer_inputs_and_outputs_are_in_real_units(dtype, student, photos, ex
 def test_quantisation_rounds_and_clips():
     detail = {"quantization": (0.5, -128), "dtype": np.int8}
 
-    inputs = runtime._to_input(np.array([0.0, 0.3, 127.5, 400.0, -9.0]), detail)
+    inputs = interpreter.to_input(np.array([0.0, 0.3, 127.5, 400.0, -9.0]), detail)
 
     np.testing.assert_array_equal(inputs, np.array([-128, -127, 127, 127, -128], "int8"))
-    np.testing.assert_array_equal(runtime._to_real(inputs[:3], detail), [0.0, 0.5, 127.5])
+    np.testing.assert_array_equal(interpreter.to_real(inputs[:3], detail), [0.0, 0.5, 127.5])

@@ -58,6 +58,10 @@ class LiteModel:
         path: The file.
         threads: How many threads its kernels may use, >= 1.
 
+    Attributes:
+        path: The file.
+        content: Its bytes.
+
     Raises:
         ValueError: If the file is missing, damaged, no TFLite file, or takes more than one input.
 

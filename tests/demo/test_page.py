@@ -33,10 +33,11 @@ def page_file(runtime, packed, teacher, tmp_path_factory):
 
 
 @contextmanager
-def opened(browser, url, **options):
-    """Open the page without a network and give it when its models are loaded."""
+def opened(browser, url, script="", **options):
+    """Open the page, after a script of the test's own, and give it when its models are loaded."""
     context = browser.new_context(viewport={"width": 1000, "height": 900}, **options)
     page = context.new_page()
+    page.add_init_script(script)
     requests = []
     page.on("request", lambda request: requests.append(request.url))
     try:
@@ -175,6 +176,21 @@ def test_the_page_says_which_files_it_holds(page, packed):
     assert "Student: digits, int8" in card
     assert "8 x 8 grey" in card
     assert page.title() == "digits, int8"
+    assert page.get_attribute("body", "data-build") == "litert_wasm_internal"
+
+
+def test_a_browser_without_relaxed_simd_gets_the_other_build(browser, page_file, packed, digit):
+    # The runtime finds out by a module of a few bytes that needs it.
+    without = """
+        const real = WebAssembly.instantiate;
+        WebAssembly.instantiate = (code, ...rest) => code.byteLength < 1000
+            ? Promise.reject(new Error("not here")) : real.call(WebAssembly, code, ...rest);
+    """
+    with opened(browser, page_file.as_uri(), without, offline=True) as page:
+        updated(page, lambda: page.set_input_files("#file", digit[0]))
+        expected = in_python(packed, digit[0])
+        np.testing.assert_allclose(probabilities(page, 1), expected, atol=1e-3)
+        assert page.get_attribute("body", "data-build") == "litert_wasm_compat_internal"
 
 
 def test_the_page_works_from_a_server_too(browser, page_file, digit):

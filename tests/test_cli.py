@@ -69,7 +69,9 @@ def test_help_of_the_other_commands_teaches(name, said):
         assert words in text
 
 
-@pytest.mark.parametrize("command", [("distill", "digits"), ("policies",), ("views",)])
+@pytest.mark.parametrize(
+    "command", [("distill", "digits"), ("policies",), ("views",), ("predict",), ("demo",)]
+)
 def test_help_does_not_wait_for_tensorflow(command):
     code = (
         "import sys\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Annotated
@@ -54,7 +55,9 @@ class Demo(Job):
                     highlight=False,
                     soft_wrap=True,
                 )
-                server.serve_forever()
+                # Ctrl-C is how one ends it, and no error.
+                with contextlib.suppress(KeyboardInterrupt):
+                    server.serve_forever()
 
 
 COMMAND = Command(

@@ -8,7 +8,7 @@ import dataclasses
 import gzip
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,14 +57,25 @@ def write_demo(
     Example:
 
     ```python
-    import kd_keras
+    from kd_keras.demo import write_demo
 
-    kd_keras.demo.write_demo("student_int8.tflite", "demo", teacher="teacher.tflite")
+    write_demo("student_int8.tflite", "demo", teacher="teacher.tflite")
     ```
     """
     named = [("student", student)]
     if teacher is not None:
         named.insert(0, ("teacher", teacher))
+    with _folder(Path(output)) as folder:
+        html = _rendered(named, labels, command or f"kd_keras.demo.write_demo({str(student)!r})")
+        write_whole(folder / PAGE, html)
+    return Path(output) / PAGE
+
+
+def _rendered(
+    named: Sequence[tuple[str, str | os.PathLike[str]]],
+    labels: str | os.PathLike[str] | None,
+    command: str,
+) -> str:
     with quiet_start():
         from kd_keras.evaluate.html import template
         from kd_keras.export import Classifier
@@ -79,23 +90,19 @@ def write_demo(
     }
     for model, (_, classifier) in zip(models, classifiers, strict=True):
         packed[model["id"]] = _packed(classifier.model.content)
-    html = template("kd_keras.demo", "demo.html.j2").render(
+    imports = {
+        "@litertjs/core": _module(runtime.core),
+        "@litertjs/wasm-utils": _module(runtime.wasm_utils),
+    }
+    return template("kd_keras.demo", "demo.html.j2").render(
         title=classifiers[-1][1].name,
         models=models,
         config={"models": models, "builds": BUILDS},
-        import_map={
-            "imports": {
-                "@litertjs/core": _module(runtime.core),
-                "@litertjs/wasm-utils": _module(runtime.wasm_utils),
-            }
-        },
+        import_map={"imports": imports},
         packed=packed,
         version=VERSION,
-        command=command or f"kd_keras.demo.write_demo({str(student)!r}, {str(output)!r})",
+        command=command,
     )
-    with _folder(Path(output)) as folder:
-        write_whole(folder / PAGE, html)
-    return Path(output) / PAGE
 
 
 def _described(role: str, classifier: Classifier) -> dict[str, Any]:
@@ -134,7 +141,7 @@ def _described(role: str, classifier: Classifier) -> dict[str, Any]:
 
 def _packed(content: bytes) -> str:
     # Without a time stamp, so that the same files give the same page.
-    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode("ascii")
 
 
 def _module(script: bytes) -> str:
@@ -152,7 +159,7 @@ def _folder(path: Path) -> Iterator[Path]:
         for part in missing:
             with contextlib.suppress(OSError):
                 part.rmdir()
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, ConnectionError):
             raise ValueError(
                 f"The page cannot be written: {error.strerror or error}. Choose another folder "
                 f"with --output. Received: output={str(path)!r}"

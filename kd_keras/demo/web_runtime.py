@@ -6,10 +6,9 @@ import base64
 import logging
 import os
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pooch
 
 VERSION = "2.5.3"
 REGISTRY = "https://registry.npmjs.org"
@@ -56,15 +55,19 @@ def web_runtime() -> WebRuntime:
         ValueError: If what came is not what was published under this version, or the cache folder
             cannot be written.
     """
-    core, wasm_utils = (_archive(package) for package in ("core", "wasm-utils"))
-    builds = {
-        name: (_member(core, f"wasm/{name}.js"), _member(core, f"wasm/{name}.wasm"))
-        for name in BUILDS
-    }
-    return WebRuntime(_member(core, "dist/index.js"), _member(wasm_utils, "dist/index.js"), builds)
+    names = [f"wasm/{build}.{kind}" for build in BUILDS for kind in ("js", "wasm")]
+    core = _files(_archive("core"), ("dist/index.js", *names))
+    wasm_utils = _files(_archive("wasm-utils"), ("dist/index.js",))
+    return WebRuntime(
+        core["dist/index.js"],
+        wasm_utils["dist/index.js"],
+        {build: (core[f"wasm/{build}.js"], core[f"wasm/{build}.wasm"]) for build in BUILDS},
+    )
 
 
 def _archive(package: str) -> Path:
+    import pooch  # with `requests`, which no other command needs
+
     registry = os.environ.get("npm_config_registry", REGISTRY).rstrip("/")  # noqa: SIM112
     url = f"{registry}/@litertjs/{package}/-/{package}-{VERSION}.tgz"
     cache = Path(pooch.os_cache("kd-keras"))
@@ -101,9 +104,13 @@ def _archive(package: str) -> Path:
         logger.setLevel(before)
 
 
-def _member(archive: Path, name: str) -> bytes:
-    with tarfile.open(archive) as files:
-        member = files.extractfile(f"package/{name}")
-        if member is None:
-            raise ValueError(f"{str(archive)!r} holds no file {name!r}. Delete it and try again.")
-        return member.read()
+def _files(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
+    found = {}
+    # In the archive's own order: every step back would unpack it from the start again.
+    with tarfile.open(archive, "r|gz") as members:
+        for member in members:
+            name = member.name.removeprefix("package/")
+            content = members.extractfile(member) if name in names else None
+            if content is not None:
+                found[name] = content.read()
+    return found

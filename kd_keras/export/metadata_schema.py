@@ -1,7 +1,7 @@
 """The tables of TensorFlow Lite's metadata schema that an image classifier needs, as a flatbuffer.
 
-No package of a phone library's size writes them on today's Pythons (`tflite-support` stopped at
-Python 3.11, MediaPipe brings OpenCV and sound), so they are built here, slot by slot as numbered in
+No light package writes them on today's Pythons (`tflite-support` has no wheels for Python 3.12 and
+later; MediaPipe brings OpenCV and sound), so they are built here, slot by slot as numbered in
 `metadata_schema.fbs` of MediaPipe.
 """
 

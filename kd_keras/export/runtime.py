@@ -52,6 +52,10 @@ class LiteModel:
         signature: Which of the file's entry points to run; None for the student's own.
         xnnpack: Whether LiteRT may hand operators to its XNNPACK delegate, as it does by default.
 
+    Attributes:
+        path: The file.
+        content: Its bytes.
+
     Raises:
         ValueError: If the file is missing, damaged or no TFLite file, or has no such signature.
 

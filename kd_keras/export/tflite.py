@@ -40,6 +40,7 @@ def to_tflite(
     *,
     verification_data: Any = None,
     examples: int = 500,
+    verification_examples: int | None = None,
     class_balanced: bool = True,
     input_range: tuple[float, float] | None = (0.0, 255.0),
     batch_size: int | None = None,
@@ -72,7 +73,9 @@ def to_tflite(
             tuple in their order.
         verification_data: The images to verify on, in the same forms. Default: the representative
             data, and where there are none, 32 random images in `input_range`.
-        examples: How many images to take at most from either, >= 1; >= 100 for "int8", "int16x8".
+        examples: How many representative images to take at most, >= 1; >= 100 for "int8" and
+            "int16x8".
+        verification_examples: How many images to verify on at most; None for as many as `examples`.
         class_balanced: Take the representative images evenly from all classes, where the data yield
             labels. False takes the first ones.
         input_range: Lowest and highest raw value that the student takes. Data outside it, or in
@@ -120,8 +123,12 @@ def to_tflite(
     preset = check_quantization(quantization)
     check_border(quantization, input_dtype, output_dtype)
     _check_count(examples, "examples", _ENOUGH_TO_CALIBRATE if preset.integer else 1)
-    if batch_size is not None:
-        _check_count(batch_size, "batch_size", 1)
+    for argument, count in (
+        ("verification_examples", verification_examples),
+        ("batch_size", batch_size),
+    ):
+        if count is not None:
+            _check_count(count, argument, 1)
     _check_input_range(input_range)
     inputs = student_inputs(student, batch_size)
     specs = inputs.specs
@@ -149,9 +156,15 @@ def to_tflite(
                 classes=_classes(student) if class_balanced else None,
             )
         if verification_data is not None:
-            verified = gather(verification_data, "verification_data", specs, input_range, examples)
+            verified = gather(
+                verification_data,
+                "verification_data",
+                specs,
+                input_range,
+                verification_examples or examples,
+            )
         elif representative is not None:
-            verified = representative
+            verified = _first(representative, verification_examples or examples)
         else:
             verified = random_examples(specs, input_range, _RANDOM_EXAMPLES)
         if preset.integer and representative is not None and not is_trained:
@@ -208,6 +221,10 @@ def _described(
         input_mean=-low * std,
         input_std=std,
     )
+
+
+def _first(examples: Examples, count: int) -> Examples:
+    return {name: values[:count] for name, values in examples.items()}
 
 
 def _length(examples: Examples) -> int:

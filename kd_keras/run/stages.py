@@ -143,17 +143,19 @@ def export_student(material: Material, folder: RunFolder, console: Console) -> N
     splits = material.splits
     with console.status("Exporting to TFLite, float32 and int8, and verifying ..."):
         student = keras.models.load_model(folder.network(STUDENT), compile=False)
-        # The validation split would do as well; the test split would not.
-        images = next(iter(splits.training().unbatch().batch(_CALIBRATION_EXAMPLES)))[0]
         at_most = max(1, _VERIFICATION_BYTES // (4 * math.prod(splits.info.image_shape)))
         results = [
             export.to_tflite(
                 student,
                 folder.path / name,
                 quantization,
-                representative_data=images,
+                # The validation split would do as well; the test split would not.
+                representative_data=splits.training().take(splits.steps_per_epoch),
+                examples=_CALIBRATION_EXAMPLES,
                 verification_data=splits.test,
-                examples=max(_CALIBRATION_EXAMPLES, min(splits.info.test_examples, at_most)),
+                verification_examples=min(splits.info.test_examples, at_most),
+                labels=splits.info.class_names,
+                name=f"{student.name} on {splits.info.name}",
             )
             for name, quantization in _FILES
         ]

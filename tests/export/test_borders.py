@@ -200,3 +200,24 @@ def test_signatures_are_functions_with_names_of_their_own(student, tmp_path):
         export.to_tflite(student, tmp_path / "s.tflite", signatures={"features": "dense"})
     with pytest.raises(ValueError, match="must not name 'serving_default'"):
         export.to_tflite(student, tmp_path / "s.tflite", signatures={"serving_default": student})
+
+
+def test_a_kerashub_classifier_is_exported_like_any_other(tmp_path):
+    keras_hub = pytest.importorskip("keras_hub", reason="keras-hub is not installed")
+    backbone = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64],
+        stackwise_num_blocks=[1],
+        stackwise_num_strides=[1],
+        block_type="basic_block",
+        image_shape=(32, 32, 3),
+    )
+    student = keras_hub.models.ImageClassifier(backbone=backbone, num_classes=4)
+    photos = np.random.default_rng(0).integers(0, 256, (100, 32, 32, 3), dtype="uint8")
+
+    result = export.to_tflite(student, tmp_path / "hub.tflite", "int8", photos)
+
+    assert result.float_operators == ()
+    assert result.agreement > 0.9
+    assert export.LiteModel(result.path).output_names == ("predictions",)

@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import pytest
 
-
 # Folders whose tests share what takes long to make.
 _TOGETHER = ("export", "study")
 

@@ -31,8 +31,8 @@ class Verify(Job):
     Prints its accuracy and, with --student and --teacher, theirs, the agreement of the file with
     each (share of images with the same first class), and the largest and mean difference of the
     outputs. With --layers it says where the file goes wrong: for each operator the
-    signal-to-quantisation-noise ratio in decibels (at 20 dB the noise is a tenth of the signal), of all
-    up to there, of the operator alone, and as the mean over its channels.
+    signal-to-quantisation-noise ratio in decibels (at 20 dB the noise is a tenth of the signal), of
+    all up to there, of the operator alone, and as the mean over its channels.
 
     Ends with 0 if every stated threshold is met, with 3 if one is missed, which it names, with 1
     after an error (a damaged file, data of another shape), and with 2 if it was called wrongly.

@@ -39,9 +39,9 @@ def arena_bytes(path: str | os.PathLike[str]) -> int:
     Reference: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference",
     arXiv:2001.03288, which is how the planner places them.
     """
-    # The planner places each tensor at the start of an arena or right after another one, so that the
-    # memory of an arena has no holes but those of the alignment; what lies further apart is another
-    # arena or another allocation.
+    # The planner places each tensor at the start of an arena or right after another one, so that an
+    # arena has no holes but those of the alignment; what lies further apart is another arena or
+    # another allocation.
     model = open_plain(path)
     places = sorted(
         place

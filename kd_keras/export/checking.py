@@ -310,19 +310,19 @@ def _predictor(
             f"Received: a {role} with the inputs {sorted(signature.inputs.specs)}"
         )
     (spec,) = signature.specs
-    function = tf.function(signature, input_signature=[spec])
-
-    def predict(images: np.ndarray) -> dict[str, np.ndarray]:
-        if not spec.shape.is_compatible_with(images.shape):
-            raise ValueError(
-                f"`{role}` must take the images that the file takes. Received: a {role} with input "
-                f"{tuple(spec.shape)} for images of shape {images.shape}"
-            )
-        outputs = function(images.astype(spec.dtype.as_numpy_dtype))
-        return {name: np.asarray(value, "float32") for name, value in outputs.items()}
-
     # A teacher answers as it taught, in its own precision.
     with computing_in_float32(network) if role == "student" else contextlib.nullcontext():
+        forward = tf.function(signature).get_concrete_function(spec)
+
+        def predict(images: np.ndarray) -> dict[str, np.ndarray]:
+            if not spec.shape.is_compatible_with(images.shape):
+                raise ValueError(
+                    f"`{role}` must take the images that the file takes. Received: a {role} with "
+                    f"input {tuple(spec.shape)} for images of shape {images.shape}"
+                )
+            outputs = forward(tf.constant(images.astype(spec.dtype.as_numpy_dtype)))
+            return {name: np.asarray(value, "float32") for name, value in outputs.items()}
+
         yield predict
 
 

@@ -105,7 +105,8 @@ def layer_differences(
 
     The student is converted without quantisation. Both files run on LiteRT without delegates; each
     float operator runs once more on the values that its twin in the file read, so that an
-    operator's own error is told from what it was handed.
+    operator's own error is told from what it was handed. (XNNPACK rounds in other places, so the
+    file's outputs there differ a little from these.)
 
     Args:
         path: The file, of any preset.

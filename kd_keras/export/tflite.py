@@ -12,7 +12,7 @@ import keras
 
 from kd_keras.export.conversion import Quantization, check_quantization, convert
 from kd_keras.export.examples import gather, random_examples
-from kd_keras.export.fake_quantization import has_trained_ranges
+from kd_keras.export.fake_quantization import check_steps, has_trained_ranges
 from kd_keras.export.result import ExportResult
 from kd_keras.export.runtime import LiteModel
 from kd_keras.export.student import check_student, computing_in_float32, input_spec
@@ -50,7 +50,8 @@ def to_tflite(
             weights, float activations) or "int8" (int8 weights and activations).
         representative_data: For "int8", the images that set the ranges of the activations: an array
             `(examples, ...)` or a `tf.data.Dataset` of batches x or (x, y), of unaugmented training
-            images. The first `examples` count, so shuffle data that is sorted by class.
+            images. The first `examples` count, so shuffle data that is sorted by class. A student
+            with trained ranges (`kd_keras.quantize`) needs none, and sets none by them.
         verification_data: The images to verify on, in the same forms. Default: the representative
             data, and where there are none, 32 random images in `input_range`.
         examples: How many images to take at most from either, >= 1.
@@ -89,7 +90,13 @@ def to_tflite(
         _check_count(batch_size, "batch_size")
     _check_input_range(input_range)
     spec = input_spec(student, batch_size)
-    is_trained = quantization == "int8" and has_trained_ranges(student, spec)
+    is_trained = has_trained_ranges(student, spec)
+    if is_trained and quantization != "int8":
+        raise ValueError(
+            "`student` has trained int8 ranges, and its file calculates with them: choose "
+            "quantization='int8', or export the student that it was made from. "
+            f"Received: quantization={quantization!r}"
+        )
     if quantization == "int8" and representative_data is None and not is_trained:
         raise ValueError(
             "quantization='int8' needs `representative_data`, a few hundred unaugmented training "
@@ -116,6 +123,8 @@ def to_tflite(
         beside.write_bytes(content)
         model = LiteModel(beside)
         outputs = compare(model, expected, verified, exact=quantization == "none")
+        if is_trained:
+            check_steps(model, outputs)
         float_operators = model.float_operators()
     if quantization == "int8":
         _warn_of_float(float_operators)

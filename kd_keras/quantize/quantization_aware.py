@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import keras
@@ -10,8 +9,6 @@ import keras
 from kd_keras.quantize.calibration import calibrate
 from kd_keras.quantize.graph import graph_of, refuse_unsupported
 from kd_keras.quantize.rebuild import rebuild
-
-_ENOUGH_TO_CALIBRATE = 100
 
 
 def quantization_aware(

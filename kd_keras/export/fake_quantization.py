@@ -1,27 +1,73 @@
-"""Students that carry trained int8 ranges: the fake-quantisation ops in their graph."""
+"""Students that carry trained int8 ranges: how they are told, and how close their file must be."""
 
 from __future__ import annotations
 
-import keras
-import tensorflow as tf
-
+from kd_keras.export.interpreter import open_interpreter, without_delegates
+from kd_keras.export.result import OutputDifference
+from kd_keras.export.runtime import LiteModel
 from kd_keras.export.signature import MAIN, Signature
-from kd_keras.export.student import StudentInputs
 
 _FAKE_QUANTIZATION = "FakeQuantWithMinMax"
+# A file rounds in integers where the student rounds in floats. Where a value lies halfway between
+# two levels they may part, and the layers behind carry it on: trained students differed by 0.3
+# steps of the output in the mean and by 3 at most.
+_MEAN_STEPS = 1.0
+_LARGEST_STEPS = 16.0
 
 
-def has_trained_ranges(student: keras.Model, inputs: StudentInputs) -> bool:
+def has_trained_ranges(signature: Signature) -> bool:
     """Whether a student's inference rounds as int8 does, so that its file needs no calibration.
 
     Told by the ops that it runs and not by its layers, so that models of other libraries count.
 
     Args:
-        student: A built model.
-        inputs: What it takes.
+        signature: The student's own.
     """
-    signature = Signature(MAIN, student, inputs)
-    specs = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in signature.specs]
-    graph = tf.function(signature).get_concrete_function(*specs).graph.as_graph_def()
+    graph = signature.traced.graph.as_graph_def()
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     return any(node.op.startswith(_FAKE_QUANTIZATION) for node in nodes)
+
+
+def check_steps(model: LiteModel, outputs: tuple[OutputDifference, ...]) -> None:
+    """Raise unless an int8 file gives what the student with its trained ranges gives.
+
+    The tolerance is 1 quantisation step of the output in the mean over all verified values, and 16
+    for the largest difference.
+
+    Args:
+        model: The file.
+        outputs: How it compares with the student.
+
+    Raises:
+        ValueError: If an output is further away.
+    """
+    steps = output_steps(model)
+    for output in outputs:
+        step = steps.get(output.name)
+        if step is None:  # not of int8: its operators are reported as float
+            continue
+        mean, largest = output.mean / step, output.largest / step
+        if mean > _MEAN_STEPS or largest > _LARGEST_STEPS:
+            raise ValueError(
+                "The int8 file does not calculate what `student` with its trained ranges does: "
+                f"output {output.name!r} differs by {mean:.2g} quantisation steps in the mean and "
+                f"{largest:.3g} at most; {_MEAN_STEPS:g} and {_LARGEST_STEPS:g} are allowed. Make "
+                "it with kd_keras.quantize.quantization_aware, which rounds where the file does. "
+                "Nothing was kept."
+            )
+
+
+def output_steps(model: LiteModel) -> dict[str, float]:
+    """Return the quantisation step of each output that the file calculates in integers, by name."""
+    interpreter = open_interpreter(model.content, model.path, **without_delegates())
+    scales = {
+        tensor["index"]: tensor["quantization"][0] for tensor in interpreter.get_tensor_details()
+    }
+    # LiteRT has no public call for this.
+    for operator in interpreter._get_ops_details():
+        if operator["op_name"] == "DEQUANTIZE":
+            scales[operator["outputs"][0]] = scales[operator["inputs"][0]]
+    named = interpreter.get_signature_runner(MAIN).get_output_details()
+    return {
+        name: scales[detail["index"]] for name, detail in named.items() if scales[detail["index"]]
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,12 @@ class Signature:
             tf.TensorSpec(spec.shape, self.input_dtype or spec.dtype, name=name)
             for name, spec in self.inputs.specs.items()
         ]
+
+    @functools.cached_property
+    def traced(self) -> Any:
+        """Itself as a TensorFlow function of batches of any size, traced when first asked for."""
+        specs = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in self.specs]
+        return tf.function(self).get_concrete_function(*specs)
 
     def __call__(self, *tensors: Any) -> dict[str, Any]:
         """Return the outputs by their names in the file."""

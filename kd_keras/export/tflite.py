@@ -14,7 +14,7 @@ import keras
 from kd_keras.export import metadata
 from kd_keras.export.conversion import convert
 from kd_keras.export.examples import Examples, gather, random_examples, with_ends
-from kd_keras.export.fake_quantization import has_trained_ranges
+from kd_keras.export.fake_quantization import check_steps, has_trained_ranges
 from kd_keras.export.presets import Quantization, check_border, check_quantization
 from kd_keras.export.result import ExportResult
 from kd_keras.export.runtime import LiteModel
@@ -70,7 +70,8 @@ def to_tflite(
         representative_data: For "int8" and "int16x8", the images that set the ranges of the
             activations: an array `(examples, ...)` or a `tf.data.Dataset` of batches x or (x, y),
             of unaugmented training images. For several inputs, x is a dict by their names or a
-            tuple in their order.
+            tuple in their order. A student with trained ranges (`kd_keras.quantize`) needs none,
+            and none set its ranges.
         verification_data: The images to verify on, in the same forms. Default: the representative
             data, and where there are none, 32 random images in `input_range`.
         examples: How many representative images to take at most, >= 1; >= 100 for "int8" and
@@ -131,19 +132,26 @@ def to_tflite(
             _check_count(count, argument, 1)
     _check_input_range(input_range)
     inputs = student_inputs(student, batch_size)
+    if input_dtype is not None:
+        _check_cast(inputs, input_dtype)
     specs = inputs.specs
-    is_trained = quantization == "int8" and has_trained_ranges(student, inputs)
+    offered = all_signatures(
+        student, inputs, signatures, probabilities, None if preset.integer else input_dtype
+    )
+    with computing_in_float32(student):
+        is_trained = has_trained_ranges(offered[0])
+    if is_trained and quantization != "int8":
+        raise ValueError(
+            "`student` has trained int8 ranges, and its file calculates with them: choose "
+            "quantization='int8', or export the student that it was made from. "
+            f"Received: quantization={quantization!r}"
+        )
     if preset.integer and representative_data is None and not is_trained:
         raise ValueError(
             f"quantization={quantization!r} needs `representative_data`, a few hundred unaugmented "
             "training images that set the ranges of the activations. For int8 weights without data "
             "choose quantization='dynamic'. Received: representative_data=None"
         )
-    if input_dtype is not None:
-        _check_cast(inputs, input_dtype)
-    offered = all_signatures(
-        student, inputs, signatures, probabilities, None if preset.integer else input_dtype
-    )
     with written_beside(path) as beside:
         representative: Examples | None = None
         if representative_data is not None:
@@ -187,6 +195,8 @@ def to_tflite(
         beside.write_bytes(content)
         model = LiteModel(beside)
         outputs = verify_signatures(model, expected, verified, exact=quantization == "none")
+        if is_trained:
+            check_steps(model, outputs)
         float_operators = model.float_operators()
     if preset.integer:
         _warn_of_float(quantization, float_operators)

@@ -20,15 +20,15 @@ _BATCH_SIZE = 32
 
 def keras_outputs(signature: Signature, examples: Examples) -> Examples:
     """Return the float32 outputs by name that Keras gives for a signature."""
-    specs = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in signature.specs]
-    function = tf.function(signature).get_concrete_function(*specs)
     arrays = [
         examples[name].astype(spec.dtype.as_numpy_dtype)
-        for name, spec in zip(signature.inputs.specs, specs, strict=True)
+        for name, spec in zip(signature.inputs.specs, signature.specs, strict=True)
     ]
     parts = []
     for start in range(0, len(arrays[0]), _BATCH_SIZE):
-        outputs = function(*(tf.constant(array[start : start + _BATCH_SIZE]) for array in arrays))
+        outputs = signature.traced(
+            *(tf.constant(array[start : start + _BATCH_SIZE]) for array in arrays)
+        )
         parts.append({name: np.asarray(value, "float32") for name, value in outputs.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

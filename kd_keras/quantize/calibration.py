@@ -51,7 +51,7 @@ def calibrate(
     count = 0
     with in_float(model):
         for batch in _batches(data):
-            batch = keras.tree.map_structure(lambda x: x[: examples - count], batch)
+            batch = keras.tree.map_structure(lambda x, left=examples - count: x[:left], batch)
             _check(batch, model, input_range)
             model(batch, training=False)
             count += len(keras.tree.flatten(batch)[0])

@@ -89,7 +89,7 @@ class FakeQuantize(keras.layers.Identity):
             self._observe(inputs)
             return inputs
         if training and self.momentum is not None:
-            self._follow(inputs)
+            self._follow(inputs, 1.0 - self.momentum)
         return round_in_range(
             inputs, tf.convert_to_tensor(self.low), tf.convert_to_tensor(self.high)
         )
@@ -123,14 +123,14 @@ class FakeQuantize(keras.layers.Identity):
             low, high = min(low, self._seen[0]), max(high, self._seen[1])
         self._seen = (low, high)
 
-    def _follow(self, inputs: Any) -> None:
+    def _follow(self, inputs: Any, share: float) -> None:
         batch_low = tf.minimum(tf.reduce_min(inputs), 0.0)
         batch_high = tf.maximum(tf.reduce_max(inputs), batch_low + LEAST_WIDTH)
         batch_high = tf.maximum(batch_high, 0.0)
         for variable, value in ((self.low, batch_low), (self.high, batch_high)):
             old = tf.convert_to_tensor(variable)
             # A batch of another magnitude moves the average and never the gradient.
-            variable.assign(old + (1.0 - self.momentum) * (tf.stop_gradient(value) - old))
+            variable.assign(old + share * (tf.stop_gradient(value) - old))
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")

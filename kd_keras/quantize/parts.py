@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import layers
@@ -17,7 +17,7 @@ from kd_keras.quantize.layers import (
 )
 from kd_keras.quantize.rules import is_fused, known_range
 
-Norm = layers.BatchNormalization | None
+Norm: TypeAlias = layers.BatchNormalization | None
 
 
 @functools.singledispatch

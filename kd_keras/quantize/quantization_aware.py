@@ -10,8 +10,6 @@ from kd_keras.quantize.calibration import calibrate
 from kd_keras.quantize.graph import graph_of, refuse_unsupported
 from kd_keras.quantize.rebuild import rebuild
 
-_ENOUGH_TO_CALIBRATE = 100
-
 
 def quantization_aware(
     student: keras.Model,

@@ -69,9 +69,8 @@ class _Rebuilding:
         return chain[-1]
 
     def _chain(self, layer: Any) -> list[keras.Layer]:
-        from_input = self._input_range is not None and self._graph.takes_the_input(layer)
+        reaching = self._input_range if self._graph.takes_the_input(layer) else None
         if isinstance(layer, keras.Model):
-            reaching = self._input_range if from_input else None
             return [rebuild(graph_of(layer), self._momentum, reaching, is_outermost=False)]
         if id(layer) in self._folded:
             if self._graph.is_rounded(layer):
@@ -81,17 +80,17 @@ class _Rebuilding:
         if not self._graph.is_rounded(layer):
             return parts_of(layer, norm, layer.name)
         chain = rounded(layer, norm)
-        if isinstance(layer, keras.layers.Rescaling) and from_input:
-            return self._with_known_ranges(chain, layer)
+        if isinstance(layer, keras.layers.Rescaling) and reaching is not None:
+            return self._with_known_ranges(chain, layer, *reaching)
         return chain
 
     def _with_known_ranges(
-        self, chain: list[keras.Layer], layer: keras.layers.Rescaling
+        self, chain: list[keras.Layer], layer: keras.layers.Rescaling, low: float, high: float
     ) -> list[keras.Layer]:
-        assert_range = self._input_range or (0.0, 0.0)
-        scaled = [value * layer.scale for value in assert_range]
-        offset = [value + layer.offset for value in scaled]
-        ranges = [_holding_zero(scaled), _holding_zero(offset, _MARGIN if layer.offset else 0.0)]
+        scaled = (low * layer.scale, high * layer.scale)
+        ranges = [_holding_zero(scaled)]
+        if layer.offset:
+            ranges.append(_holding_zero([value + layer.offset for value in scaled], _MARGIN))
         known = iter(ranges)
         return [
             FakeQuantize(*next(known), momentum=None, name=part.name)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import flatbuffers
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from kd_keras import export
+from kd_keras.export import layers
 
 
 def classifier(names=("first", "second", "third")):
@@ -33,6 +36,23 @@ def int8_file(net, photos, tmp_path_factory):
     path = tmp_path_factory.mktemp("layers") / "int8.tflite"
     export.to_tflite(net, path, "int8", photos)
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _each_student_is_converted_once(tmp_path_factory):
+    """Keep the float32 conversions: they take longer than the comparisons."""
+    kept = {}
+
+    def convert(student, path, **options):
+        key = id(student), options["batch_size"]
+        if key not in kept:
+            kept[key] = tmp_path_factory.mktemp("twin") / "float32.tflite", student
+            export.to_tflite(student, kept[key][0], **options)
+        shutil.copy(kept[key][0], path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "to_tflite", convert)
+        yield
 
 
 def edited(source, target, change):
@@ -156,6 +176,24 @@ def test_input_ranges_of_dark_pictures_are_found_at_the_input(net, photos, tmp_p
     assert report.worst == 0
     assert worst(report).operator == "QUANTIZE"
     assert worst(report).clipped == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_file_that_takes_bytes_has_its_input_as_the_first_layer(net, photos, tmp_path):
+    converter = tf.lite.TFLiteConverter.from_keras_model(net)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([p[None] / np.float32(2)] for p in photos)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    (tmp_path / "bytes.tflite").write_bytes(converter.convert())
+
+    report = export.layer_differences(tmp_path / "bytes.tflite", net, photos[:64])
+
+    assert report.layers[0].operator == "INPUT"
+    assert report.worst == 0
+    # Its range ends at half of what the pictures have.
+    assert worst(report).clipped == pytest.approx(0.5, abs=0.03)
+    assert worst(report).step == pytest.approx(0.5, abs=0.01)
+    assert report.layers[-1].operator == "QUANTIZE"
 
 
 def test_operators_are_found_by_their_order_where_the_names_differ(int8_file, net, photos):

@@ -1,0 +1,81 @@
+"""The int8 file of a student with trained ranges: it agrees, and all of it is integer."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from kd_keras import export
+from kd_keras.export.fake_quantization import output_steps
+from kd_keras.quantize import quantization_aware
+from tests.quantize import students
+
+# Steps of the output between the file and the copy, measured: at most 3, in the mean 0.3.
+LARGEST, MEAN = 3.0, 0.35
+
+
+@pytest.mark.parametrize(
+    "build",
+    [students.separable, students.activations, students.branches, students.mobilenet],
+    ids=lambda build: build.__name__,
+)
+def test_the_file_is_integer_and_agrees_with_the_copy(build, photos, tmp_path):
+    copy = quantization_aware(build(), photos)
+
+    result = export.to_tflite(copy, tmp_path / "q.tflite", "int8", verification_data=photos)
+
+    model = export.LiteModel(result.path)
+    assert model.float_operators() == ()
+    assert any(operator.inputs[:2] == ("int8", "int8") for operator in model.operators())
+    steps = output_steps(model)
+    assert set(steps) == set(model.output_names)
+    got = model.predict_all(photos)
+    expected = copy(photos.astype("float32"))
+    if not isinstance(expected, dict):
+        expected = {"output_0": expected}
+    for name, step in steps.items():
+        difference = np.abs(got[name] - np.asarray(expected[name])) / step
+        assert difference.max() <= LARGEST + 1e-3
+        assert difference.mean() <= MEAN
+        assert np.ptp(expected[name]) > 50 * step, "most levels of the output must be in use"
+
+
+def test_the_file_has_the_ranges_of_the_copy_and_not_of_other_data(photos, tmp_path):
+    copy = quantization_aware(students.conv(), photos)
+    dark = photos // 16
+    copy.get_layer("logits").low.assign(-1.0)
+    copy.get_layer("logits").high.assign(1.55)
+
+    results = [
+        export.to_tflite(copy, tmp_path / name, "int8", data, verification_data=photos)
+        for name, data in (("a.tflite", None), ("b.tflite", dark))
+    ]
+
+    assert output_steps(export.LiteModel(results[0].path))["output_0"] == pytest.approx(0.01)
+    assert results[0].sha256 == results[1].sha256
+
+
+def test_other_presets_are_refused_for_it(photos, tmp_path):
+    copy = quantization_aware(students.conv(), photos)
+    for preset in ("none", "float16", "dynamic"):
+        with pytest.raises(
+            ValueError, match=f"trained int8 ranges.*Received: quantization='{preset}'"
+        ):
+            export.to_tflite(copy, tmp_path / "q.tflite", preset)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_student_that_rounds_elsewhere_than_its_file_is_refused(photos, tmp_path):
+    @keras.saving.register_keras_serializable(package="test")
+    class Half(keras.layers.Layer):
+        """Rounds to halves, which the file cannot know."""
+
+        def call(self, x):
+            return keras.quantizers.fake_quant_with_min_max_vars(x, -100.0, 155.0) * 1.0
+
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))
+    student = keras.Model(image, Half()(keras.layers.Dense(3)(x)))
+    with pytest.warns(UserWarning, match="in float"):
+        export.to_tflite(student, tmp_path / "q.tflite", "int8", verification_data=photos)

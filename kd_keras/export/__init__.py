@@ -5,7 +5,7 @@ LiteRT is imported when a file is first loaded, not when this package is.
 
 from kd_keras.export import metadata
 from kd_keras.export.arena import arena_bytes
-from kd_keras.export.checking import Comparison, Miss, Verification, missed, verify
+from kd_keras.export.checking import Comparison, Verification, verify
 from kd_keras.export.classifier import Classifier
 from kd_keras.export.layers import LayerDifference, LayerReport, layer_differences
 from kd_keras.export.operations import Operations, count_operations
@@ -14,6 +14,7 @@ from kd_keras.export.racing import Entry, Ratio, Standing, race
 from kd_keras.export.result import ExportResult, OutputDifference
 from kd_keras.export.runtime import LiteModel, Operator
 from kd_keras.export.tflite import to_tflite
+from kd_keras.export.thresholds import Miss, missed
 from kd_keras.export.timing import Latency, latency
 
 __all__ = [

@@ -109,7 +109,8 @@ def verify_file(
         _startup.refuse_other_backend()
 
         from kd_keras import data, export
-        from kd_keras.export.checking import check_images, check_thresholds
+        from kd_keras.export.checking import check_images
+        from kd_keras.export.thresholds import check_thresholds
 
         thresholds = {
             "min_accuracy": min_accuracy,

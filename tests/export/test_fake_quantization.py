@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kd_keras import export
-from kd_keras.export.fake_quantization import output_steps
+from kd_keras.export.fake_quantization import check_steps, output_steps
 from kd_keras.quantize import quantization_aware
 from tests.quantize import students
 
@@ -59,23 +59,50 @@ def test_the_file_has_the_ranges_of_the_copy_and_not_of_other_data(photos, tmp_p
 def test_other_presets_are_refused_for_it(photos, tmp_path):
     copy = quantization_aware(students.conv(), photos)
     for preset in ("none", "float16", "dynamic"):
-        with pytest.raises(
-            ValueError, match=f"trained int8 ranges.*Received: quantization='{preset}'"
-        ):
+        with pytest.raises(ValueError, match=f"trained int8 ranges.*quantization='{preset}'"):
             export.to_tflite(copy, tmp_path / "q.tflite", preset)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_student_that_rounds_elsewhere_than_its_file_is_refused(photos, tmp_path):
-    @keras.saving.register_keras_serializable(package="test")
-    class Half(keras.layers.Layer):
-        """Rounds to halves, which the file cannot know."""
+def test_a_student_without_trained_ranges_still_needs_data(tmp_path):
+    with pytest.raises(ValueError, match="needs `representative_data`"):
+        export.to_tflite(students.conv(), tmp_path / "q.tflite", "int8")
 
-        def call(self, x):
-            return keras.quantizers.fake_quant_with_min_max_vars(x, -100.0, 155.0) * 1.0
 
-    image = keras.Input((8, 8, 3))
-    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))
-    student = keras.Model(image, Half()(keras.layers.Dense(3)(x)))
-    with pytest.warns(UserWarning, match="in float"):
-        export.to_tflite(student, tmp_path / "q.tflite", "int8", verification_data=photos)
+def test_the_copy_takes_bytes_and_a_fake_quantised_student_of_other_make_counts(photos, tmp_path):
+    # Not of this package's layers: Keras's own function, rounding where TFLite does.
+    def rounded(x, low, high):
+        return keras.quantizers.fake_quant_with_min_max_vars(x, low, high)
+
+    image = keras.Input((8, 8, 3), dtype="uint8")
+    x = keras.layers.Lambda(lambda x: rounded(keras.ops.cast(x, "float32"), 0.0, 255.0))(image)
+    x = keras.layers.Lambda(lambda x: rounded(keras.ops.mean(x, axis=(1, 2)), 0.0, 255.0))(x)
+    student = keras.Model(image, x)
+
+    result = export.to_tflite(student, tmp_path / "q.tflite", "int8", verification_data=photos)
+
+    assert result.float_operators == ()
+    assert result.largest_difference <= 1.001
+
+
+@pytest.mark.parametrize(
+    ("mean", "largest", "message"),
+    [
+        (0.9, 15.9, None),
+        (1.1, 3.0, "1.1 quantisation steps in the mean"),
+        (0.5, 17.0, "17 at most"),
+    ],
+)
+def test_a_file_further_away_than_the_tolerance_is_refused(
+    mean, largest, message, photos, tmp_path
+):
+    copy = quantization_aware(students.chain(*students.head()), photos)
+    model = export.LiteModel(export.to_tflite(copy, tmp_path / "q.tflite", "int8").path)
+    step = output_steps(model)["output_0"]
+    differences = (export.OutputDifference("output_0", largest * step, mean * step, 1.0),)
+
+    if message is None:
+        check_steps(model, differences)
+    else:
+        with pytest.raises(ValueError, match=f"trained ranges does: output 'output_0'.*{message}"):
+            check_steps(model, differences)

@@ -129,4 +129,4 @@ def resnet() -> keras.Model:
     return with_statistics(kd_keras.models.resnet((8, 8, 3), 5, depth=8, width=4, seed=0))
 
 
-ALL = (conv, separable, activations, branches, nested, sequential, mobilenet, resnet)
+ALL = (conv, separable, activations, branches, nested, sequential, resnet)

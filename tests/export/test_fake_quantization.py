@@ -33,7 +33,7 @@ def test_the_file_is_integer_and_agrees_with_the_copy(build, photos, tmp_path):
     got = model.predict_all(photos)
     expected = copy(photos.astype("float32"))
     if not isinstance(expected, dict):
-        expected = {"output_0": expected}
+        expected = {model.output_names[0]: expected}
     for name, step in steps.items():
         difference = np.abs(got[name] - np.asarray(expected[name])) / step
         assert difference.max() <= LARGEST + 1e-3
@@ -52,7 +52,7 @@ def test_the_file_has_the_ranges_of_the_copy_and_not_of_other_data(photos, tmp_p
         for name, data in (("a.tflite", None), ("b.tflite", dark))
     ]
 
-    assert output_steps(export.LiteModel(results[0].path))["output_0"] == pytest.approx(0.01)
+    assert output_steps(export.LiteModel(results[0].path)) == {"logits": pytest.approx(0.01)}
     assert results[0].sha256 == results[1].sha256
 
 
@@ -98,11 +98,11 @@ def test_a_file_further_away_than_the_tolerance_is_refused(
 ):
     copy = quantization_aware(students.chain(*students.head()), photos)
     model = export.LiteModel(export.to_tflite(copy, tmp_path / "q.tflite", "int8").path)
-    step = output_steps(model)["output_0"]
-    differences = (export.OutputDifference("output_0", largest * step, mean * step, 1.0),)
+    step = output_steps(model)["logits"]
+    differences = (export.OutputDifference("logits", largest * step, mean * step, 1.0),)
 
     if message is None:
         check_steps(model, differences)
     else:
-        with pytest.raises(ValueError, match=f"trained ranges does: output 'output_0'.*{message}"):
+        with pytest.raises(ValueError, match=f"trained ranges does: output 'logits'.*{message}"):
             check_steps(model, differences)

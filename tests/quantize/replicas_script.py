@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import kd_keras
+
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 

@@ -51,7 +51,7 @@ class FakeQuantize(keras.layers.Identity):
     rounds = True
 
     def __init__(
-        self, low: float = -1.0, high: float = 1.0, *, momentum: float | None = 0.99, **kwargs: Any
+        self, low: float = -1.0, high: float = 1.0, *, momentum: float | None = 0.9, **kwargs: Any
     ):
         if not low <= 0 <= high or not low < high:
             raise ValueError(

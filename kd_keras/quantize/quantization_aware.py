@@ -15,7 +15,7 @@ def quantization_aware(
     student: keras.Model,
     representative_data: Any,
     *,
-    momentum: float = 0.99,
+    momentum: float = 0.9,
     input_range: tuple[float, float] | None = (0.0, 255.0),
     examples: int = 500,
 ) -> keras.Model:

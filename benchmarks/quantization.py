@@ -48,6 +48,9 @@ class Options:
         learning_rate: Where Adam's learning rate starts; it falls to zero along half a cosine.
         test_images: How many test images to measure on, the same for every figure; 0 for all.
         limit: Train on the first so many examples; by default as many as the recipe says.
+        scatter: Make int8 hard for a ResNet: multiply the channels between the two convolutions of
+            each block by random factors of 2^-n to 2^n, and divide the second kernel by them. ReLU
+            passes factors on, so the float32 network computes the same.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -58,6 +61,7 @@ class Options:
     learning_rate: float = 3e-4
     test_images: int = 0
     limit: int | None = None
+    scatter: float = 0.0
 
 
 class Row:
@@ -73,6 +77,7 @@ class Row:
         self.run, self.options = run, options
         self.folder = options.output / (
             f"{run.name}-{self.recipe.student}-{options.epochs}-{options.learning_rate:g}"
+            f"{f'-scatter{options.scatter:g}' if options.scatter else ''}"
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         self.splits = kd_keras.data.load(
@@ -139,7 +144,10 @@ class Row:
 
     def _float_student(self) -> keras.Model:
         if self.options.student is None:
-            return keras.models.load_model(self.run / "student.keras", compile=False)
+            student = keras.models.load_model(self.run / "student.keras", compile=False)
+            if self.options.scatter:
+                scatter(student, self.options.scatter)
+            return student
         student = kd_keras.models.from_name(
             self.recipe.student,
             input_shape=self.splits.info.image_shape,
@@ -216,6 +224,18 @@ class Row:
         }
 
 
+def scatter(resnet: keras.Model, octaves: float) -> None:
+    """Give the channels between the convolutions of each block different scales."""
+    random = np.random.default_rng(0)
+    for norm in resnet.layers:
+        if norm.name.endswith("_conv1_bn"):
+            second = resnet.get_layer(norm.name.replace("_conv1_bn", "_conv2"))
+            factors = 2.0 ** random.uniform(-octaves, octaves, norm.gamma.shape[0])
+            norm.gamma.assign(norm.gamma * factors)
+            norm.beta.assign(norm.beta * factors)
+            second.kernel.assign(second.kernel / factors[None, None, :, None])
+
+
 def table(rows: list[tuple[str, dict[str, Any]]]) -> str:
     """Return the Markdown table: accuracies in percent on the same test images."""
     lines = [
@@ -248,7 +268,7 @@ def main(options: Options) -> None:
     rows = []
     for run in options.runs:
         row = Row(run, options)
-        rows.append((f"{run.name}, {row.recipe.student}", row.figures()))
+        rows.append((row.folder.name, row.figures()))
         print(table(rows), flush=True)
 
 

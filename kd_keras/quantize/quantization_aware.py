@@ -15,15 +15,16 @@ def quantization_aware(
     student: keras.Model,
     representative_data: Any,
     *,
-    momentum: float = 0.99,
+    momentum: float = 0.9,
     input_range: tuple[float, float] | None = (0.0, 255.0),
     examples: int = 500,
 ) -> keras.Model:
     """Return a copy of a trained student that calculates with the rounding of its int8 file.
 
-    Fine-tune the copy for a few epochs at a tenth or a hundredth of the learning rate, best as the
-    student of a `kd_keras.Distiller`, and write it with
-    `kd_keras.export.to_tflite(copy, path, "int8")`, which takes the trained ranges from it.
+    Fine-tune the copy for a few epochs, best as the student of a `kd_keras.Distiller`, and write it
+    with `kd_keras.export.to_tflite(copy, path, "int8")`, which takes the trained ranges from it.
+    Without batch normalisation it bears no large steps: `keras.optimizers.Adam(3e-4)` falling to
+    zero, or SGD with momentum at 1e-3, are good starts; 1e-2 destroyed a small ResNet.
 
     - Batch normalisation is folded into the convolution or dense layer before it, with the
       statistics of training, which end here. One that follows no such layer becomes a depthwise
@@ -47,7 +48,7 @@ def quantization_aware(
             first ranges: an array `(examples, ...)`, a structure of arrays where the student takes
             one, or a `tf.data.Dataset` of batches x or (x, y).
         momentum: In [0, 1): share of an activation's range that a training step keeps; the rest
-            follows the extremes of the batch.
+            follows the extremes of the batch. Short fine-tuning wants it low.
         input_range: Lowest and highest raw value of the inputs, whose levels are spread over it:
             0..255 has a step of exactly 1. None takes it from the data.
         examples: How many examples to take at most, >= 1.

@@ -94,7 +94,7 @@ def test_a_range_that_is_not_known_is_taken_from_the_data(photos):
     copy = quantization_aware(students.conv(), photos / 2.0, input_range=None)
     image = copy.get_layer("image_range")
     assert float(image.high) == photos.max() / 2
-    assert image.momentum == 0.99
+    assert image.momentum == 0.9
 
 
 def test_the_data_may_be_a_dataset_of_batches_with_labels(photos):

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 # Folders whose tests share what takes long to make.
-_TOGETHER = ("export", "study")
+_TOGETHER = ("tests/export/", "tests/study/")
+# What takes longest, to be begun first: a process must not be left with it while the other is idle.
+_FIRST = ("tests/study/", "tests/run/test_main_job.py", "tests/test_cli.py", "tests/integration/")
+
+
+class _Scheduling(LoadFileScheduling):
+    """Gives a file's tests to one process, and those of some folders."""
+
+    def _split_scope(self, nodeid):
+        folder = next((folder for folder in _TOGETHER if nodeid.startswith(folder)), None)
+        return folder or super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return _Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items):
-    """Keep a file's tests in one process, and those of some folders."""
-    tests = Path(__file__).parent
-    for item in items:
-        place = item.path.relative_to(tests)
-        group = place.parts[0] if place.parts[0] in _TOGETHER else place.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+    def rank(item):
+        return next((i for i, start in enumerate(_FIRST) if item.nodeid.startswith(start)), 99)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)

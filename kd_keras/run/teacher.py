@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,8 @@ def load_network(path: Path, role: str) -> keras.Model:
     """
     import keras
 
+    # A quantisation-aware student consists of them; of the rooms, a command imports what it needs.
+    importlib.import_module("kd_keras.quantize")
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # zip, JSON, unknown classes: each with an exception of its own

@@ -17,7 +17,6 @@ import kd_keras
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 
-import kd_keras  # noqa: E402
 
 keras.utils.set_random_seed(0)
 images = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1)).astype("float32")

@@ -38,7 +38,7 @@ class Export(Job):
         preset: Presets, one after the other; by default none and int8.
         all: Every preset.
         data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
-        output: Folder for the files; by default that of the student.
+        output: Folder for the files; by default exports beside the student.
         input_dtype: What the files take: uint8 for the bytes of a camera frame. The int16x8 file
             stays with float32.
         probabilities: Let the files end in a softmax.
@@ -68,7 +68,7 @@ class Export(Job):
         exports = run.export_presets(
             self.student,
             self.data,
-            self.output or self.student.parent,
+            self.output or self.student.parent / "exports",
             get_args(Preset) if self.all else tuple(dict.fromkeys(self.preset)),
             data_dir=self.data_dir,
             input_dtype=self.input_dtype,

@@ -66,7 +66,7 @@ class Classifier:
         metadata = read(path)
         self.image_shape = self._image_shape()
         self.output, classes = self._class_output(metadata.labelled_output)
-        self.outputs: OutputKind = metadata.outputs or self._kind_by_operators()
+        self.outputs: OutputKind = output_kind(self.model)
         given = metadata.labels if labels is None else _read_labels(Path(labels))
         if given and len(given) != classes:
             source = "its metadata" if labels is None else repr(str(labels))
@@ -97,7 +97,7 @@ class Classifier:
         pixels = np.asarray(images).astype("float32")
         outputs = self.model.predict_all((pixels - self.mean) / self.std, batch_size)
         values = outputs[self.output].astype("float64")
-        return _softmax(values) if self.outputs == "logits" else values
+        return softmax(values) if self.outputs == "logits" else values
 
     def _image_shape(self) -> tuple[int, int, int]:
         shape = self.model.input_shape
@@ -122,15 +122,23 @@ class Classifier:
             )
         return name, shapes[name][1]
 
-    def _kind_by_operators(self) -> OutputKind:
-        names = [op.name for op in self.model.operators() if op.name not in _BORDER]
-        one_output = len(self.model.output_names) == 1
-        if one_output and names and names[-1] in _PROBABILITY_OPERATORS:
-            return "probabilities"
-        return "logits"
+
+def output_kind(model: LiteModel) -> OutputKind:
+    """Return whether a file gives logits or probabilities.
+
+    Its metadata say so; without them, probabilities come from a softmax or a sigmoid at its end.
+    """
+    said = read(model.content).outputs
+    if said is not None:
+        return said
+    names = [op.name for op in model.operators() if op.name not in _BORDER]
+    if len(model.output_names) == 1 and names and names[-1] in _PROBABILITY_OPERATORS:
+        return "probabilities"
+    return "logits"
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities of logits, over the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 

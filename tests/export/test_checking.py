@@ -52,6 +52,21 @@ def test_accuracy_agreement_and_differences_by_hand(path):
     assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("preset", ["none", "float16"])
+def test_a_file_of_probabilities_is_compared_with_the_students_probabilities(preset, tmp_path):
+    student = linear(np.eye(3))
+    path = tmp_path / "p.tflite"
+    export.to_tflite(student, path, preset, input_range=(0, 9), probabilities=True)
+
+    found = export.verify(path, batches(), student, linear(np.eye(3)[[1, 0, 2]]))
+
+    assert found.accuracy == 0.8
+    assert found.student.largest_difference < 1e-3
+    swapped = tf.nn.softmax(SCORES) - tf.nn.softmax(SCORES[:, [1, 0, 2]])
+    expected = np.abs(swapped).max()
+    assert found.teacher.largest_difference == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize("labels", [np.eye(3)[LABELS], LABELS[:, None], LABELS.astype("float32")])
 def test_one_hot_and_column_labels_are_the_same_labels(labels, path):
     assert export.verify(path, batches(labels=labels)).accuracy == 0.8

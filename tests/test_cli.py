@@ -210,6 +210,7 @@ def test_policies_without_a_teacher_ends_with_1_and_says_what_trains_one(tmp_pat
     assert TRACEBACK not in done.stderr
 
 
+@pytest.mark.slow
 def test_views_writes_the_page_and_a_picture_for_each_policy(tmp_path, teacher):
     done = kd_keras_command(
         *("views", "digits", "--policy", "none", "--policy", "mixup,noise"),

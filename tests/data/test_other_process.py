@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 import kd_keras
 
 SCRIPT = """
@@ -25,6 +27,7 @@ print(*(hashlib.md5(x.tobytes()).hexdigest() for x, _ in epoch.as_numpy_iterator
 """
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_one_folder_at_once_and_draw_the_order_of_this_one(tmp_path):
     arguments = [str(tmp_path / "data"), str(tmp_path / "signals")]
     for folder in arguments:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "quickstart.ipynb"
@@ -13,6 +14,7 @@ def printed(cell):
     return "".join(output.get("text", "") for output in cell.get("outputs", []))
 
 
+@pytest.mark.slow
 def test_the_quickstart_notebook_runs_and_its_student_learns(tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     notebook = nbformat.read(NOTEBOOK, as_version=4)

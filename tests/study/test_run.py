@@ -125,6 +125,7 @@ def test_shards_together_are_the_whole_study(finished, study, data_dir, tmp_path
         np.testing.assert_array_equal(logits(parts[0], cell)[0], logits(whole, cell)[0])
 
 
+@pytest.mark.slow
 def test_a_second_grid_shares_folder_teacher_and_cells(finished, study, data_dir, tmp_path):
     """The adaptive augmentations, in a folder that has the plain ones."""
     folder = tmp_path / "study"

@@ -177,6 +177,7 @@ def teacher(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_policies_prints_the_ranking_and_writes_it(tmp_path, teacher):
     small = ("--batch-size", 16, "--window", 2, "--windows", 2, "--repeats", 2)
     arguments = ("policies", "digits", "--teacher", teacher, "--policies", "none,noise", *small)

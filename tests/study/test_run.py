@@ -110,6 +110,7 @@ def test_a_finished_study_is_only_reported(finished, study, data_dir):
     assert "4 of them finished" not in output and "8 of them finished earlier" in output
 
 
+@pytest.mark.slow
 def test_shards_together_are_the_whole_study(finished, study, data_dir, tmp_path):
     whole, _, _ = finished
     study = dataclasses.replace(study, seeds=1)

@@ -66,7 +66,7 @@ COMMAND = Command(
     parse=_typed_by_the_recipes(),
     per_recipe=True,
     examples={
-        "kd-keras distill digits": "the whole way on embedded data, in about two minutes",
+        "kd-keras distill digits": "the whole way on embedded data, in two to three minutes",
         "kd-keras distill digits --help": "its options: every field of the recipe",
         "kd-keras distill cifar10 --smoke": "try a long recipe in small",
     },

@@ -146,6 +146,7 @@ def test_an_unknown_dataset_ends_with_1_and_leaves_no_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_small_run_is_quiet_ends_with_its_table_and_is_shown_again(tmp_path):
     arguments = (
         *("distill", "digits", "--smoke", "--teacher", "mlp16", "--student", "mlp8"),

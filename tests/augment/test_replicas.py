@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# A process of its own, which takes its time.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def printed():

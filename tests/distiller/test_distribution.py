@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# The process takes minutes where others run beside it.
+pytestmark = pytest.mark.slow
+
 WORKER = Path(__file__).with_name("distribution_worker.py")
 
 

@@ -216,6 +216,7 @@ def test_the_students_start_from_the_same_weights_and_end_apart(unbroken, quick,
     assert any((a != b).any() for a, b in zip(alone, distilled, strict=True))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(unbroken, quick, data_dir, tmp_path):
     folder = tmp_path / "run"
     (tmp_path / "recipe.json").write_text(quick.to_json())

@@ -17,6 +17,7 @@ from kd_keras.step.guard import Snapshot, stop_unless_finite
 from kd_keras.step.masks import masks_of, with_masks
 from kd_keras.step.objective import StepLosses, make_terms, per_replica_share, top1_agreement
 from kd_keras.step.taps import TappedModel, forward
+from kd_keras.step.weighing import Weighing, add_loss_sizes
 from kd_keras.teachers import freeze
 
 
@@ -44,13 +45,18 @@ class Distiller(StepFunctions):
         teacher: A trained `keras.Model` (or `keras.Layer`); it is frozen (`trainable = False`).
         student: The `keras.Model` to train. It must not share layers with the teacher.
         distillation_losses: A `keras.distillation.DistillationLoss`, or a list of them.
-        distillation_loss_weights: One number >= 0 for each loss; `None` means 1 for each.
+        distillation_loss_weights: One number >= 0 for each loss; `None` means 1 for each. Each may
+            be a `keras.optimizers.schedules.LearningRateSchedule` over the steps, as may
+            `student_loss_weight`, and the temperatures and weights inside the losses; the logs show
+            what they are.
         student_loss_weight: w, from 0 to 1. With 0 labels are not needed. With `combine="sum"` the
             student's loss has weight 1, and 0 here switches it off.
         name: Name of the model.
         augmentation: What both networks see instead of the batch: a policy of `kd_keras.augment`, a
             Keras or keras-cv layer, a callable on images, or a list of those. `None` for none.
         combine: "convex" or "sum".
+        balance: "ema" divides each loss, the student's too, by a running mean of its size (decay
+            0.99) before the weights act, so that these say what share each has; `None` does not.
         **kwargs: Passed on to `keras.Model`.
 
     Raises:
@@ -84,6 +90,7 @@ class Distiller(StepFunctions):
         *,
         augmentation: Any = None,
         combine: str = "convex",
+        balance: str | None = None,
         **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
@@ -93,6 +100,7 @@ class Distiller(StepFunctions):
             student_loss_weight, combine
         )
         self.combine = combine
+        self.balance = validation.check_balance(balance)
         self.distillation_losses = validation.check_losses(distillation_losses)
         self.distillation_loss_weights = validation.check_loss_weights(
             distillation_loss_weights, self.distillation_losses
@@ -116,6 +124,9 @@ class Distiller(StepFunctions):
         self._adaptation_state = getattr(self._adaptation, "state", None)
         self._adaptation_trackers = getattr(self._adaptation, "trackers", [])
         self.step = add_step_counter(self)
+        self._loss_sizes = None if balance is None else add_loss_sizes(self, len(self._terms))
+        self._weighing = Weighing(self._terms, self.student_loss_weight, combine, self._loss_sizes)
+        self._schedule_trackers = self._weighing.trackers
         self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
         self.distillation_loss_tracker = keras.metrics.Mean(name="distillation_loss")
         self.total_loss_tracker = keras.metrics.Mean(name="total_loss")
@@ -175,7 +186,7 @@ class Distiller(StepFunctions):
                 backward. The augmentation always stays outside. "auto" follows Keras's own rules.
             auto_scale_loss: See `optimizer`.
         """
-        if loss is None and self.student_loss_weight > 0:
+        if loss is None and self.student_loss_weight != 0:
             raise ValueError(
                 "'loss' cannot be `None` while `student_loss_weight` is "
                 f"{self.student_loss_weight}. Pass the student's loss, or build the Distiller with "
@@ -229,6 +240,7 @@ class Distiller(StepFunctions):
             # Without the identities the optimizer could start before the checks are through.
             gradients = [None if g is None else tf.identity(g) for g in gradients]
             self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+            self._weighing.learn(losses.student, losses.terms, self.step)
             self.step.assign_add(1)
             if self._adaptation is not None:
                 self._adaptation.learn(views.choice, losses.gaps)
@@ -244,7 +256,8 @@ class Distiller(StepFunctions):
         losses = self._step_losses(Views(x, y, sample_weight), teacher, student)
         self._update_trackers(losses, x)
         results = self.compute_metrics(x, y, student[0], sample_weight)
-        unmoved = {tracker.name for tracker in self._adaptation_trackers}
+        training_only = (*self._adaptation_trackers, *self._schedule_trackers)
+        unmoved = {tracker.name for tracker in training_only}
         return {name: value for name, value in results.items() if name not in unmoved}
 
     def _core(self, views: Views) -> tuple[list[Any], StepLosses, Any, list[Any]]:
@@ -272,7 +285,7 @@ class Distiller(StepFunctions):
         x, y, sample_weight = views.x, views.y, views.sample_weight
         names = validation.check_output_shapes(teacher[0], student[0], self.loss, y, self._terms)
         scaled_student = tf.zeros(())
-        if self._compile_loss is not None and y is not None and self.student_loss_weight > 0:
+        if self._compile_loss is not None and y is not None and self.student_loss_weight != 0:
             y_pred = labels.labelled_outputs(y, student[0], self.student)
             scaled_student = mixing.label_loss(self._compile_loss, views, y_pred)
         if views.share is not None:
@@ -280,14 +293,11 @@ class Distiller(StepFunctions):
                 sample_weight, views.second_sample_weight, views.share
             )
         inputs = {"x": x, "y": y, "sample_weight": sample_weight}
-        terms = [term.value(teacher, student, inputs, self.student) for term in self._terms]
-        distillation = tf.add_n([t.weight * v for t, v in zip(self._terms, terms, strict=True)])
-        student_weight = distillation_weight = 1.0
-        if self.combine == "convex":
-            student_weight = self.student_loss_weight
-            distillation_weight = 1.0 - student_weight
-        objective = student_weight * tf.cast(scaled_student, tf.float32)
-        objective += distillation_weight * per_replica_share(distillation)
+        step = tf.convert_to_tensor(self.step)
+        terms = [term.value(teacher, student, inputs, step, self.student) for term in self._terms]
+        student_loss = tf.cast(scaled_student, tf.float32) * replicas.count()
+        weighed = self._weighing(student_loss, terms, step)
+        objective = per_replica_share(weighed.objective)
         for layer in (self.student, *self._loss_layers):
             for regulariser in layer.losses:
                 objective += tf.cast(self._aggregate_additional_loss(regulariser), tf.float32)
@@ -297,8 +307,8 @@ class Distiller(StepFunctions):
         return StepLosses(
             objective,
             objective * replicas.count(),
-            scaled_student * replicas.count(),
-            distillation,
+            student_loss,
+            weighed.distillation,
             terms,
             agreement,
             positions,

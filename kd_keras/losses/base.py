@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from kd_keras.losses.output_kind import output_kind
+from kd_keras.losses.schedules import refuse_schedules
 
 
 class Loss(keras.distillation.DistillationLoss):
@@ -58,7 +59,11 @@ class Loss(keras.distillation.DistillationLoss):
 
         Returns:
             Scalar float32 tensor.
+
+        Raises:
+            ValueError: If a hyper-parameter is a schedule: only `kd_keras.Distiller` counts steps.
         """
+        refuse_schedules(self)
         return mean_or_zero(self.per_example(teacher_outputs, student_outputs, **kwargs))
 
     def get_config(self) -> dict[str, Any]:
@@ -69,7 +74,7 @@ class Loss(keras.distillation.DistillationLoss):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Loss:
-        return cls(**config)
+        return cls(**{name: _deserialized(value) for name, value in config.items()})
 
 
 class LogitLoss(Loss):
@@ -167,6 +172,13 @@ def probabilities_message(loss_name: str, role: str, model: Any) -> str:
 def mean_or_zero(values: Any) -> Any:
     """Return the mean of `values`, 0 where there are none: a replica may get no examples."""
     return ops.divide_no_nan(ops.sum(values), ops.cast(ops.size(values), values.dtype))
+
+
+def _deserialized(value: Any) -> Any:
+    """Return the schedule or layer that a config describes, any other value as it is."""
+    if isinstance(value, dict) and "class_name" in value:
+        return keras.saving.deserialize_keras_object(value)
+    return value
 
 
 def _shapes(outputs: Any) -> Any:

@@ -74,12 +74,12 @@ class ProbabilityMSE(SoftenedLoss):
     unit is read as the logit of a binary class.
 
     Args:
-        temperature: T > 0.
+        temperature: T > 0, a number or a `keras.optimizers.schedules.LearningRateSchedule`.
         teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).
         student_layer_name: Where the student's logits are, if not its output.
 
     Raises:
-        ValueError: If `temperature` is not a positive finite number.
+        ValueError: If `temperature` is neither a positive finite number nor a schedule.
 
     Example:
 
@@ -95,7 +95,7 @@ class ProbabilityMSE(SoftenedLoss):
 
     def __init__(
         self,
-        temperature: float = 1.0,
+        temperature: Any = 1.0,
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
     ):

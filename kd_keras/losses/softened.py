@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from keras import ops
 
 from kd_keras.losses.base import LogitLoss
+from kd_keras.losses.schedules import check_number
 
 
-def check_temperature(temperature: Any) -> float:
-    """Return `temperature` as a float, or raise if it is not a positive finite number."""
-    is_number = isinstance(temperature, (int, float)) and not isinstance(temperature, bool)
-    if not is_number or not math.isfinite(temperature) or temperature <= 0:
-        raise ValueError(
-            "`temperature` must be a positive finite number (typically 1 to 10; 4 is the usual "
-            f"choice for CIFAR). Received: temperature={temperature!r}."
-        )
-    return float(temperature)
+def check_temperature(temperature: Any) -> Any:
+    """Return `temperature` as a float, a schedule as it is, or raise `ValueError`."""
+    return check_number(
+        "temperature",
+        temperature,
+        "a positive finite number (typically 1 to 10; 4 is the usual choice for CIFAR)",
+        above_zero=True,
+    )
 
 
 def two_classes_if_binary(logits: Any) -> Any:
@@ -40,7 +39,7 @@ class SoftenedLoss(LogitLoss):
 
     def __init__(
         self,
-        temperature: float = 4.0,
+        temperature: Any = 4.0,
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
     ):

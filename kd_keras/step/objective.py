@@ -14,6 +14,7 @@ from keras import ops
 
 from kd_keras.losses.base import mean_or_zero
 from kd_keras.losses.output_kind import output_kind
+from kd_keras.losses.schedules import loss_at_step
 from kd_keras.step import replicas
 from kd_keras.step.masks import cast_with_mask
 
@@ -37,14 +38,13 @@ class Term:
     A plain object, so that Keras does not track what is in it; the Distiller tracks `layers`.
     """
 
-    def __init__(self, loss: Any, weight: float, name: str):
+    def __init__(self, loss: Any, weight: Any, name: str):
         self.loss = loss
         self.weight = weight
         self.name = name
         self.teacher_tap = getattr(loss, "teacher_layer_name", None)
         self.student_tap = getattr(loss, "student_layer_name", None)
-        self.per_example = getattr(loss, "per_example", None)
-        self._inputs = _named_inputs(self.per_example or loss.compute_loss)
+        self._inputs = _named_inputs(getattr(loss, "per_example", loss.compute_loss))
         self._warned = False
 
     @property
@@ -58,6 +58,7 @@ class Term:
         teacher: tuple[Any, dict],
         student: tuple[Any, dict],
         inputs: dict[str, Any],
+        step: Any,
         model: Any = None,
     ) -> Any:
         """Return the scalar loss of this replica's batch, not scaled for distribution.
@@ -66,6 +67,7 @@ class Term:
             teacher: The teacher's outputs and taps.
             student: The student's outputs and taps.
             inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`.
+            step: The count of steps, for what is scheduled.
             model: The student itself, which knows the names of its outputs.
         """
         teacher_outputs = cast_with_mask(_pick(teacher, self.teacher_tap), "float32")
@@ -77,8 +79,9 @@ class Term:
             sample_weight = _weight_of_tap(sample_weight, self.student_tap, names)
         inputs = {**inputs, "sample_weight": sample_weight}
         wanted = {name: inputs[name] for name in self._inputs if name in inputs}
-        if self.per_example is not None:
-            values = self.per_example(teacher_outputs, student_outputs, **wanted)
+        loss = loss_at_step(self.loss, step)
+        if hasattr(loss, "per_example"):
+            values = loss.per_example(teacher_outputs, student_outputs, **wanted)
             if len(values.shape) != 1:
                 raise ValueError(
                     f"`{type(self.loss).__name__}.per_example` must return one value per example, "
@@ -99,7 +102,7 @@ class Term:
                 stacklevel=2,
             )
         with replicas.undivided_losses():
-            value = self.loss.compute_loss(teacher_outputs, student_outputs, **wanted)
+            value = loss.compute_loss(teacher_outputs, student_outputs, **wanted)
         value = ops.convert_to_tensor(value, dtype="float32")
         if len(value.shape) > 0:
             raise ValueError(
@@ -115,7 +118,7 @@ class Term:
         return value * _share_of_sum(self.loss)
 
 
-def make_terms(losses: Sequence[Any], weights: Sequence[float]) -> list[Term]:
+def make_terms(losses: Sequence[Any], weights: Sequence[Any]) -> list[Term]:
     """Return a `Term` for each loss, with log names that are unique."""
     terms: list[Term] = []
     for loss, weight in zip(losses, weights, strict=True):

@@ -29,10 +29,11 @@ def distiller_config(distiller: Any) -> dict[str, Any]:
         "teacher": serialize(distiller.teacher),
         "student": serialize(distiller.student),
         "distillation_losses": [serialize(loss) for loss in distiller.distillation_losses],
-        "distillation_loss_weights": list(distiller.distillation_loss_weights),
-        "student_loss_weight": distiller.student_loss_weight,
+        "distillation_loss_weights": [serialize(w) for w in distiller.distillation_loss_weights],
+        "student_loss_weight": serialize(distiller.student_loss_weight),
         "augmentation": _augmentation_config(distiller.augmentation),
         "combine": distiller.combine,
+        "balance": distiller.balance,
     }
 
 
@@ -47,9 +48,12 @@ def distiller_arguments(config: dict[str, Any]) -> dict[str, Any]:
         config["augmentation"] = keras.saving.deserialize_keras_object(config["augmentation"])
     for name in ("teacher", "student"):
         config[name] = keras.saving.deserialize_keras_object(config[name])
-    config["distillation_losses"] = [
-        keras.saving.deserialize_keras_object(loss) for loss in config["distillation_losses"]
-    ]
+    for name in ("distillation_losses", "distillation_loss_weights"):
+        if config.get(name) is not None:
+            config[name] = [keras.saving.deserialize_keras_object(part) for part in config[name]]
+    if "student_loss_weight" in config:
+        weight = keras.saving.deserialize_keras_object(config["student_loss_weight"])
+        config["student_loss_weight"] = weight
     return config
 
 
@@ -104,8 +108,13 @@ def _symbolic(description: dict[str, Any]) -> Any:
 
 
 def save_state(distiller: Any, store: Any) -> None:
-    """Write the step, and the states of the seed generators, which Keras does not save."""
+    """Write the step, the sizes of the losses, and the seed generators' states.
+
+    Keras writes none of them: the weights of a model's own, and what is no weight.
+    """
     store["step"] = np.asarray(distiller.step)
+    if distiller.balance is not None:
+        store["loss_sizes"] = np.asarray(distiller._loss_sizes)
     for index, state in enumerate(_random_states(distiller)):
         store[f"random_state_{index}"] = np.asarray(state)
 
@@ -115,6 +124,8 @@ def load_state(distiller: Any, store: Any) -> None:
     keys = set(store.keys())
     if "step" in keys:
         distiller.step.assign(np.asarray(store["step"]))
+    if "loss_sizes" in keys and distiller.balance is not None:
+        distiller._loss_sizes.assign(np.asarray(store["loss_sizes"]))
     for index, state in enumerate(_random_states(distiller)):
         if f"random_state_{index}" in keys:
             state.assign(np.asarray(store[f"random_state_{index}"]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kd_keras.losses.schedules import is_schedule
 from kd_keras.step.objective import Term
 
 
@@ -48,15 +49,27 @@ def check_output_shapes(
     return names
 
 
-def check_student_loss_weight(weight: Any, combine: str) -> float:
+def check_balance(balance: Any) -> str | None:
+    if balance not in (None, "ema"):
+        raise ValueError(
+            "`balance` must be None (weights act on the losses as they are) or 'ema' (each loss is "
+            f"divided by a running mean of its size first). Received: balance={balance!r}."
+        )
+    return balance
+
+
+def check_student_loss_weight(weight: Any, combine: str) -> Any:
     if combine not in ("convex", "sum"):
         raise ValueError(
             "`combine` must be 'convex' (w * student + (1 - w) * distillation) or 'sum' (student + "
             f"distillation). Received: combine={combine!r}."
         )
+    if is_schedule(weight) and combine == "convex":
+        return weight
     if not isinstance(weight, (int, float)) or isinstance(weight, bool):
         raise ValueError(
-            f"`student_loss_weight` must be a number from 0.0 to 1.0. Received: {weight!r} of type "
+            "`student_loss_weight` must be a number from 0.0 to 1.0, or with combine='convex' a "
+            f"`keras.optimizers.schedules.LearningRateSchedule`. Received: {weight!r} of type "
             f"{type(weight)}."
         )
     if not 0.0 <= weight <= 1.0:
@@ -103,7 +116,7 @@ def check_losses(losses: Any) -> list[Any]:
     return losses
 
 
-def check_loss_weights(weights: Any, losses: Sequence[Any]) -> list[float]:
+def check_loss_weights(weights: Any, losses: Sequence[Any]) -> list[Any]:
     """Return one weight for each loss, or raise `ValueError`."""
     if weights is None:
         return [1.0] * len(losses)
@@ -114,9 +127,12 @@ def check_loss_weights(weights: Any, losses: Sequence[Any]) -> list[float]:
             f"`distillation_losses` ({len(losses)})."
         )
     for weight in weights:
+        if is_schedule(weight):
+            continue
         if not isinstance(weight, (int, float)) or isinstance(weight, bool) or weight < 0:
             raise ValueError(
-                "`distillation_loss_weights` must be numbers >= 0. Received: "
+                "`distillation_loss_weights` must be numbers >= 0 or schedules (a "
+                "`keras.optimizers.schedules.LearningRateSchedule`). Received: "
                 f"distillation_loss_weights={weights}."
             )
     return weights

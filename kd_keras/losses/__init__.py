@@ -1,23 +1,66 @@
 """What is matched between teacher and student.
 
 Every loss is a `keras.distillation.DistillationLoss`, so it also works in Keras's own distiller.
-The pure functions behind them return one value per position and reduce nothing.
+The pure functions behind them return one value per position (or per example) and reduce nothing.
 """
 
+from kd_keras.losses.attention_transfer import AttentionTransfer, attention_transfer
 from kd_keras.losses.base import LogitLoss, Loss
+from kd_keras.losses.correlation_congruence import CorrelationCongruence, correlation_congruence
+from kd_keras.losses.decoupled import DecoupledKD, decoupled_kd
+from kd_keras.losses.dist import DIST, dist
+from kd_keras.losses.feature import FeatureLoss
+from kd_keras.losses.feature_maps import FeatureMapLoss
+from kd_keras.losses.hard_label import HardLabel, hard_label
 from kd_keras.losses.kl_divergence import KLDivergence, kl_divergence
 from kd_keras.losses.mean_squared import LogitsMSE, ProbabilityMSE, logits_mse, probability_mse
+from kd_keras.losses.neuron_selectivity import NeuronSelectivity, neuron_selectivity
+from kd_keras.losses.probabilistic_transfer import ProbabilisticTransfer, probabilistic_transfer
+from kd_keras.losses.relation import RelationLoss
+from kd_keras.losses.relational_kd import (
+    RelationalKD,
+    relational_angle,
+    relational_distance,
+    relational_kd,
+)
+from kd_keras.losses.similarity_preserving import SimilarityPreserving, similarity_preserving
 from kd_keras.losses.soft_crossentropy import SoftCrossentropy, soft_crossentropy
+from kd_keras.losses.standardized_kl import StandardizedKL, standardized_kl
 
 __all__ = [
+    "DIST",
+    "AttentionTransfer",
+    "CorrelationCongruence",
+    "DecoupledKD",
+    "FeatureLoss",
+    "FeatureMapLoss",
+    "HardLabel",
     "KLDivergence",
     "LogitLoss",
     "LogitsMSE",
     "Loss",
+    "NeuronSelectivity",
+    "ProbabilisticTransfer",
     "ProbabilityMSE",
+    "RelationLoss",
+    "RelationalKD",
+    "SimilarityPreserving",
     "SoftCrossentropy",
+    "StandardizedKL",
+    "attention_transfer",
+    "correlation_congruence",
+    "decoupled_kd",
+    "dist",
+    "hard_label",
     "kl_divergence",
     "logits_mse",
+    "neuron_selectivity",
+    "probabilistic_transfer",
     "probability_mse",
+    "relational_angle",
+    "relational_distance",
+    "relational_kd",
+    "similarity_preserving",
     "soft_crossentropy",
+    "standardized_kl",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -108,15 +108,39 @@ class LogitLoss(Loss):
         Returns:
             Float32 tensor `(batch,)`.
         """
+        return self.sum_over_outputs(self.values, teacher_outputs, student_outputs, sample_weight)
+
+    def sum_over_outputs(
+        self,
+        values: Callable[..., Any],
+        teacher_outputs: Any,
+        student_outputs: Any,
+        sample_weight: Any,
+        *further: Sequence[Any],
+    ) -> Any:
+        """Return the values of all outputs per example, averaged over positions and added.
+
+        Args:
+            values: Called with the float32 logits of one output of teacher and student, and with
+                that output's entry of each of `further`.
+            teacher_outputs: As for `per_example`.
+            student_outputs: As for `per_example`.
+            sample_weight: As for `per_example`.
+            *further: Lists with one entry for each output, in the order of `keras.tree.flatten`.
+        """
         self.validate_outputs(teacher_outputs, student_outputs)
         flat_teacher = keras.tree.flatten(teacher_outputs)
         flat_student = keras.tree.flatten(student_outputs)
         flat_weights = _weight_per_output(sample_weight, len(flat_student))
         total = None
-        for teacher, student, weight in zip(flat_teacher, flat_student, flat_weights, strict=True):
-            values = self.values(ops.cast(teacher, "float32"), ops.cast(student, "float32"))
+        for teacher, student, weight, *more in zip(
+            flat_teacher, flat_student, flat_weights, *further, strict=True
+        ):
+            position_values = values(
+                ops.cast(teacher, "float32"), ops.cast(student, "float32"), *more
+            )
             mask = getattr(student, "_keras_mask", None)
-            reduced = _mean_over_positions(values, weight, mask)
+            reduced = _mean_over_positions(position_values, weight, mask)
             total = reduced if total is None else total + reduced
         return total
 
@@ -204,17 +228,17 @@ def _mean_over_positions(values: Any, sample_weight: Any, mask: Any) -> Any:
     positions of a mask by total/valid.
     """
     if mask is not None:
-        mask = _match_rank(ops.cast(mask, "float32"), values)
+        mask = match_rank(ops.cast(mask, "float32"), values)
         valid = ops.sum(ops.broadcast_to(mask, ops.shape(values)))
         total = ops.cast(ops.size(values), "float32")
         values = ops.where(mask > 0, values, 0.0) * ops.divide_no_nan(total, valid)
     if sample_weight is not None:
-        values = values * _match_rank(ops.cast(sample_weight, "float32"), values)
+        values = values * match_rank(ops.cast(sample_weight, "float32"), values)
     positions = tuple(range(1, len(values.shape)))
     return ops.mean(values, axis=positions) if positions else values
 
 
-def _match_rank(weight: Any, values: Any) -> Any:
+def match_rank(weight: Any, values: Any) -> Any:
     """Give `weight` the rank of `values`: drop a last dimension of 1, append missing ones."""
     rank = len(values.shape)
     if len(weight.shape) == rank + 1 and weight.shape[-1] == 1:

@@ -41,11 +41,20 @@ class Term:
         self.loss = loss
         self.weight = weight
         self.name = name
-        self.teacher_tap = getattr(loss, "teacher_layer_name", None)
-        self.student_tap = getattr(loss, "student_layer_name", None)
         self.per_example = getattr(loss, "per_example", None)
         self._inputs = _named_inputs(self.per_example or loss.compute_loss)
         self._warned = False
+
+    # Read when asked for: a loss knows the names of its taps once it has seen the models.
+    @property
+    def teacher_tap(self) -> Any:
+        """What is tapped of the teacher: a name, a tuple of names, or `None` for its output."""
+        return getattr(self.loss, "teacher_layer_name", None)
+
+    @property
+    def student_tap(self) -> Any:
+        """The same of the student."""
+        return getattr(self.loss, "student_layer_name", None)
 
     @property
     def layers(self) -> list[Any]:
@@ -165,8 +174,10 @@ def _top1(logits: Any, kind: str | None) -> Any:
     return ops.argmax(logits, axis=-1)
 
 
-def _pick(outputs_and_taps: tuple[Any, dict], tap: str | None) -> Any:
+def _pick(outputs_and_taps: tuple[Any, dict], tap: str | tuple[str, ...] | None) -> Any:
     outputs, taps = outputs_and_taps
+    if isinstance(tap, tuple):
+        return [taps[name] for name in tap]
     return outputs if tap is None else taps[tap]
 
 
@@ -176,7 +187,9 @@ def _named_inputs(function: Any) -> set[str]:
     return {p.name for p in parameters if p.kind in kinds}
 
 
-def _weight_of_tap(sample_weight: Any, tap: str, output_names: Sequence[str]) -> Any:
+def _weight_of_tap(
+    sample_weight: Any, tap: str | tuple[str, ...], output_names: Sequence[str]
+) -> Any:
     """Return the weights of the output that is tapped, of another layer the outputs' average."""
     if not isinstance(sample_weight, dict) and len(sample_weight) == len(output_names):
         sample_weight = dict(zip(output_names, sample_weight, strict=True))

@@ -241,7 +241,7 @@ class Distiller(StepFunctions):
         self._prepare_for(x, y)
         teacher = self._tapped_teacher(x, training=False)
         student = self._tapped_student(x, training=False)
-        losses = self._step_losses(Views(x, y, sample_weight), teacher, student)
+        losses = self._step_losses(Views(x, y, sample_weight), teacher, student, training=False)
         self._update_trackers(losses, x)
         results = self.compute_metrics(x, y, student[0], sample_weight)
         unmoved = {tracker.name for tracker in self._adaptation_trackers}
@@ -255,7 +255,7 @@ class Distiller(StepFunctions):
             teacher = (views.teacher_outputs, {})
         with tf.GradientTape() as tape:
             student = self._tapped_student(views.x, training=True)
-            losses = self._step_losses(views, teacher, student)
+            losses = self._step_losses(views, teacher, student, training=True)
             objective = self.optimizer.scale_loss(losses.objective)
         if not self.trainable_weights:
             raise ValueError(
@@ -267,7 +267,11 @@ class Distiller(StepFunctions):
         return gradients, losses, student[0], masks_of(student[0])
 
     def _step_losses(
-        self, views: Views, teacher: tuple[Any, dict[str, Any]], student: tuple[Any, dict[str, Any]]
+        self,
+        views: Views,
+        teacher: tuple[Any, dict[str, Any]],
+        student: tuple[Any, dict[str, Any]],
+        training: bool,
     ) -> StepLosses:
         x, y, sample_weight = views.x, views.y, views.sample_weight
         names = validation.check_output_shapes(teacher[0], student[0], self.loss, y, self._terms)
@@ -279,7 +283,7 @@ class Distiller(StepFunctions):
             sample_weight = mixing.mixed_weight(
                 sample_weight, views.second_sample_weight, views.share
             )
-        inputs = {"x": x, "y": y, "sample_weight": sample_weight}
+        inputs = {"x": x, "y": y, "sample_weight": sample_weight, "training": training}
         terms = [term.value(teacher, student, inputs, self.student) for term in self._terms]
         distillation = tf.add_n([t.weight * v for t, v in zip(self._terms, terms, strict=True)])
         student_weight = distillation_weight = 1.0
@@ -322,7 +326,7 @@ class Distiller(StepFunctions):
             student = self._tapped_student(x, training=training)
         else:
             student = (y_pred, {})
-        return self._step_losses(Views(x, y, sample_weight), teacher, student).objective
+        return self._step_losses(Views(x, y, sample_weight), teacher, student, training).objective
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -14,6 +14,7 @@ from keras import ops
 
 from kd_keras.losses.base import mean_or_zero
 from kd_keras.losses.output_kind import output_kind
+from kd_keras.losses.trainable import TrainableLoss
 from kd_keras.step import replicas
 from kd_keras.step.masks import cast_with_mask
 
@@ -62,6 +63,15 @@ class Term:
         owned = keras.tree.flatten(list(vars(self.loss).values()))
         return [value for value in owned if isinstance(value, keras.Layer)]
 
+    def build(self, teacher: tuple[Any, dict], student: tuple[Any, dict]) -> None:
+        """Build the layers of a `TrainableLoss` for the outputs and taps of both models."""
+        if isinstance(self.loss, TrainableLoss) and not self.loss.built:
+            shapes = [
+                keras.tree.map_structure(lambda tensor: tuple(tensor.shape), _pick(outputs, tap))
+                for outputs, tap in ((teacher, self.teacher_tap), (student, self.student_tap))
+            ]
+            self.loss.build(*shapes)
+
     def value(
         self,
         teacher: tuple[Any, dict],
@@ -74,7 +84,7 @@ class Term:
         Args:
             teacher: The teacher's outputs and taps.
             student: The student's outputs and taps.
-            inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`.
+            inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`, `training`.
             model: The student itself, which knows the names of its outputs.
         """
         teacher_outputs = cast_with_mask(_pick(teacher, self.teacher_tap), "float32")

@@ -253,7 +253,7 @@ class Distiller(StepFunctions):
         self._prepare_for(x, y)
         teacher = self._tapped_teacher(x, training=False)
         student = self._tapped_student(x, training=False)
-        losses = self._step_losses(Views(x, y, sample_weight), teacher, student)
+        losses = self._step_losses(Views(x, y, sample_weight), teacher, student, training=False)
         self._update_trackers(losses, x)
         results = self.compute_metrics(x, y, student[0], sample_weight)
         training_only = (*self._adaptation_trackers, *self._schedule_trackers)
@@ -268,7 +268,7 @@ class Distiller(StepFunctions):
             teacher = (views.teacher_outputs, {})
         with tf.GradientTape() as tape:
             student = self._tapped_student(views.x, training=True)
-            losses = self._step_losses(views, teacher, student)
+            losses = self._step_losses(views, teacher, student, training=True)
             objective = self.optimizer.scale_loss(losses.objective)
         if not self.trainable_weights:
             raise ValueError(
@@ -280,7 +280,11 @@ class Distiller(StepFunctions):
         return gradients, losses, student[0], masks_of(student[0])
 
     def _step_losses(
-        self, views: Views, teacher: tuple[Any, dict[str, Any]], student: tuple[Any, dict[str, Any]]
+        self,
+        views: Views,
+        teacher: tuple[Any, dict[str, Any]],
+        student: tuple[Any, dict[str, Any]],
+        training: bool,
     ) -> StepLosses:
         x, y, sample_weight = views.x, views.y, views.sample_weight
         names = validation.check_output_shapes(teacher[0], student[0], self.loss, y, self._terms)
@@ -292,7 +296,7 @@ class Distiller(StepFunctions):
             sample_weight = mixing.mixed_weight(
                 sample_weight, views.second_sample_weight, views.share
             )
-        inputs = {"x": x, "y": y, "sample_weight": sample_weight}
+        inputs = {"x": x, "y": y, "sample_weight": sample_weight, "training": training}
         step = tf.convert_to_tensor(self.step)
         terms = [term.value(teacher, student, inputs, step, self.student) for term in self._terms]
         student_loss = tf.cast(scaled_student, tf.float32) * replicas.count()
@@ -332,7 +336,7 @@ class Distiller(StepFunctions):
             student = self._tapped_student(x, training=training)
         else:
             student = (y_pred, {})
-        return self._step_losses(Views(x, y, sample_weight), teacher, student).objective
+        return self._step_losses(Views(x, y, sample_weight), teacher, student, training).objective
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -12,6 +12,7 @@ from kd_keras.losses.dist import DIST, dist
 from kd_keras.losses.feature import FeatureLoss
 from kd_keras.losses.feature_maps import FeatureMapLoss
 from kd_keras.losses.hard_label import HardLabel, hard_label
+from kd_keras.losses.hint import Hint, feature_mse
 from kd_keras.losses.kl_divergence import KLDivergence, kl_divergence
 from kd_keras.losses.mean_squared import LogitsMSE, ProbabilityMSE, logits_mse, probability_mse
 from kd_keras.losses.neuron_selectivity import NeuronSelectivity, neuron_selectivity
@@ -26,6 +27,7 @@ from kd_keras.losses.relational_kd import (
 from kd_keras.losses.similarity_preserving import SimilarityPreserving, similarity_preserving
 from kd_keras.losses.soft_crossentropy import SoftCrossentropy, soft_crossentropy
 from kd_keras.losses.standardized_kl import StandardizedKL, standardized_kl
+from kd_keras.losses.trainable import TrainableLoss
 
 __all__ = [
     "DIST",
@@ -35,6 +37,7 @@ __all__ = [
     "FeatureLoss",
     "FeatureMapLoss",
     "HardLabel",
+    "Hint",
     "KLDivergence",
     "LogitLoss",
     "LogitsMSE",
@@ -47,10 +50,12 @@ __all__ = [
     "SimilarityPreserving",
     "SoftCrossentropy",
     "StandardizedKL",
+    "TrainableLoss",
     "attention_transfer",
     "correlation_congruence",
     "decoupled_kd",
     "dist",
+    "feature_mse",
     "hard_label",
     "kl_divergence",
     "logits_mse",

@@ -10,19 +10,29 @@ from keras import ops
 
 from kd_keras.losses.output_kind import output_kind
 from kd_keras.losses.schedules import refuse_schedules
+from kd_keras.losses.tap_forms import TapForms, check_form, names_in_config, resolve
 
 
 class Loss(keras.distillation.DistillationLoss):
     """Base of the losses in this package: per-example values, then their mean.
 
     A subclass writes `per_example`. Besides the two outputs it may name further inputs in its
-    signature (`x`, `y`, `sample_weight`); `kd_keras.Distiller` passes just those. A loss that names
-    `sample_weight` applies it itself; for the others the Distiller multiplies the returned values.
+    signature (`x`, `y`, `sample_weight`, `training`); `kd_keras.Distiller` passes just those. A
+    loss that names `sample_weight` applies it itself; for the others the Distiller multiplies the
+    returned values.
 
     Args:
-        teacher_layer_name: Name of a layer of the teacher, or a key of its dict output, whose
-            output is matched. `None` means the teacher's output.
+        teacher_layer_name: The layer of the teacher whose output is matched: its name, the path of
+            a layer in a nested model ("inner/layer"), a key of the teacher's dict output, the
+            `keras.Layer` itself, or a function of the teacher that returns one of these or a
+            layer's symbolic output. A list taps several: the loss gets a list of tensors. `None`
+            means the teacher's output. Layers and functions become names, and are saved as such, as
+            soon as the loss sees the models.
         student_layer_name: The same for the student.
+
+    Raises:
+        ValueError: If a tap has none of these forms, or is no part of the model. Lists and paths
+            need `kd_keras.Distiller`: Keras's own distiller taps one outer layer.
 
     Example:
 
@@ -36,11 +46,44 @@ class Loss(keras.distillation.DistillationLoss):
 
     expects_logits = False
 
-    def __init__(
-        self, teacher_layer_name: str | None = None, student_layer_name: str | None = None
-    ):
-        self.teacher_layer_name = teacher_layer_name
-        self.student_layer_name = student_layer_name
+    # Whether a kd_keras.Distiller has taken the loss on.
+    _attached = False
+
+    def __init__(self, teacher_layer_name: TapForms = None, student_layer_name: TapForms = None):
+        self.teacher_layer_name = check_form(teacher_layer_name, "teacher_layer_name")
+        self.student_layer_name = check_form(student_layer_name, "student_layer_name")
+
+    def attach(self, teacher: Any, student: Any) -> None:
+        """Learn the models; called by `kd_keras.Distiller`, once, before anything runs.
+
+        Args:
+            teacher: The teacher, perhaps not built yet.
+            student: The student, perhaps not built yet.
+
+        Raises:
+            ValueError: If a tap is no part of a model, or the models do not suit the loss.
+        """
+        self._attached = True
+        self._resolve_taps(teacher, student)
+        self.validate_model_compatibility(teacher, student)
+
+    def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
+        """Find the taps in the models, or raise `ValueError`."""
+        self._resolve_taps(teacher, student)
+        if self._attached:
+            return
+        for argument in ("teacher_layer_name", "student_layer_name"):
+            name = getattr(self, argument)
+            if isinstance(name, tuple) or "/" in (name or ""):
+                raise ValueError(
+                    f"{type(self).__name__} has {argument}={name!r}, which needs "
+                    "`kd_keras.Distiller`: keras.distillation.Distiller taps one layer of the outer"
+                    " model. Build a kd_keras.Distiller instead; it takes the same arguments."
+                )
+
+    def _resolve_taps(self, teacher: Any, student: Any) -> None:
+        self.teacher_layer_name = resolve(self.teacher_layer_name, teacher, "teacher")
+        self.student_layer_name = resolve(self.student_layer_name, student, "student")
 
     def per_example(self, teacher_outputs: Any, student_outputs: Any) -> Any:
         """Return one loss value per example, shape `(batch,)`."""
@@ -68,8 +111,8 @@ class Loss(keras.distillation.DistillationLoss):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "teacher_layer_name": self.teacher_layer_name,
-            "student_layer_name": self.student_layer_name,
+            name: names_in_config(getattr(self, name), name)
+            for name in ("teacher_layer_name", "student_layer_name")
         }
 
     @classmethod
@@ -173,12 +216,14 @@ class LogitLoss(Loss):
 
     def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
         """Raise `ValueError` when a model is known to end in a softmax or sigmoid."""
-        for role, model, name in (
+        super().validate_model_compatibility(teacher, student)
+        for role, model, names in (
             ("teacher", teacher, self.teacher_layer_name),
             ("student", student, self.student_layer_name),
         ):
-            if output_kind(model, name) == "probabilities":
-                raise ValueError(probabilities_message(type(self).__name__, role, model))
+            for name in names if isinstance(names, tuple) else (names,):
+                if output_kind(model, name) == "probabilities":
+                    raise ValueError(probabilities_message(type(self).__name__, role, model))
 
 
 def probabilities_message(loss_name: str, role: str, model: Any) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.arguments import check_weight
 from kd_keras.losses.kl_divergence import kl_divergence
+from kd_keras.losses.schedules import check_weight
 from kd_keras.losses.softened import SoftenedLoss
 from kd_keras.losses.target_classes import labels_per_output, target_classes
 
@@ -104,9 +104,9 @@ class DecoupledKD(SoftenedLoss):
 
     def __init__(
         self,
-        temperature: float = 4.0,
-        alpha: float = 1.0,
-        beta: float = 8.0,
+        temperature: Any = 4.0,
+        alpha: Any = 1.0,
+        beta: Any = 8.0,
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
     ):

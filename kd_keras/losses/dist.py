@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.arguments import check_weight
 from kd_keras.losses.base import match_rank
+from kd_keras.losses.schedules import check_weight
 from kd_keras.losses.softened import SoftenedLoss, two_classes_if_binary
 from kd_keras.losses.vectors import is_constant, norm
 
@@ -118,9 +118,9 @@ class DIST(SoftenedLoss):
 
     def __init__(
         self,
-        temperature: float = 1.0,
-        beta: float = 1.0,
-        gamma: float = 1.0,
+        temperature: Any = 1.0,
+        beta: Any = 1.0,
+        gamma: Any = 1.0,
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
     ):

@@ -25,7 +25,8 @@ def output_kind(
 
     Args:
         model: A `keras.Model` or `keras.Layer`.
-        layer_name: Name of a layer, or key of a dict output. `None` means all outputs of the model.
+        layer_name: Name of a layer, "inner/layer" for one in a nested model, or key of a dict
+            output. `None` means all outputs of the model.
 
     Returns:
         `"probabilities"` if an output comes straight from a softmax or sigmoid, `"logits"` if every
@@ -46,8 +47,11 @@ def _output_tensors(model: Any, layer_name: str | None) -> list[Any]:
     structured = getattr(model, "output", None) if not isinstance(model, keras.Sequential) else None
     if isinstance(structured, dict) and layer_name in structured:
         return keras.tree.flatten(structured[layer_name])
+    name, _, inside = layer_name.partition("/")
     for layer in model.layers:
-        if layer.name == layer_name:
+        if layer.name == name:
+            if inside:
+                return _output_tensors(layer, inside)
             try:
                 return keras.tree.flatten(layer.output)
             except (AttributeError, ValueError):  # never called, or called more than once

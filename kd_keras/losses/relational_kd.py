@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kd_keras.losses.arguments import check_weight
 from kd_keras.losses.relation import RelationLoss
+from kd_keras.losses.schedules import check_weight
 from kd_keras.losses.vectors import l2_normalize
 
 # Distances squared are at least this, as in RepDistiller: the root of 0 has no gradient.
@@ -187,8 +187,8 @@ class RelationalKD(RelationLoss):
 
     def __init__(
         self,
-        distance_weight: float = 25.0,
-        angle_weight: float = 50.0,
+        distance_weight: Any = 25.0,
+        angle_weight: Any = 50.0,
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
     ):

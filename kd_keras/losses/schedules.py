@@ -38,6 +38,11 @@ def check_number(name: str, value: Any, expected: str, *, above_zero: bool = Fal
     return float(value)
 
 
+def check_weight(name: str, value: Any) -> Any:
+    """Return a weight inside a loss as `check_number` does: a number >= 0, or a schedule."""
+    return check_number(name, value, "a finite number >= 0 (0 switches that term off)")
+
+
 def at_step(value: Any, step: Any) -> Any:
     """Return the value at `step`, a float32 scalar tensor; a number stays what it is."""
     if not is_schedule(value):

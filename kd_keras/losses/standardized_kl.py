@@ -77,7 +77,7 @@ class StandardizedKL(SoftenedLoss):
 
     def __init__(
         self,
-        temperature: float = 2.0,
+        temperature: Any = 2.0,
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
     ):

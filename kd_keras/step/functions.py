@@ -168,7 +168,9 @@ class StepFunctions(keras.Model):
     def _evaluate_terms(self, x: Any, y: Any) -> Any:
         teacher = self._tapped_teacher(x, training=False)
         student = self._tapped_student(x, training=False)
-        inputs = {"x": x, "y": y, "sample_weight": None}
+        inputs = {"x": x, "y": y, "sample_weight": None, "training": False}
+        for term in self._terms:
+            term.build(teacher, student)
         step = tf.zeros((), tf.int64)
         return [term.value(teacher, student, inputs, step) for term in self._terms]
 

@@ -15,6 +15,7 @@ from keras import ops
 from kd_keras.losses.base import mean_or_zero
 from kd_keras.losses.output_kind import output_kind
 from kd_keras.losses.schedules import loss_at_step
+from kd_keras.losses.trainable import TrainableLoss
 from kd_keras.step import replicas
 from kd_keras.step.masks import cast_with_mask
 
@@ -42,16 +43,34 @@ class Term:
         self.loss = loss
         self.weight = weight
         self.name = name
-        self.teacher_tap = getattr(loss, "teacher_layer_name", None)
-        self.student_tap = getattr(loss, "student_layer_name", None)
         self._inputs = _named_inputs(getattr(loss, "per_example", loss.compute_loss))
         self._warned = False
+
+    # Read when asked for: a loss knows the names of its taps once it has seen the models.
+    @property
+    def teacher_tap(self) -> Any:
+        """What is tapped of the teacher: a name, a tuple of names, or `None` for its output."""
+        return getattr(self.loss, "teacher_layer_name", None)
+
+    @property
+    def student_tap(self) -> Any:
+        """The same of the student."""
+        return getattr(self.loss, "student_layer_name", None)
 
     @property
     def layers(self) -> list[Any]:
         """The Keras layers that the loss owns (a projection, a critic)."""
         owned = keras.tree.flatten(list(vars(self.loss).values()))
         return [value for value in owned if isinstance(value, keras.Layer)]
+
+    def build(self, teacher: tuple[Any, dict], student: tuple[Any, dict]) -> None:
+        """Build the layers of a `TrainableLoss` for the outputs and taps of both models."""
+        if isinstance(self.loss, TrainableLoss) and not self.loss.built:
+            shapes = [
+                keras.tree.map_structure(lambda tensor: tuple(tensor.shape), _pick(outputs, tap))
+                for outputs, tap in ((teacher, self.teacher_tap), (student, self.student_tap))
+            ]
+            self.loss.build(*shapes)
 
     def value(
         self,
@@ -66,7 +85,7 @@ class Term:
         Args:
             teacher: The teacher's outputs and taps.
             student: The student's outputs and taps.
-            inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`.
+            inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`, `training`.
             step: The count of steps, for what is scheduled.
             model: The student itself, which knows the names of its outputs.
         """
@@ -168,8 +187,10 @@ def _top1(logits: Any, kind: str | None) -> Any:
     return ops.argmax(logits, axis=-1)
 
 
-def _pick(outputs_and_taps: tuple[Any, dict], tap: str | None) -> Any:
+def _pick(outputs_and_taps: tuple[Any, dict], tap: str | tuple[str, ...] | None) -> Any:
     outputs, taps = outputs_and_taps
+    if isinstance(tap, tuple):
+        return [taps[name] for name in tap]
     return outputs if tap is None else taps[tap]
 
 
@@ -179,7 +200,9 @@ def _named_inputs(function: Any) -> set[str]:
     return {p.name for p in parameters if p.kind in kinds}
 
 
-def _weight_of_tap(sample_weight: Any, tap: str, output_names: Sequence[str]) -> Any:
+def _weight_of_tap(
+    sample_weight: Any, tap: str | tuple[str, ...], output_names: Sequence[str]
+) -> Any:
     """Return the weights of the output that is tapped, of another layer the outputs' average."""
     if not isinstance(sample_weight, dict) and len(sample_weight) == len(output_names):
         sample_weight = dict(zip(output_names, sample_weight, strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kd_keras.losses.base import Loss
 from kd_keras.losses.schedules import is_schedule
 from kd_keras.step.objective import Term
 
@@ -142,6 +143,9 @@ def check_compatibility(terms: Sequence[Term], teacher: Any, student: Any) -> No
     """Let each loss look at the models."""
     keras_feature = keras.distillation.FeatureDistillation.validate_model_compatibility
     for term in terms:
+        if isinstance(term.loss, Loss):
+            term.loss.attach(teacher, student)
+            continue
         check = term.loss.validate_model_compatibility
         # Keras's check refuses unbuilt Sequential models and subclassed models that return their
         # taps in a dict; both work here, and taps are checked when they are resolved.
@@ -179,7 +183,7 @@ def _class_outputs(
     if isinstance(y, dict):
         return [name for name in common if name in y]
     features = [term for term in terms if not getattr(term.loss, "expects_logits", False)]
-    taps = {tap for term in features for tap in (term.teacher_tap, term.student_tap)}
+    taps = set(keras.tree.flatten([(term.teacher_tap, term.student_tap) for term in features]))
     return [name for name in common if name not in taps]
 
 

@@ -108,7 +108,9 @@ def test_a_layer_inside_a_nested_model_is_explained():
     inner = functional("inner")
     inputs = keras.Input((5,))
     outer = keras.Model(inputs, inner(inputs))
-    with pytest.raises(ValueError, match="inside the nested model 'inner'.*not connected"):
+    with pytest.raises(
+        ValueError, match="inside the nested model 'inner': tap it as 'inner/hidden'"
+    ):
         kd_keras.Distiller(functional(), outer, feature())
 
 

@@ -14,6 +14,7 @@ from kd_keras.step.adaptation import Adaptation
 from kd_keras.step.counter import add_step_counter
 from kd_keras.step.functions import StepFunctions
 from kd_keras.step.guard import Snapshot, stop_unless_finite
+from kd_keras.step.input_gradients import Forward, run
 from kd_keras.step.masks import masks_of, with_masks
 from kd_keras.step.objective import StepLosses, make_terms, per_replica_share, top1_agreement
 from kd_keras.step.taps import TappedModel, forward
@@ -111,6 +112,7 @@ class Distiller(StepFunctions):
         freeze(teacher, student)
         self.teacher = teacher
         self.student = student
+        self._watches_inputs = any(term.wants_input_gradients for term in self._terms)
         self._loss_layers = [layer for term in self._terms for layer in term.layers]
         self._tapped_teacher = TappedModel(
             teacher, [t.teacher_tap for t in self._terms if t.teacher_tap is not None], "teacher"
@@ -251,23 +253,23 @@ class Distiller(StepFunctions):
         """Measure losses and metrics on the data as given; nothing moves."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         self._prepare_for(x, y)
-        teacher = self._tapped_teacher(x, training=False)
-        student = self._tapped_student(x, training=False)
+        teacher = self._run(self._tapped_teacher, x, training=False)
+        student = self._run(self._tapped_student, x, training=False)
         losses = self._step_losses(Views(x, y, sample_weight), teacher, student, training=False)
         self._update_trackers(losses, x)
-        results = self.compute_metrics(x, y, student[0], sample_weight)
+        results = self.compute_metrics(x, y, student.outputs, sample_weight)
         training_only = (*self._adaptation_trackers, *self._schedule_trackers)
         unmoved = {tracker.name for tracker in training_only}
         return {name: value for name, value in results.items() if name not in unmoved}
 
     def _core(self, views: Views) -> tuple[list[Any], StepLosses, Any, list[Any]]:
         """Teacher, student forward and backward: the part of the step that XLA may compile."""
-        if views.teacher_outputs is None or self._tapped_teacher.names:
-            teacher = self._tapped_teacher(views.x, training=False)
+        if views.teacher_outputs is None or self._tapped_teacher.names or self._watches_inputs:
+            teacher = self._run(self._tapped_teacher, views.x, training=False)
         else:
-            teacher = (views.teacher_outputs, {})
+            teacher = Forward(views.teacher_outputs, {})
         with tf.GradientTape() as tape:
-            student = self._tapped_student(views.x, training=True)
+            student = self._run(self._tapped_student, views.x, training=True)
             losses = self._step_losses(views, teacher, student, training=True)
             objective = self.optimizer.scale_loss(losses.objective)
         if not self.trainable_weights:
@@ -277,20 +279,21 @@ class Distiller(StepFunctions):
                 "`student.trainable = True` before building the Distiller."
             )
         gradients = tape.gradient(objective, self.trainable_weights)
-        return gradients, losses, student[0], masks_of(student[0])
+        return gradients, losses, student.outputs, masks_of(student.outputs)
+
+    def _run(self, network: TappedModel, x: Any, training: bool) -> Forward:
+        return run(network, x, training, watched=self._watches_inputs)
 
     def _step_losses(
-        self,
-        views: Views,
-        teacher: tuple[Any, dict[str, Any]],
-        student: tuple[Any, dict[str, Any]],
-        training: bool,
+        self, views: Views, teacher: Forward, student: Forward, training: bool
     ) -> StepLosses:
         x, y, sample_weight = views.x, views.y, views.sample_weight
-        names = validation.check_output_shapes(teacher[0], student[0], self.loss, y, self._terms)
+        names = validation.check_output_shapes(
+            teacher.outputs, student.outputs, self.loss, y, self._terms
+        )
         scaled_student = tf.zeros(())
         if self._compile_loss is not None and y is not None and self.student_loss_weight != 0:
-            y_pred = labels.labelled_outputs(y, student[0], self.student)
+            y_pred = labels.labelled_outputs(y, student.outputs, self.student)
             scaled_student = mixing.label_loss(self._compile_loss, views, y_pred)
         if views.share is not None:
             sample_weight = mixing.mixed_weight(
@@ -306,7 +309,7 @@ class Distiller(StepFunctions):
             for regulariser in layer.losses:
                 objective += tf.cast(self._aggregate_additional_loss(regulariser), tf.float32)
         agreement, positions = top1_agreement(
-            (self.teacher, teacher[0]), (self.student, student[0]), names
+            (self.teacher, teacher.outputs), (self.student, student.outputs), names
         )
         return StepLosses(
             objective,
@@ -316,7 +319,9 @@ class Distiller(StepFunctions):
             terms,
             agreement,
             positions,
-            None if self._adaptation is None else self._adaptation.gaps(teacher[0], student[0]),
+            None
+            if self._adaptation is None
+            else self._adaptation.gaps(teacher.outputs, student.outputs),
         )
 
     def compute_loss(
@@ -331,11 +336,11 @@ class Distiller(StepFunctions):
 
         `y_pred` may be given to save the student's forward pass where no loss taps the student.
         """
-        teacher = self._tapped_teacher(x, training=False)
-        if y_pred is None or self._tapped_student.names:
-            student = self._tapped_student(x, training=training)
+        teacher = self._run(self._tapped_teacher, x, training=False)
+        if y_pred is None or self._tapped_student.names or self._watches_inputs:
+            student = self._run(self._tapped_student, x, training)
         else:
-            student = (y_pred, {})
+            student = Forward(y_pred, {})
         return self._step_losses(Views(x, y, sample_weight), teacher, student, training).objective
 
     def compute_metrics(

@@ -13,6 +13,7 @@ from kd_keras.losses.feature import FeatureLoss
 from kd_keras.losses.feature_maps import FeatureMapLoss
 from kd_keras.losses.hard_label import HardLabel, hard_label
 from kd_keras.losses.hint import Hint, feature_mse
+from kd_keras.losses.input_gradient import InputGradient, input_gradient
 from kd_keras.losses.kl_divergence import KLDivergence, kl_divergence
 from kd_keras.losses.mean_squared import LogitsMSE, ProbabilityMSE, logits_mse, probability_mse
 from kd_keras.losses.neuron_selectivity import NeuronSelectivity, neuron_selectivity
@@ -38,6 +39,7 @@ __all__ = [
     "FeatureMapLoss",
     "HardLabel",
     "Hint",
+    "InputGradient",
     "KLDivergence",
     "LogitLoss",
     "LogitsMSE",
@@ -57,6 +59,7 @@ __all__ = [
     "dist",
     "feature_mse",
     "hard_label",
+    "input_gradient",
     "kl_divergence",
     "logits_mse",
     "neuron_selectivity",

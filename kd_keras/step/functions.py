@@ -166,8 +166,8 @@ class StepFunctions(keras.Model):
                 labels.warn_if_logits_meet_probability_loss(self.loss, model, kind)
 
     def _evaluate_terms(self, x: Any, y: Any) -> Any:
-        teacher = self._tapped_teacher(x, training=False)
-        student = self._tapped_student(x, training=False)
+        teacher = self._run(self._tapped_teacher, x, training=False)
+        student = self._run(self._tapped_student, x, training=False)
         inputs = {"x": x, "y": y, "sample_weight": None, "training": False}
         for term in self._terms:
             term.build(teacher, student)

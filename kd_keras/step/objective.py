@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import warnings
@@ -17,6 +18,7 @@ from kd_keras.losses.output_kind import output_kind
 from kd_keras.losses.schedules import loss_at_step
 from kd_keras.losses.trainable import TrainableLoss
 from kd_keras.step import replicas
+from kd_keras.step.input_gradients import Forward
 from kd_keras.step.masks import cast_with_mask
 
 
@@ -63,7 +65,12 @@ class Term:
         owned = keras.tree.flatten(list(vars(self.loss).values()))
         return [value for value in owned if isinstance(value, keras.Layer)]
 
-    def build(self, teacher: tuple[Any, dict], student: tuple[Any, dict]) -> None:
+    @property
+    def wants_input_gradients(self) -> bool:
+        """Whether the loss asks for a network's gradient at the inputs."""
+        return bool(self._inputs & {"teacher_input_gradient", "student_input_gradient"})
+
+    def build(self, teacher: Forward, student: Forward) -> None:
         """Build the layers of a `TrainableLoss` for the outputs and taps of both models."""
         if isinstance(self.loss, TrainableLoss) and not self.loss.built:
             shapes = [
@@ -74,8 +81,8 @@ class Term:
 
     def value(
         self,
-        teacher: tuple[Any, dict],
-        student: tuple[Any, dict],
+        teacher: Forward,
+        student: Forward,
         inputs: dict[str, Any],
         step: Any,
         model: Any = None,
@@ -97,6 +104,13 @@ class Term:
             names = getattr(model, "output_names", ())
             sample_weight = _weight_of_tap(sample_weight, self.student_tap, names)
         inputs = {**inputs, "sample_weight": sample_weight}
+        for role, forward, tap in (
+            ("teacher", teacher, self.teacher_tap),
+            ("student", student, self.student_tap),
+        ):
+            if forward.input_gradient is not None:
+                gradient = functools.partial(forward.input_gradient, tap=tap)
+                inputs[f"{role}_input_gradient"] = gradient
         wanted = {name: inputs[name] for name in self._inputs if name in inputs}
         loss = loss_at_step(self.loss, step)
         if hasattr(loss, "per_example"):
@@ -187,11 +201,10 @@ def _top1(logits: Any, kind: str | None) -> Any:
     return ops.argmax(logits, axis=-1)
 
 
-def _pick(outputs_and_taps: tuple[Any, dict], tap: str | tuple[str, ...] | None) -> Any:
-    outputs, taps = outputs_and_taps
+def _pick(forward: Forward, tap: str | tuple[str, ...] | None) -> Any:
     if isinstance(tap, tuple):
-        return [taps[name] for name in tap]
-    return outputs if tap is None else taps[tap]
+        return [forward.taps[name] for name in tap]
+    return forward.outputs if tap is None else forward.taps[tap]
 
 
 def _named_inputs(function: Any) -> set[str]:

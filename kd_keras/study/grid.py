@@ -11,7 +11,19 @@ from typing import Any, Literal, get_args
 from kd_keras.recipes.checks import check_count
 from kd_keras.recipes.recipe import PolicyName, Recipe
 
-Distillation = Literal["none", "kl", "logits_mse"]
+# What they are stands in `kd_keras.study.teaching`.
+Distillation = Literal[
+    "none",
+    "kl",
+    "logits_mse",
+    "standardized_kl",
+    "decoupled_kd",
+    "dist",
+    "attention+kl",
+    "similarity+kl",
+    "relational+kl",
+    "hint+kl",
+]
 
 # Ends the name of a policy of which the teacher picks the views that it is least sure of.
 PICK = "+pick"
@@ -76,7 +88,9 @@ class Study:
 
     Attributes:
         recipe: What all cells share.
-        distillation: "none" (labels alone), "kl" (softened KL) or "logits_mse", each at most once.
+        distillation: "none" (labels alone), "kl" (softened KL), "logits_mse", "standardized_kl",
+            "decoupled_kd", "dist", or KL and a loss between features: "attention+kl",
+            "similarity+kl", "relational+kl", "hint+kl". Each at most once.
         augmentation: Names of policies; "<policy>+pick" lets the teacher pick views of the policy
             (`kd_keras.augment.Pick`), "feedback" adapts to the gap between teacher and student
             (`kd_keras.augment.Feedback`), and "uniform" is its control that does not.

@@ -12,15 +12,16 @@ from typing import Any
 import keras
 from rich.console import Console
 
-from kd_keras import augment, losses
+from kd_keras import augment
 from kd_keras.distiller import Distiller
-from kd_keras.recipes.recipe import PolicyName, Recipe
+from kd_keras.recipes.recipe import PolicyName
 from kd_keras.run.folder import HISTORY, STUDENT, TEACHER, RunFolder
 from kd_keras.run.history import read_history
 from kd_keras.run.stages import Material, prepare
 from kd_keras.run.training import Training
 from kd_keras.study.folder import TRAINING, StudyFolder, awaited
 from kd_keras.study.grid import FEEDBACK, PICK, UNIFORM, Cell
+from kd_keras.study.teaching import teaching
 from kd_keras.supervised import Supervised
 from kd_keras.whole_file import write_whole
 
@@ -87,11 +88,14 @@ def train_student(
         model = Supervised(network, augmentation)
         calls = 0
     else:
+        how = teaching(cell.distillation, recipe, material.splits.steps_per_epoch)
         model = Distiller(
             keras.models.load_model(teacher, compile=False),
             network,
-            _loss(cell.distillation, recipe),
-            student_loss_weight=recipe.student_loss_weight,
+            how.losses,
+            how.weights,
+            how.student_loss_weight,
+            combine=how.combine,
             augmentation=augmentation,
         )
         views = augmentation.pool if isinstance(augmentation, augment.Pick) else 1
@@ -115,12 +119,6 @@ def train_student(
         "parameters": network.count_params(),
     }
     write_whole(folder.path / TRAINING, json.dumps(cost, indent=2) + "\n")
-
-
-def _loss(distillation: str, recipe: Recipe) -> Any:
-    if distillation == "logits_mse":
-        return losses.LogitsMSE()
-    return losses.KLDivergence(recipe.temperature)
 
 
 def _augmentation(name: str, seed: int) -> Any:

@@ -8,6 +8,7 @@ from kd_keras.commands import (
     demo,
     distill,
     export,
+    losses,
     policies,
     predict,
     study,
@@ -19,6 +20,7 @@ from kd_keras.commands.job import Command, Job, NotGoodEnough
 COMMANDS: dict[str, Command] = {
     "demo": demo.COMMAND,
     "distill": distill.COMMAND,
+    "losses": losses.COMMAND,
     "policies": policies.COMMAND,
     "predict": predict.COMMAND,
     "study": study.COMMAND,

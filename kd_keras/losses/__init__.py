@@ -13,10 +13,13 @@ from kd_keras.losses.feature import FeatureLoss
 from kd_keras.losses.feature_maps import FeatureMapLoss
 from kd_keras.losses.hard_label import HardLabel, hard_label
 from kd_keras.losses.hint import Hint, feature_mse
+from kd_keras.losses.in_batch_contrast import InBatchContrast, in_batch_contrast
 from kd_keras.losses.input_gradient import InputGradient, input_gradient
 from kd_keras.losses.kl_divergence import KLDivergence, kl_divergence
+from kd_keras.losses.knowledge_review import KnowledgeReview, hierarchical_context
 from kd_keras.losses.mean_squared import LogitsMSE, ProbabilityMSE, logits_mse, probability_mse
 from kd_keras.losses.neuron_selectivity import NeuronSelectivity, neuron_selectivity
+from kd_keras.losses.overhaul import OverhaulFeature, batch_norm_margin, partial_l2
 from kd_keras.losses.probabilistic_transfer import ProbabilisticTransfer, probabilistic_transfer
 from kd_keras.losses.relation import RelationLoss
 from kd_keras.losses.relational_kd import (
@@ -29,6 +32,7 @@ from kd_keras.losses.similarity_preserving import SimilarityPreserving, similari
 from kd_keras.losses.soft_crossentropy import SoftCrossentropy, soft_crossentropy
 from kd_keras.losses.standardized_kl import StandardizedKL, standardized_kl
 from kd_keras.losses.trainable import TrainableLoss
+from kd_keras.losses.variational_information import VariationalInformation, gaussian_surprise
 
 __all__ = [
     "DIST",
@@ -39,12 +43,15 @@ __all__ = [
     "FeatureMapLoss",
     "HardLabel",
     "Hint",
+    "InBatchContrast",
     "InputGradient",
     "KLDivergence",
+    "KnowledgeReview",
     "LogitLoss",
     "LogitsMSE",
     "Loss",
     "NeuronSelectivity",
+    "OverhaulFeature",
     "ProbabilisticTransfer",
     "ProbabilityMSE",
     "RelationLoss",
@@ -53,16 +60,22 @@ __all__ = [
     "SoftCrossentropy",
     "StandardizedKL",
     "TrainableLoss",
+    "VariationalInformation",
     "attention_transfer",
+    "batch_norm_margin",
     "correlation_congruence",
     "decoupled_kd",
     "dist",
     "feature_mse",
+    "gaussian_surprise",
     "hard_label",
+    "hierarchical_context",
+    "in_batch_contrast",
     "input_gradient",
     "kl_divergence",
     "logits_mse",
     "neuron_selectivity",
+    "partial_l2",
     "probabilistic_transfer",
     "probability_mse",
     "relational_angle",

@@ -45,6 +45,8 @@ class Loss(keras.distillation.DistillationLoss):
     """
 
     expects_logits = False
+    # What a list of losses says of it.
+    matches = "features"
 
     # Whether a kd_keras.Distiller has taken the loss on.
     _attached = False
@@ -130,6 +132,7 @@ class LogitLoss(Loss):
     """
 
     expects_logits = True
+    matches = "logits"
 
     def values(self, teacher_logits: Any, student_logits: Any) -> Any:
         """Return the loss of each position, shape `logits.shape[:-1]`, of float32 logits."""

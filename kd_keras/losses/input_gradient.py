@@ -87,6 +87,8 @@ class InputGradient(LogitLoss):
     arXiv:1803.00443.
     """
 
+    matches = "gradients"
+
     def per_example(
         self,
         teacher_outputs: Any,

@@ -21,6 +21,8 @@ class RelationLoss(FeatureLoss):
     A subclass writes `relation_values` of `(batch, width)` vectors.
     """
 
+    matches = "relations"
+
     def relation_values(self, teacher_vectors: Any, student_vectors: Any) -> Any:
         """Return the loss of the pairs that begin with each example, `(batch,)`."""
         raise NotImplementedError(

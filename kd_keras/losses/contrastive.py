@@ -1,0 +1,98 @@
+"""What the contrastive losses share: embeddings of both networks, temperature, labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from kd_keras.losses.embedding import Embedding
+from kd_keras.losses.schedules import check_number
+from kd_keras.losses.trainable import TrainableLoss
+
+
+class ContrastiveLoss(TrainableLoss):
+    """Base of the losses that contrast embeddings of one tap of each network.
+
+    Args:
+        teacher_layer_name: The layer of the teacher, usually its pooled features (see `Loss`).
+        student_layer_name: The layer of the student.
+        temperature: T > 0.
+        dimensions: Length of the embeddings.
+        other_classes_only: Whether negatives of the same class are left out; needs labels.
+    """
+
+    matches = "contrast"
+
+    def __init__(
+        self,
+        teacher_layer_name: Any = None,
+        student_layer_name: Any = None,
+        temperature: Any = 0.07,
+        dimensions: int = 128,
+        other_classes_only: bool = False,
+    ):
+        super().__init__(teacher_layer_name, student_layer_name)
+        self.temperature = check_number(
+            "temperature",
+            temperature,
+            "a positive finite number (contrastive losses use about 0.07)",
+            above_zero=True,
+        )
+        self.dimensions = check_count(dimensions, "dimensions")
+        self.other_classes_only = bool(other_classes_only)
+        self.teacher_embedding = Embedding(dimensions, name="teacher_embedding")
+        self.student_embedding = Embedding(dimensions, name="student_embedding")
+
+    def check_shapes(self, teacher_shapes: list[Any], student_shapes: list[Any]) -> None:
+        shapes = (*teacher_shapes, *student_shapes)
+        if len(teacher_shapes) != 1 or len(student_shapes) != 1 or any(len(s) < 2 for s in shapes):
+            raise ValueError(
+                f"{type(self).__name__} compares one tap of each network, (batch, ...). Received: "
+                f"teacher {teacher_shapes}, student {student_shapes}. Pass one loss for each pair "
+                "of taps."
+            )
+
+    def build_layers(self, teacher_shapes: list[Any], student_shapes: list[Any]) -> None:
+        self.teacher_embedding.build(teacher_shapes[0])
+        self.student_embedding.build(student_shapes[0])
+
+    def embed(self, teacher_outputs: Any, student_outputs: Any) -> tuple[Any, Any]:
+        """Return the embeddings of both, `(batch, dimensions)` of unit length."""
+        ((teacher, student),) = self.pairs(teacher_outputs, student_outputs)
+        return self.teacher_embedding(teacher), self.student_embedding(student)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "temperature": self.temperature,
+            "dimensions": self.dimensions,
+            "other_classes_only": self.other_classes_only,
+        }
+
+
+def check_count(value: Any, argument: str) -> int:
+    """Return `value`, or raise if it is no integer >= 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{argument}` must be an integer >= 1. Received: {argument}={value!r}.")
+    return value
+
+
+def class_numbers(y: Any) -> Any:
+    """Return labels as class numbers `(batch,)`, from numbers `(batch,)` or `(batch, 1)` or rows.
+
+    Args:
+        y: Class numbers, or one row of class probabilities for each example.
+
+    Raises:
+        ValueError: If `y` is something else.
+    """
+    rank = len(getattr(y, "shape", ()))
+    if rank == 1:
+        return ops.cast(y, "int32")
+    if rank == 2:
+        return ops.cast(y[:, 0] if y.shape[1] == 1 else ops.argmax(y, axis=-1), "int32")
+    raise ValueError(
+        "Negatives from other classes need labels `y`, class numbers (batch,) or rows (batch, "
+        f"classes). Received: y={y!r}. Leave out `other_classes_only`, or pass labels."
+    )

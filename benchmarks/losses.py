@@ -1,0 +1,203 @@
+"""What each loss costs: its share of a training step, and its memory.
+
+    python benchmarks/losses.py [--help]
+
+A loss is timed by itself: forward and backward, from the tapped tensors of both networks to the
+gradients at the student's tensors and at the layers that the loss owns. Losses that change the rest
+of the step are timed as whole steps, less the step with the KL divergence. All contenders and that
+step take turns, round after round, and a share is formed within a round; printed are the median and
+the quartiles.
+
+Memory is the growth of a process's largest resident size by the first run of the loss, at
+`--memory-batch` examples; every loss gets a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tyro
+from rich.console import Console
+from rich.progress import track
+
+import kd_keras
+from kd_keras import losses
+from kd_keras.step.input_gradients import Forward
+
+STAGES = ["stage1_out", "stage2_out", "stage3_out"]
+LAST = {"teacher_layer_name": STAGES[-1], "student_layer_name": STAGES[-1]}
+ALL = {"teacher_layer_name": STAGES, "student_layer_name": STAGES}
+POOLED = {"teacher_layer_name": "features", "student_layer_name": "features"}
+
+CONTENDERS: dict[str, Callable[[], Any]] = {
+    "KLDivergence": losses.KLDivergence,
+    "SoftCrossentropy": losses.SoftCrossentropy,
+    "LogitsMSE": losses.LogitsMSE,
+    "ProbabilityMSE": losses.ProbabilityMSE,
+    "StandardizedKL": losses.StandardizedKL,
+    "DecoupledKD": losses.DecoupledKD,
+    "DIST": losses.DIST,
+    "HardLabel": losses.HardLabel,
+    "AttentionTransfer, last stage": lambda: losses.AttentionTransfer(**LAST),
+    "NeuronSelectivity, last stage": lambda: losses.NeuronSelectivity(**LAST),
+    "Hint with adapter, last stage": lambda: losses.Hint(**LAST, adapter=True),
+    "VariationalInformation, last stage": lambda: losses.VariationalInformation(**LAST),
+    "OverhaulFeature, three stages": lambda: losses.OverhaulFeature(**ALL, margin=-0.5),
+    "KnowledgeReview, three stages": lambda: losses.KnowledgeReview(**ALL),
+    "SimilarityPreserving, last stage": lambda: losses.SimilarityPreserving(**LAST),
+    "RelationalKD, pooled": lambda: losses.RelationalKD(**POOLED),
+    "ProbabilisticTransfer, pooled": lambda: losses.ProbabilisticTransfer(**POOLED),
+    "CorrelationCongruence, pooled": lambda: losses.CorrelationCongruence(**POOLED),
+    "InBatchContrast, pooled": lambda: losses.InBatchContrast(**POOLED),
+}
+WHOLE_STEPS: dict[str, Callable[[], Any]] = {
+    "InputGradient": losses.InputGradient,
+}
+
+
+class Networks:
+    """Teacher, student and one batch."""
+
+    def __init__(self, teacher: str, student: str, batch: int):
+        self.models = [
+            kd_keras.models.from_name(name, input_shape=(32, 32, 3), num_classes=10, seed=seed)
+            for seed, name in enumerate((teacher, student))
+        ]
+        random = np.random.default_rng(0)
+        self.x = tf.constant(random.integers(0, 256, (batch, 32, 32, 3)).astype("float32"))
+        self.y = tf.constant(random.integers(0, 10, batch))
+
+    def distiller(self, loss: Any) -> kd_keras.Distiller:
+        # All share the networks: to build them takes longer than to time a loss.
+        distiller = kd_keras.Distiller(*self.models, loss)
+        crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        distiller.compile(keras.optimizers.SGD(0.01), crossentropy)
+        return distiller
+
+    def step(self, loss: Any) -> Callable[[], Any]:
+        """Return one step of `fit`: the very function that Keras loops over."""
+        distiller = self.distiller(loss)
+        iterator = iter(tf.data.Dataset.from_tensors((self.x, self.y)).repeat())
+        distiller.make_train_function()
+        return lambda: distiller.train_function(iterator)
+
+    def loss(self, loss: Any) -> Callable[[], Any]:
+        """Return the loss by itself with its gradients, from tensors that are there."""
+        distiller = self.distiller(loss)
+        distiller._build_for(self.x, self.y)
+        (term,) = distiller._terms
+        # In pieces: the networks would need far more memory than the loss.
+        parts = tf.split(self.x, max(1, len(self.x) // 128))
+        teacher, student = (
+            Forward(
+                *keras.tree.map_structure(
+                    lambda *tensors: tf.concat(tensors, 0),
+                    *[network(part, training=False) for part in parts],
+                )
+            )
+            for network in (distiller._tapped_teacher, distiller._tapped_student)
+        )
+        owned = [w.value for layer in term.layers for w in layer.trainable_weights]
+        inputs = {"x": self.x, "y": self.y, "sample_weight": None, "training": True}
+
+        @tf.function(autograph=False)
+        def cost() -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch([student.outputs, student.taps])
+                value = term.value(teacher, student, inputs, tf.zeros((), tf.int64))
+            return tape.gradient(value, [student.outputs, student.taps, owned])
+
+        return cost
+
+
+def wait(results: Any) -> None:
+    for leaf in keras.tree.flatten(results):
+        if leaf is not None:
+            np.asarray(leaf)
+
+
+def measure(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for number in track(range(rounds + 2), "rounds", transient=True):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            wait(function())
+            if number >= 2:  # the first ones trace
+                times[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def memory(name: str, teacher: str, student: str, batch: int) -> float:
+    """Return by how many MiB this process grows when the loss runs for the first time."""
+    networks = Networks(teacher, student, batch)
+    cost = networks.loss(CONTENDERS[name]())
+    # Traced before: only what runs is counted.
+    concrete = cost.get_concrete_function()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wait(concrete())
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def main(
+    rounds: int = 11,
+    batch: int = 128,
+    memory_batch: int = 512,
+    teacher: str = "resnet56",
+    student: str = "resnet20",
+    memory_of: str | None = None,
+) -> None:
+    """Print what each loss costs as a Markdown table.
+
+    Args:
+        rounds: Rounds that are counted.
+        batch: Examples in a batch.
+        memory_batch: Examples in the batch whose memory is measured; 0 for no memory.
+        teacher: Architecture, as kd_keras.models.from_name takes it.
+        student: Architecture, as kd_keras.models.from_name takes it.
+        memory_of: Print the memory of this one loss, and nothing else.
+    """
+    tf.get_logger().setLevel("ERROR")
+    if memory_of is not None:
+        print(memory(memory_of, teacher, student, memory_batch))
+        return
+    networks = Networks(teacher, student, batch)
+    functions = {"step": networks.step(losses.KLDivergence())}
+    functions |= {name: networks.loss(make()) for name, make in CONTENDERS.items()}
+    functions |= {name: networks.step(make()) for name, make in WHOLE_STEPS.items()}
+    times = measure(functions, rounds)
+    step = times.pop("step")
+    print(f"The step with the KL divergence: {1000 * np.median(step):.0f} ms")
+    print("| loss | median ms | share of the step | quartiles | MiB at batch", memory_batch, "|")
+    print("|---|---:|---:|---:|---:|")
+    for name, values in track(
+        times.items(), "memory", transient=True, console=Console(stderr=True)
+    ):
+        extra = values - step if name in WHOLE_STEPS else values
+        low, mid, high = np.percentile(extra / step, [25, 50, 75])
+        grown = ""
+        if memory_batch and name in CONTENDERS:
+            options = ("--memory-batch", memory_batch, "--teacher", teacher, "--student", student)
+            done = subprocess.run(
+                [sys.executable, __file__, *map(str, options), "--memory-of", name],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+            grown = f"{float(done.stdout.split()[-1]):.0f}"
+        milliseconds = 1000 * np.median(extra)
+        print(f"| {name} | {milliseconds:.1f} | {mid:.3f} | {low:.3f} to {high:.3f} | {grown} |")
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)

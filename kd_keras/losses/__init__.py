@@ -5,6 +5,7 @@ The pure functions behind them return one value per position and reduce nothing.
 """
 
 from kd_keras.losses.base import LogitLoss, Loss
+from kd_keras.losses.contrastive_representation import ContrastiveRepresentation, noise_contrast
 from kd_keras.losses.hint import Hint, feature_mse
 from kd_keras.losses.in_batch_contrast import InBatchContrast, in_batch_contrast
 from kd_keras.losses.kl_divergence import KLDivergence, kl_divergence
@@ -16,6 +17,7 @@ from kd_keras.losses.trainable import TrainableLoss
 from kd_keras.losses.variational_information import VariationalInformation, gaussian_surprise
 
 __all__ = [
+    "ContrastiveRepresentation",
     "Hint",
     "InBatchContrast",
     "KLDivergence",
@@ -35,6 +37,7 @@ __all__ = [
     "in_batch_contrast",
     "kl_divergence",
     "logits_mse",
+    "noise_contrast",
     "partial_l2",
     "probability_mse",
     "soft_crossentropy",

@@ -43,7 +43,7 @@ class Term:
         self.weight = weight
         self.name = name
         self.per_example = getattr(loss, "per_example", None)
-        self._inputs = _named_inputs(self.per_example or loss.compute_loss)
+        self.inputs = _named_inputs(self.per_example or loss.compute_loss)
         self._warned = False
 
     # Read when asked for: a loss knows the names of its taps once it has seen the models.
@@ -84,7 +84,8 @@ class Term:
         Args:
             teacher: The teacher's outputs and taps.
             student: The student's outputs and taps.
-            inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`, `training`.
+            inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`,
+                `training`, `sample_index`.
             model: The student itself, which knows the names of its outputs.
         """
         teacher_outputs = cast_with_mask(_pick(teacher, self.teacher_tap), "float32")
@@ -95,7 +96,7 @@ class Term:
             names = getattr(model, "output_names", ())
             sample_weight = _weight_of_tap(sample_weight, self.student_tap, names)
         inputs = {**inputs, "sample_weight": sample_weight}
-        wanted = {name: inputs[name] for name in self._inputs if name in inputs}
+        wanted = {name: inputs[name] for name in self.inputs if name in inputs}
         if self.per_example is not None:
             values = self.per_example(teacher_outputs, student_outputs, **wanted)
             if len(values.shape) != 1:
@@ -104,7 +105,7 @@ class Term:
                     f"shape (batch,). Received: shape {tuple(values.shape)}. Average the other "
                     "dimensions inside it."
                 )
-            if sample_weight is not None and "sample_weight" not in self._inputs:
+            if sample_weight is not None and "sample_weight" not in self.inputs:
                 values = values * _weight_per_example(sample_weight)
             return mean_or_zero(values)
         if sample_weight is not None and not self._warned:

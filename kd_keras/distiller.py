@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from kd_keras.augment.adapter import Views, as_augmentation, augment_batch
-from kd_keras.step import labels, mixing, persistence, replicas, validation
+from kd_keras.step import labels, mixing, persistence, replicas, sample_index, validation
 from kd_keras.step.adaptation import Adaptation
 from kd_keras.step.counter import add_step_counter
 from kd_keras.step.functions import StepFunctions
@@ -158,6 +158,7 @@ class Distiller(StepFunctions):
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """Return the student's outputs."""
+        inputs, _ = sample_index.split(inputs, self._terms, self.student)
         return forward(self.student, inputs, training)
 
     def compile(
@@ -215,6 +216,7 @@ class Distiller(StepFunctions):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Augment once, run the core once, and apply the gradients if they are finite."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, index = sample_index.split(x, self._terms, self.student)
         self._prepare_for(x, y)
         # No tape is open here: views are data.
         views = augment_batch(
@@ -224,12 +226,15 @@ class Distiller(StepFunctions):
             sample_weight,
             tf.convert_to_tensor(self.step),
             lambda x: self._tapped_teacher(x, training=False)[0],
+            index,
         )
         if views.share is not None and self._compile_loss is not None:
             mixing.refuse_unmixable_loss(self.loss)
         moving = [*self.student.variables, *(v for la in self._loss_layers for v in la.variables)]
         snapshot = Snapshot([variable for variable in moving if not variable.trainable])
-        with tf.control_dependencies(self._label_assertions(views.y)):
+        checks = self._label_assertions(views.y)
+        checks += sample_index.assert_in_range(index, self._terms)
+        with tf.control_dependencies(checks):
             gradients, losses, y_pred, masks = self._core_function()(views)
         y_pred = with_masks(y_pred, masks)
         checks = stop_unless_finite(
@@ -252,6 +257,7 @@ class Distiller(StepFunctions):
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure losses and metrics on the data as given; nothing moves."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, _ = sample_index.split(x, self._terms, self.student)
         self._prepare_for(x, y)
         teacher = self._run(self._tapped_teacher, x, training=False)
         student = self._run(self._tapped_student, x, training=False)
@@ -299,7 +305,13 @@ class Distiller(StepFunctions):
             sample_weight = mixing.mixed_weight(
                 sample_weight, views.second_sample_weight, views.share
             )
-        inputs = {"x": x, "y": y, "sample_weight": sample_weight, "training": training}
+        inputs = {
+            "x": x,
+            "y": y,
+            "sample_weight": sample_weight,
+            "training": training,
+            "sample_index": views.sample_index,
+        }
         step = tf.convert_to_tensor(self.step)
         terms = [term.value(teacher, student, inputs, step, self.student) for term in self._terms]
         student_loss = tf.cast(scaled_student, tf.float32) * replicas.count()
@@ -336,12 +348,14 @@ class Distiller(StepFunctions):
 
         `y_pred` may be given to save the student's forward pass where no loss taps the student.
         """
+        x, index = sample_index.split(x, self._terms, self.student)
         teacher = self._run(self._tapped_teacher, x, training=False)
         if y_pred is None or self._tapped_student.names or self._watches_inputs:
             student = self._run(self._tapped_student, x, training)
         else:
             student = Forward(y_pred, {})
-        return self._step_losses(Views(x, y, sample_weight), teacher, student, training).objective
+        views = Views(x, y, sample_weight, sample_index=index)
+        return self._step_losses(views, teacher, student, training).objective
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -86,6 +86,7 @@ def augment_batch(
     sample_weight: Any,
     step: Any,
     teacher: Callable[[Any], Any] | None = None,
+    sample_index: Any = None,
 ) -> Views:
     """Augment one batch; traceable, and to be called in replica context.
 
@@ -96,12 +97,13 @@ def augment_batch(
         sample_weight: Weights `(batch, ...)`, a structure of them, or `None`.
         step: Count of the steps so far, int64 scalar tensor, the same on every replica.
         teacher: Returns the teacher's outputs, for the augmentations that ask it.
+        sample_index: Numbers of the examples `(batch,)`, or `None`.
 
     Raises:
         ValueError: If the augmentation does not fit the batch.
     """
     x, y, sample_weight = (_as_tensors(structure) for structure in (x, y, sample_weight))
-    views = Views(x, y, sample_weight)
+    views = Views(x, y, sample_weight, sample_index=sample_index)
     place = 0  # among the seeded parts, which alone draw by it
     for part in [] if augmentation is None else augmentation.parts:
         if isinstance(part, Augmentation):

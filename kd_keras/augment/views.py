@@ -28,6 +28,8 @@ class Views(NamedTuple):
             view went through; else `None`.
         teacher_outputs: What the teacher says of `x`, where the augmentation had to ask it; else
             `None`.
+        sample_index: Numbers of the examples, `(batch,)`, for losses that remember each one; else
+            `None`. After mixing, those of the larger shares.
         annotations: Where a policy is called on a dict, its masks and boxes; else `None`.
     """
 
@@ -39,6 +41,7 @@ class Views(NamedTuple):
     share: Any = None
     choice: Any = None
     teacher_outputs: Any = None
+    sample_index: Any = None
     annotations: dict[str, Any] | None = None
 
 

@@ -6,6 +6,7 @@ The pure functions behind them return one value per position (or per example) an
 
 from kd_keras.losses.attention_transfer import AttentionTransfer, attention_transfer
 from kd_keras.losses.base import LogitLoss, Loss
+from kd_keras.losses.contrastive_representation import ContrastiveRepresentation, noise_contrast
 from kd_keras.losses.correlation_congruence import CorrelationCongruence, correlation_congruence
 from kd_keras.losses.decoupled import DecoupledKD, decoupled_kd
 from kd_keras.losses.dist import DIST, dist
@@ -37,6 +38,7 @@ from kd_keras.losses.variational_information import VariationalInformation, gaus
 __all__ = [
     "DIST",
     "AttentionTransfer",
+    "ContrastiveRepresentation",
     "CorrelationCongruence",
     "DecoupledKD",
     "FeatureLoss",
@@ -75,6 +77,7 @@ __all__ = [
     "kl_divergence",
     "logits_mse",
     "neuron_selectivity",
+    "noise_contrast",
     "partial_l2",
     "probabilistic_transfer",
     "probability_mse",

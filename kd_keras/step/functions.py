@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from kd_keras.losses.base import probabilities_message
 from kd_keras.losses.output_kind import output_kind
-from kd_keras.step import labels, replicas
+from kd_keras.step import labels, replicas, sample_index
 from kd_keras.step.guard import readable_errors
 from kd_keras.step.probe import probed_output_kind
 
@@ -115,7 +115,7 @@ class StepFunctions(keras.Model):
     def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         if data_batch is not None:
             x, y, _ = keras.utils.unpack_x_y_sample_weight(data_batch)
-            self._build_for(x, y)
+            self._build_for(sample_index.split(x, self._terms, self.student)[0], y)
         super()._symbolic_build(iterator=iterator, data_batch=data_batch)
 
     def _build_for(self, x: Any, y: Any = None) -> None:
@@ -168,7 +168,7 @@ class StepFunctions(keras.Model):
     def _evaluate_terms(self, x: Any, y: Any) -> Any:
         teacher = self._run(self._tapped_teacher, x, training=False)
         student = self._run(self._tapped_student, x, training=False)
-        inputs = {"x": x, "y": y, "sample_weight": None, "training": False}
+        inputs = {"x": x, "y": y, "sample_weight": None, "training": False, "sample_index": None}
         for term in self._terms:
             term.build(teacher, student)
         step = tf.zeros((), tf.int64)

@@ -45,7 +45,7 @@ class Term:
         self.loss = loss
         self.weight = weight
         self.name = name
-        self._inputs = _named_inputs(getattr(loss, "per_example", loss.compute_loss))
+        self.inputs = _named_inputs(getattr(loss, "per_example", loss.compute_loss))
         self._warned = False
 
     # Read when asked for: a loss knows the names of its taps once it has seen the models.
@@ -68,7 +68,7 @@ class Term:
     @property
     def wants_input_gradients(self) -> bool:
         """Whether the loss asks for a network's gradient at the inputs."""
-        return bool(self._inputs & {"teacher_input_gradient", "student_input_gradient"})
+        return bool(self.inputs & {"teacher_input_gradient", "student_input_gradient"})
 
     def build(self, teacher: Forward, student: Forward) -> None:
         """Build the layers of a `TrainableLoss` for the outputs and taps of both models."""
@@ -92,7 +92,8 @@ class Term:
         Args:
             teacher: The teacher's outputs and taps.
             student: The student's outputs and taps.
-            inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`, `training`.
+            inputs: What a loss may ask for by name: `x`, `y`, `sample_weight`,
+                `training`, `sample_index`.
             step: The count of steps, for what is scheduled.
             model: The student itself, which knows the names of its outputs.
         """
@@ -111,7 +112,7 @@ class Term:
             if forward.input_gradient is not None:
                 gradient = functools.partial(forward.input_gradient, tap=tap)
                 inputs[f"{role}_input_gradient"] = gradient
-        wanted = {name: inputs[name] for name in self._inputs if name in inputs}
+        wanted = {name: inputs[name] for name in self.inputs if name in inputs}
         loss = loss_at_step(self.loss, step)
         if hasattr(loss, "per_example"):
             values = loss.per_example(teacher_outputs, student_outputs, **wanted)
@@ -121,7 +122,7 @@ class Term:
                     f"shape (batch,). Received: shape {tuple(values.shape)}. Average the other "
                     "dimensions inside it."
                 )
-            if sample_weight is not None and "sample_weight" not in self._inputs:
+            if sample_weight is not None and "sample_weight" not in self.inputs:
                 values = values * _weight_per_example(sample_weight)
             return mean_or_zero(values)
         if sample_weight is not None and not self._warned:

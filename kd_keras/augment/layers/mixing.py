@@ -75,6 +75,7 @@ class Mixing(Drawn):
             second_y=_pick(views.y, second),
             second_sample_weight=_pick(views.sample_weight, second),
             share=tf.where(is_first, share, 1.0 - share),
+            sample_index=_pick(views.sample_index, first),
         )
 
     def get_config(self) -> dict[str, Any]:

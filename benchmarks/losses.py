@@ -61,8 +61,12 @@ CONTENDERS: dict[str, Callable[[], Any]] = {
     "CorrelationCongruence, pooled": lambda: losses.CorrelationCongruence(**POOLED),
     "InBatchContrast, pooled": lambda: losses.InBatchContrast(**POOLED),
 }
+# The memory of one is as large as CIFAR-10's training split, with the reference's negatives.
 WHOLE_STEPS: dict[str, Callable[[], Any]] = {
     "InputGradient": losses.InputGradient,
+    "ContrastiveRepresentation, pooled": lambda: losses.ContrastiveRepresentation(
+        **POOLED, samples=50_000, negatives=16_384
+    ),
 }
 
 
@@ -88,7 +92,10 @@ class Networks:
     def step(self, loss: Any) -> Callable[[], Any]:
         """Return one step of `fit`: the very function that Keras loops over."""
         distiller = self.distiller(loss)
-        iterator = iter(tf.data.Dataset.from_tensors((self.x, self.y)).repeat())
+        x: Any = self.x
+        if isinstance(loss, losses.ContrastiveRepresentation):
+            x = {"image": x, "sample_index": tf.range(len(self.x))}
+        iterator = iter(tf.data.Dataset.from_tensors((x, self.y)).repeat())
         distiller.make_train_function()
         return lambda: distiller.train_function(iterator)
 

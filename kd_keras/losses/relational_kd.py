@@ -67,6 +67,9 @@ def relational_angle(teacher_vectors: Any, student_vectors: Any) -> Any:
 
     @tf.custom_gradient
     def values(student: tf.Tensor) -> Any:
+        # An outer tape in eager mode would keep what every block computes.
+        student = tf.stop_gradient(student)
+
         def put_block(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
             return tf.tensor_scatter_nd_update(values, block[:, None], block_values(student, block))
 

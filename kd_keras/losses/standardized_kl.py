@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ from keras import ops
 
 from kd_keras.losses.kl_divergence import kl_divergence
 from kd_keras.losses.softened import SoftenedLoss
-from kd_keras.losses.vectors import is_constant
+from kd_keras.losses.vectors import is_constant, norm
 
 _EPSILON = 1e-7
 
@@ -32,8 +33,7 @@ def _standardized(logits: Any) -> Any:
     """Return (x - mean) / (std + 1e-7), std with n - 1; zeros without gradient for a constant."""
     constant = is_constant(logits, axis=-1)
     centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    variance = ops.sum(ops.square(centred), axis=-1, keepdims=True) / (logits.shape[-1] - 1)
-    deviation = ops.sqrt(ops.where(constant, 1.0, variance))
+    deviation = norm(centred, keepdims=True) / math.sqrt(logits.shape[-1] - 1)
     return ops.where(constant, 0.0, centred / (deviation + _EPSILON))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import tensorflow as tf
 from keras import ops
 
 # Shorter vectors count as zero: the smallest norm by which PyTorch's `normalize` divides.
@@ -43,7 +44,8 @@ def is_constant(values: Any, axis: int, valid: Any = None) -> Any:
     if valid is not None:
         upper = ops.where(valid, values, -float("inf"))
         lower = ops.where(valid, values, float("inf"))
-    largest = ops.max(upper, axis=axis, keepdims=True)
-    smallest = ops.min(lower, axis=axis, keepdims=True)
+    # Not those of Keras, which refuse an empty batch.
+    largest = tf.reduce_max(upper, axis=axis, keepdims=True)
+    smallest = tf.reduce_min(lower, axis=axis, keepdims=True)
     scale = ops.maximum(ops.abs(largest), ops.abs(smallest))
     return largest - smallest <= _RESOLUTION * scale

@@ -10,8 +10,8 @@ from kd_keras.export.signature import MAIN, Signature
 _FAKE_QUANTIZATION = "FakeQuantWithMinMax"
 # A file rounds in integers where the student rounds in floats. Where a value lies halfway between
 # two levels they may part, and the layers behind carry it on: trained students differed by 0.3
-# steps of the output in the mean and by 3 at most; one whose channels were given scales from 1/16 to
-# 16, by 0.8 and by 40. Wrong ranges show in the mean.
+# steps of the output in the mean and by 3 at most, those whose channels were given scales from 1/16
+# to 16 by 0.8 and by 40. Wrong ranges show in the mean.
 _MEAN_STEPS = 1.0
 _LARGEST_STEPS = 64.0
 

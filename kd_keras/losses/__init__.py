@@ -1,6 +1,7 @@
 """What is matched between teacher and student.
 
-Every loss is a `keras.distillation.DistillationLoss`, so it also works in Keras's own distiller.
+Every loss is a `keras.distillation.DistillationLoss`, so it also works in Keras's own distiller,
+unless it owns layers, which Keras's would not train, or taps several layers: these say so.
 The pure functions behind them return one value per position (or per example) and reduce nothing.
 """
 

@@ -17,9 +17,9 @@ class Loss(keras.distillation.DistillationLoss):
     """Base of the losses in this package: per-example values, then their mean.
 
     A subclass writes `per_example`. Besides the two outputs it may name further inputs in its
-    signature (`x`, `y`, `sample_weight`, `training`); `kd_keras.Distiller` passes just those. A
-    loss that names `sample_weight` applies it itself; for the others the Distiller multiplies the
-    returned values.
+    signature (`x`, `y`, `sample_weight`, `training`, and `sample_index` where x holds it);
+    `kd_keras.Distiller` passes just those. A loss that names `sample_weight` applies it itself; for
+    the others the Distiller multiplies the returned values.
 
     Args:
         teacher_layer_name: The layer of the teacher whose output is matched: its name, the path of

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from kd_keras.losses.spatial import average_pool_to
+from kd_keras.losses.tap_forms import check_form, names_in_config, resolve
 from kd_keras.losses.trainable import TrainableLoss
 
 # Below this share of negative values the expectation over them is numerically lost.
@@ -86,8 +87,7 @@ class OverhaulFeature(TrainableLoss):
             batch normalisations before the ReLU.
         student_layer_name: The layer or layers of the student, in the same order.
         normalization_layer_name: The teacher's batch normalisations, where they are not the tapped
-            layers themselves (behind an addition, say): a name, a path, or a list of as many as
-            there are taps.
+            layers themselves (behind an addition, say), in any form of a tap, one for each tap.
         margin: One margin <= 0 for all channels, instead of the teacher's statistics.
 
     Raises:
@@ -124,21 +124,29 @@ class OverhaulFeature(TrainableLoss):
                 f"batch normalisations. Received: margin={margin!r}."
             )
         self.margin = None if margin is None else float(margin)
-        self.normalization_layer_name = normalization_layer_name
+        self.normalization_layer_name = check_form(
+            normalization_layer_name, "normalization_layer_name"
+        )
         self.connectors = Connectors(name="connectors")
         self._norms: Any = None
 
     def attach(self, teacher: Any, student: Any) -> None:
         """Find the teacher's batch normalisations, and the taps."""
         super().attach(teacher, student)
+        self.normalization_layer_name = resolve(self.normalization_layer_name, teacher, "teacher")
         if self.margin is not None:
             return
         names = self.normalization_layer_name or self.teacher_layer_name
-        names = names if isinstance(names, (list, tuple)) else [names]
-        # A dict of plain objects, not of layers: what a loss owns would be trained.
+        names = names if isinstance(names, tuple) else (names,)
         self._norms = _Norms([_normalization(teacher, name) for name in names])
 
     def build_layers(self, teacher_shapes: list[Any], student_shapes: list[Any]) -> None:
+        if self.margin is None and self._norms is None:
+            raise ValueError(
+                "OverhaulFeature takes its margins from the teacher, which it has not seen. "
+                "Received: margin=None and no teacher. Pass the loss to kd_keras.Distiller, call "
+                "`attach(teacher, student)` first, or pass `margin`."
+            )
         if self.margin is None and len(self._norms.layers) != len(teacher_shapes):
             raise ValueError(
                 "`normalization_layer_name` must name one batch normalisation for each tap. "
@@ -169,7 +177,9 @@ class OverhaulFeature(TrainableLoss):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "normalization_layer_name": self.normalization_layer_name,
+            "normalization_layer_name": names_in_config(
+                self.normalization_layer_name, "normalization_layer_name"
+            ),
             "margin": self.margin,
         }
 

@@ -74,7 +74,7 @@ class Term:
         """Build the layers of a `TrainableLoss` for the outputs and taps of both models."""
         if isinstance(self.loss, TrainableLoss) and not self.loss.built:
             shapes = [
-                keras.tree.map_structure(lambda tensor: tuple(tensor.shape), _pick(outputs, tap))
+                [tuple(tensor.shape) for tensor in keras.tree.flatten(_pick(outputs, tap))]
                 for outputs, tap in ((teacher, self.teacher_tap), (student, self.student_tap))
             ]
             self.loss.build(*shapes)

@@ -96,7 +96,10 @@ def test_what_has_no_statistics_is_refused(make_net):
         )
     with pytest.raises(ValueError, match="`margin` must be a finite number <= 0"):
         OverhaulFeature(margin=0.5)
-    loss = OverhaulFeature(["conv", "norm"], ["conv", "norm"], "norm")
+    with pytest.raises(ValueError, match="margins from the teacher, which it has not seen"):
+        OverhaulFeature("norm", "norm").build((None, 4), (None, 4))
+    loss = OverhaulFeature(["conv", "norm"], ["conv", "norm"], lambda model: "norm")
     loss.attach(make_net(4, "t"), make_net(4, "s"))
     with pytest.raises(ValueError, match="one batch normalisation for each tap"):
         loss.build([(None, 4)] * 2, [(None, 4)] * 2)
+    assert loss.get_config()["normalization_layer_name"] == "norm"

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 RELEASED = Path(__file__).parents[1] / "saved_models" / "released"
 
 
+@pytest.mark.slow
 def test_the_released_file_is_as_accurate_as_its_card_says_and_misses_what_it_cannot_reach(
     tmp_path,
 ):

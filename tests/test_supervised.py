@@ -28,7 +28,9 @@ def mixing():
     return mixup(seed=5)
 
 
-@pytest.mark.parametrize("make_policy", [lambda: None, noisy, mixing])
+@pytest.mark.parametrize(
+    "make_policy", [lambda: None, noisy, pytest.param(mixing, marks=pytest.mark.slow)]
+)
 def test_it_trains_as_a_distiller_whose_teacher_has_no_weight(images, make_net, make_policy):
     x, y = images
     alone, taught = make_net(), make_net()

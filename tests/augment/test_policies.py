@@ -10,6 +10,8 @@ from kd_keras import augment
 
 CHANGING = [name for name in augment.policy_names() if name != "none"]
 MIXING = ("mixup", "cutmix", "fmix")
+# What is traced in seconds, and one of each kind.
+QUICK = ("none", "digits", "standard", "noise", "mixup", "cutmix")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,13 @@ def test_an_unknown_name_is_refused_with_the_nearest_one():
         augment.named("standart")
 
 
-@pytest.mark.parametrize("name", augment.policy_names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name in augment.policy_names()
+    ],
+)
 def test_views_repeat_by_seed_and_step_eagerly_in_a_graph_and_after_a_config_round_trip(
     name, images
 ):

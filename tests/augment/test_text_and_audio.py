@@ -68,6 +68,7 @@ def fitted(net, x, augmentation):
     return history["loss"], student.get_layer("spy").seen.numpy()
 
 
+@pytest.mark.slow
 def test_token_ids_are_masked_by_seed_and_step_in_fit():
     losses, seen = fitted(text_net, TOKENS, masked(1))
     # Six steps are counted from 0 on; the last one saw the last eight examples.

@@ -21,8 +21,13 @@ def test_preparing_says_nothing_and_leaves_nothing_unfinished(tmp_path, capfd):
     "damage",
     [
         lambda folder: (folder / "dataset_info.json").unlink(),
-        lambda folder: (folder / "dataset_info.json").write_text("{"),
-        lambda folder: (folder / "digits-train.tfrecord-00000-of-00001").unlink(),
+        pytest.param(
+            lambda folder: (folder / "dataset_info.json").write_text("{"), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            lambda folder: (folder / "digits-train.tfrecord-00000-of-00001").unlink(),
+            marks=pytest.mark.slow,
+        ),
         lambda folder: os.truncate(folder / "digits-test.tfrecord-00000-of-00001", 1000),
     ],
     ids=["no info", "half an info", "no records", "half the records"],

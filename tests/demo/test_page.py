@@ -20,6 +20,9 @@ from tests.demo.conftest import LABELS
 
 SECONDS = 60_000
 
+# Browsers take a while to start.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def teacher(integer_file):

@@ -84,6 +84,7 @@ def test_losses_with_taps_pick_too(make_net, images):
     assert np.isfinite(history["loss"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda: Pick(cutmix(seed=1)), lambda: feedback(seed=1)])
 def test_the_compiled_core_equals_the_plain_core(make_net, images, make):
     results = []

@@ -103,6 +103,7 @@ def test_fidelity_on_views_is_that_on_what_the_function_gives(examined, networks
     assert (examined["teacher"].fidelity_on_views.kl, examined["teacher"].fidelity.kl) == (0, 0)
 
 
+@pytest.mark.slow
 def test_trials_are_those_of_the_functions_for_each(examined, networks):
     student, got = networks["student"], examined["student"].robustness
     expected = evaluate.corruptions.corruption_errors(

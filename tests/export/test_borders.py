@@ -170,7 +170,7 @@ def test_a_file_of_several_inputs_says_what_it_takes(two_headed, photos, tmp_pat
         model.predict({"image": photos, "angle": np.zeros((3, 1))})
 
 
-@pytest.mark.parametrize("preset", ["none", "int8"])
+@pytest.mark.parametrize("preset", ["none", pytest.param("int8", marks=pytest.mark.slow)])
 def test_a_file_offers_several_signatures_over_one_set_of_weights(preset, photos, tmp_path):
     student = conv_student()
     hidden = keras.Model(student.inputs, student.layers[-2].output)

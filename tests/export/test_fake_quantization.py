@@ -17,7 +17,12 @@ LARGEST, MEAN = 3.0, 0.35
 
 @pytest.mark.parametrize(
     "build",
-    [students.separable, students.activations, students.branches, students.mobilenet],
+    [
+        students.separable,
+        students.activations,
+        pytest.param(students.branches, marks=pytest.mark.slow),
+        pytest.param(students.mobilenet, marks=pytest.mark.slow),
+    ],
     ids=lambda build: build.__name__,
 )
 def test_the_file_is_integer_and_agrees_with_the_copy(build, photos, tmp_path):

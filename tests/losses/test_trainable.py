@@ -249,6 +249,7 @@ def test_in_a_distiller_they_train_are_saved_and_go_on(make_net, images, tmp_pat
     assert len(alone.weights) == len(make_net(4, "fresh").weights)
 
 
+@pytest.mark.slow
 def test_under_mixed_precision_and_xla_the_layers_stay_in_float32(make_net, images):
     """With the two losses that move state inside the compiled core."""
     x, y = images

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kd_keras
 
-NAMES = ("resnet8", "mobilenetx0.5", "mlp32-16")
+NAMES = ("resnet8", pytest.param("mobilenetx0.5", marks=pytest.mark.slow), "mlp32-16")
 
 
 @pytest.fixture(scope="module")

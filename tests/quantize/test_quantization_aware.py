@@ -124,6 +124,7 @@ def test_the_global_random_state_is_not_touched(photos):
     np.testing.assert_array_equal(keras.random.normal((3,)), expected)
 
 
+@pytest.mark.slow
 def test_it_is_loaded_where_only_the_package_was_imported(photos, tmp_path):
     copy = quantization_aware(students.separable(), photos, momentum=0.5)
     copy.save(tmp_path / "copy.keras")

@@ -119,6 +119,7 @@ def test_every_model_is_examined_and_without_trials_nothing_is_tried(unbroken, q
     assert (folder / "report.csv").read_text().count("\n") == 1 + len(report.rows)
 
 
+@pytest.mark.slow
 def test_with_trials_the_student_alone_is_the_baseline(
     unbroken, quick, data_dir, tmp_path, monkeypatch
 ):

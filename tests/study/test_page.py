@@ -11,6 +11,9 @@ import pytest
 from kd_keras.study.page import render
 from kd_keras.study.tables import readable_tables
 
+# Of a study of eight cells, which takes most of a minute.
+pytestmark = pytest.mark.slow
+
 
 def test_the_page_holds_every_cell_of_every_table(finished):
     _, summary, _ = finished

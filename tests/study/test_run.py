@@ -44,6 +44,7 @@ def correct(folder, name, seeds=(3, 4)):
     return np.stack(rows).astype(float)
 
 
+@pytest.mark.slow
 def test_every_cell_has_its_predictions_and_its_result(finished, study):
     folder, summary, _ = finished
     for cell in study.cells():
@@ -56,12 +57,14 @@ def test_every_cell_has_its_predictions_and_its_result(finished, study):
     assert summary.missing == ()
 
 
+@pytest.mark.slow
 def test_students_learn(finished):
     _, summary, _ = finished
     for row in summary.treatments:
         assert row.measures["accuracy"].mean > 0.5, row.treatment
 
 
+@pytest.mark.slow
 def test_the_means_and_the_interaction_are_those_of_the_stored_answers(finished):
     folder, summary, _ = finished
     cells = {
@@ -77,6 +80,7 @@ def test_the_means_and_the_interaction_are_those_of_the_stored_answers(finished)
     assert found.estimate == hierarchical_bootstrap(interaction(**cells))
 
 
+@pytest.mark.slow
 def test_costs_are_counted(finished, study):
     _, summary, _ = finished
     epochs, batch = study.recipe.epochs, study.recipe.batch_size
@@ -89,6 +93,7 @@ def test_costs_are_counted(finished, study):
         assert row.cost["training_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_the_files_say_what_the_summary_says(finished):
     folder, summary, output = finished
     data = json.loads((folder / "study_report.json").read_text())
@@ -101,6 +106,7 @@ def test_the_files_say_what_the_summary_says(finished):
     assert "interaction" in output and "±" in output
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_only_reported(finished, study, data_dir):
     folder, summary, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.glob("cells/*/*")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import keras
@@ -15,15 +14,17 @@ from kd_keras.step.counter import add_step_counter
 from kd_keras.step.functions import StepFunctions
 from kd_keras.step.guard import Snapshot, stop_unless_finite
 from kd_keras.step.input_gradients import Forward, run
+from kd_keras.step.logs import StepLogs
 from kd_keras.step.masks import masks_of, with_masks
 from kd_keras.step.objective import StepLosses, make_terms, per_replica_share, top1_agreement
+from kd_keras.step.persistence import SavedDistiller
 from kd_keras.step.taps import TappedModel, forward
 from kd_keras.step.weighing import Weighing, add_loss_sizes
 from kd_keras.teachers import freeze
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class Distiller(StepFunctions):
+class Distiller(StepLogs, SavedDistiller, StepFunctions):
     """Train a student on the labels and on a teacher that labels every augmented view.
 
     ```
@@ -129,15 +130,8 @@ class Distiller(StepFunctions):
         self._loss_sizes = None if balance is None else add_loss_sizes(self, len(self._terms))
         self._weighing = Weighing(self._terms, self.student_loss_weight, combine, self._loss_sizes)
         self._schedule_trackers = self._weighing.trackers
-        self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
-        self.distillation_loss_tracker = keras.metrics.Mean(name="distillation_loss")
-        self.total_loss_tracker = keras.metrics.Mean(name="total_loss")
-        self._term_trackers = [
-            keras.metrics.Mean(name=term.name) for term in self._terms if len(self._terms) > 1
-        ]
-        self.agreement_tracker = keras.metrics.Mean(name="agreement")
+        self._add_trackers([term.name for term in self._terms])
         self._label_format: list[bool] | None = None
-        self._warned_about_labels = False
         self._specs: Any = None
         self.built = teacher.built and student.built and not self._loss_layers
 
@@ -357,40 +351,6 @@ class Distiller(StepFunctions):
         views = Views(x, y, sample_weight, sample_index=index)
         return self._step_losses(views, teacher, student, training).objective
 
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """Update the compiled metrics, if there are labels, and return all results."""
-        if y is None:
-            if self._compile_metrics is not None and not self._warned_about_labels:
-                self._warned_about_labels = True
-                warnings.warn(
-                    "The data has no labels, so the compiled metrics are skipped.",
-                    UserWarning,
-                    stacklevel=2,
-                )
-            return {m.name: m.result() for m in self.metrics if m is not self._compile_metrics}
-        y_pred = labels.labelled_outputs(y, y_pred, self.student)
-        return super().compute_metrics(x, y, y_pred, sample_weight)
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Return the results of all metrics that have seen data."""
-        if self._compile_metrics is not None and not self._compile_metrics.built:
-            return {m.name: m.result() for m in self.metrics if m is not self._compile_metrics}
-        return super().get_metrics_result()
-
-    def _update_trackers(self, losses: StepLosses, x: Any) -> None:
-        batch = tf.shape(keras.tree.flatten(x)[0])[0]
-        for tracker, value in (
-            (self._loss_tracker, losses.total),
-            (self.total_loss_tracker, losses.total),
-            (self.student_loss_tracker, losses.student),
-            (self.distillation_loss_tracker, losses.distillation),
-            *zip(self._term_trackers, losses.terms, strict=False),
-        ):
-            tracker.update_state(value, sample_weight=batch)
-        self.agreement_tracker.update_state(losses.agreement, sample_weight=losses.positions)
-
     def _label_assertions(self, y: Any) -> list[Any]:
         if y is None or self._compile_loss is None or self.student_loss_weight == 0:
             return []
@@ -404,28 +364,3 @@ class Distiller(StepFunctions):
         if y is not None and self._compile_metrics is not None:
             y_pred = labels.labelled_outputs(y, self._specs.outputs, self.student)
             self._label_format = labels.refuse_other_label_format(self._label_format, y, y_pred)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **persistence.distiller_config(self)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Distiller:
-        return cls(**persistence.distiller_arguments(config))
-
-    def get_build_config(self) -> dict[str, Any]:
-        return persistence.build_config(self._specs)
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        if config:
-            self._build_for(*persistence.symbolic_data(config))
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None and self.built:
-            self.optimizer.build(self.trainable_variables)
-
-    def save_own_variables(self, store: Any) -> None:
-        persistence.save_state(self, store)
-
-    def load_own_variables(self, store: Any) -> None:
-        persistence.load_state(self, store)

@@ -22,6 +22,35 @@ class Untracked:
         self.given = given
 
 
+class SavedDistiller(keras.Model):
+    """The part of the Distiller that Keras calls to write and read `.keras` files."""
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **distiller_config(self)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(**distiller_arguments(config))
+
+    def get_build_config(self) -> dict[str, Any]:
+        return build_config(self._specs)
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        if config:
+            self._build_for(*symbolic_data(config))
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def save_own_variables(self, store: Any) -> None:
+        save_state(self, store)
+
+    def load_own_variables(self, store: Any) -> None:
+        load_state(self, store)
+
+
 def distiller_config(distiller: Any) -> dict[str, Any]:
     """Return the constructor's arguments, serialised."""
     serialize = keras.saving.serialize_keras_object

@@ -20,6 +20,9 @@ class Preset:
         inputs: Dtypes that the file may take. A file that calculates in float takes uint8 by a cast
             inside, an integer file by its own scale.
         outputs: Dtypes that the file may give.
+        least_runtime: The TensorFlow Lite that brought the last of the preset's kernels, where the
+            converter does not know: it numbers operators on int16 activations, and those that
+            unpack weights by channel, like the older ones on int8.
     """
 
     weights: str
@@ -28,13 +31,19 @@ class Preset:
     integer: bool = False
     inputs: tuple[str, ...] = ("float32", "uint8")
     outputs: tuple[str, ...] = ("float32",)
+    least_runtime: str = "1.5.0"
 
 
 PRESETS: dict[Quantization, Preset] = {
     "none": Preset("float32", "float32", "CPU (XNNPACK), GPU delegate"),
     "float16": Preset("float16", "float16 on the GPU, float32 elsewhere", "GPU delegate, CPU"),
     "dynamic": Preset("int8", "int8 products of float activations", "CPU (XNNPACK)"),
-    "weight_only": Preset("int8", "float32", "CPU (XNNPACK), where the size of the file counts"),
+    "weight_only": Preset(
+        "int8",
+        "float32",
+        "CPU (XNNPACK), where the size of the file counts",
+        least_runtime="2.7.0",
+    ),
     "int8": Preset(
         "int8, one scale a channel",
         "int8",
@@ -50,6 +59,7 @@ PRESETS: dict[Quantization, Preset] = {
         integer=True,
         inputs=("float32", "int16"),
         outputs=("float32", "int16"),
+        least_runtime="2.4.0",
     ),
 }
 
@@ -67,6 +77,13 @@ def check_quantization(quantization: str) -> Preset:
             f"Received: quantization={quantization!r}"
         )
     return preset
+
+
+def minimum_runtime(noted: str | None, preset: Preset) -> str | None:
+    """Return the later of what the converter noted in a file and what the preset's kernels need."""
+    if noted is None:
+        return None
+    return max(noted, preset.least_runtime, key=lambda v: [int(part) for part in v.split(".")])
 
 
 def check_border(

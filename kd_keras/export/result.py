@@ -41,10 +41,7 @@ class ExportResult:
             conversions at the border. Empty for a fully integer file.
         runs_on: The processors and delegates of a phone that the preset is meant for.
         minimum_runtime_version: The first TensorFlow Lite with all of its operators, as the
-            converter wrote it into the file.
-        runs_on: The processors and delegates of a phone that the preset is meant for.
-        minimum_runtime_version: The first TensorFlow Lite with all of its operators, as the
-            converter wrote it into the file.
+            converter wrote it into the file, or a later one that the preset's kernels need.
     """
 
     path: Path

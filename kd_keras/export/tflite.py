@@ -15,7 +15,7 @@ from kd_keras.export import metadata
 from kd_keras.export.conversion import convert
 from kd_keras.export.examples import Examples, gather, random_examples, with_ends
 from kd_keras.export.fake_quantization import check_steps, has_trained_ranges
-from kd_keras.export.presets import Quantization, check_border, check_quantization
+from kd_keras.export.presets import Quantization, check_border, check_quantization, minimum_runtime
 from kd_keras.export.result import ExportResult
 from kd_keras.export.runtime import LiteModel
 from kd_keras.export.signature import all_signatures
@@ -209,7 +209,9 @@ def to_tflite(
         outputs=outputs,
         float_operators=float_operators,
         runs_on=preset.runs_on,
-        minimum_runtime_version=metadata.read(content).minimum_runtime_version,
+        minimum_runtime_version=minimum_runtime(
+            metadata.read(content).minimum_runtime_version, preset
+        ),
     )
 
 

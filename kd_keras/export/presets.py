@@ -20,9 +20,9 @@ class Preset:
         inputs: Dtypes that the file may take. A file that calculates in float takes uint8 by a cast
             inside, an integer file by its own scale.
         outputs: Dtypes that the file may give.
-        least_runtime: The TensorFlow Lite that brought the last of the preset's kernels, where the
-            converter does not know: it numbers operators on int16 activations, and those that
-            unpack weights by channel, like the older ones on int8.
+        least_runtime: A TensorFlow Lite that has all of the preset's kernels, where the converter
+            does not know: it numbers operators on int16 activations (the last, such as ReLU, came
+            in 2.5), and those that unpack weights by channel, like the older ones on int8.
     """
 
     weights: str
@@ -59,7 +59,7 @@ PRESETS: dict[Quantization, Preset] = {
         integer=True,
         inputs=("float32", "int16"),
         outputs=("float32", "int16"),
-        least_runtime="2.4.0",
+        least_runtime="2.5.0",
     ),
 }
 

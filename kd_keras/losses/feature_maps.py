@@ -7,6 +7,7 @@ from typing import Any
 from keras import ops
 
 from kd_keras.losses.feature import FeatureLoss
+from kd_keras.losses.spatial import same_size
 
 
 class FeatureMapLoss(FeatureLoss):
@@ -24,7 +25,7 @@ class FeatureMapLoss(FeatureLoss):
         )
 
     def feature_values(self, teacher_features: Any, student_features: Any, valid: Any) -> Any:
-        teacher, student = pooled_to_the_smaller(teacher_features, student_features)
+        teacher, student = same_size(teacher_features, student_features)
         if valid is not None and len(valid.shape) > 2:
             valid = ops.reshape(valid, (ops.shape(valid)[0], -1))
         return self.map_values(_flat_positions(teacher), _flat_positions(student), valid)
@@ -40,40 +41,6 @@ class FeatureMapLoss(FeatureLoss):
                 f"{shapes[0]}, student features {shapes[1]}. Name a layer before the global "
                 "pooling with `teacher_layer_name` and `student_layer_name`."
             )
-
-
-def pooled_to_the_smaller(teacher: Any, student: Any) -> tuple[Any, Any]:
-    """Return both maps with the sizes of the smaller one along each axis but batch and channels.
-
-    An axis of unknown size is left alone.
-    """
-    for axis in range(1, len(teacher.shape) - 1):
-        sizes = teacher.shape[axis], student.shape[axis]
-        if None in sizes:
-            continue
-        teacher = _average_pooled(teacher, axis, min(sizes))
-        student = _average_pooled(student, axis, min(sizes))
-    return teacher, student
-
-
-def _average_pooled(maps: Any, axis: int, size: int) -> Any:
-    """Return the means of `size` windows along `axis` that cover it as evenly as they can."""
-    given = maps.shape[axis]
-    if given == size:
-        return maps
-    if given % size == 0:
-        shape = ops.shape(maps)
-        windows = ops.reshape(maps, (*shape[:axis], size, given // size, *shape[axis + 1 :]))
-        return ops.mean(windows, axis=axis + 1)
-    # Not a product with a matrix of means: on a GPU that would run in TensorFloat-32.
-    starts = [index * given // size for index in range(size)]
-    stops = [-((index + 1) * -given // size) for index in range(size)]
-    before = (slice(None),) * axis
-    means = [
-        ops.mean(maps[(*before, slice(start, stop))], axis=axis)
-        for start, stop in zip(starts, stops, strict=True)
-    ]
-    return ops.stack(means, axis=axis)
 
 
 def _flat_positions(maps: Any) -> Any:

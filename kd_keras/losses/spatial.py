@@ -1,4 +1,4 @@
-"""Bring feature maps to one size: the sizes are static, so each axis is one constant matrix."""
+"""Bring feature maps to one size: the sizes are static, so the windows are known beforehand."""
 
 from __future__ import annotations
 
@@ -29,11 +29,8 @@ def average_pool_to(features: Any, sizes: Sequence[int | None]) -> Any:
     [0.5, 2.5]
     """
     for axis, size in enumerate(sizes, start=1):
-        present = features.shape[axis]
-        if size is not None and present != size:
-            weights = ops.convert_to_tensor(_pooling_matrix(present, size), features.dtype)
-            pooled = ops.tensordot(weights, features, axes=[[1], [axis]])
-            features = ops.moveaxis(pooled, 0, axis)
+        if size is not None and features.shape[axis] != size:
+            features = _average_pooled(features, axis, size)
     return features
 
 
@@ -72,9 +69,18 @@ def same_size(teacher: Any, student: Any) -> tuple[Any, Any]:
     return average_pool_to(teacher, sizes), average_pool_to(student, sizes)
 
 
-def _pooling_matrix(present: int, size: int) -> np.ndarray:
-    matrix = np.zeros((size, present), "float32")
-    for row in range(size):
-        start, stop = row * present // size, -(-(row + 1) * present // size)
-        matrix[row, start:stop] = 1.0 / (stop - start)
-    return matrix
+def _average_pooled(features: Any, axis: int, size: int) -> Any:
+    given = features.shape[axis]
+    if given % size == 0:
+        shape = ops.shape(features)
+        windows = ops.reshape(features, (*shape[:axis], size, given // size, *shape[axis + 1 :]))
+        return ops.mean(windows, axis=axis + 1)
+    # Not a product with a matrix of means: on a GPU that would run in TensorFloat-32.
+    starts = [index * given // size for index in range(size)]
+    stops = [-((index + 1) * -given // size) for index in range(size)]
+    before = (slice(None),) * axis
+    means = [
+        ops.mean(features[(*before, slice(start, stop))], axis=axis)
+        for start, stop in zip(starts, stops, strict=True)
+    ]
+    return ops.stack(means, axis=axis)

@@ -93,9 +93,9 @@ def test_the_copy_takes_bytes_and_a_fake_quantised_student_of_other_make_counts(
 @pytest.mark.parametrize(
     ("mean", "largest", "message"),
     [
-        (0.9, 63.9, None),
+        (0.9, 15.9, None),
         (1.1, 3.0, "1.1 quantisation steps in the mean"),
-        (0.5, 65.0, "65 at most"),
+        (0.5, 17.0, "17 at most"),
     ],
 )
 def test_a_file_further_away_than_the_tolerance_is_refused(

@@ -10,8 +10,8 @@ from kd_keras.export.presets import PRESETS, minimum_runtime
     [
         ("int8", "1.14.0", "1.14.0"),
         ("none", "1.11.0", "1.11.0"),
-        # Its operators have the numbers of their int8 forms: kernels for int16 came in 2.3 and 2.4.
-        ("int16x8", "1.14.0", "2.4.0"),
+        # Its operators have the numbers of their int8 forms: kernels for int16 came in 2.3 to 2.5.
+        ("int16x8", "1.14.0", "2.5.0"),
         # To unpack weights with a scale for each channel came in 2.7.
         ("weight_only", "1.6.0", "2.7.0"),
         # Versions are numbers, not words.

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kd_keras
 from kd_keras.losses import AttentionTransfer, NeuronSelectivity, attention_transfer
-from kd_keras.losses.feature_maps import pooled_to_the_smaller
+from kd_keras.losses.spatial import same_size
 from tests.losses.test_logit_losses import random_logits as random_maps
 
 
@@ -54,10 +54,10 @@ def test_the_larger_map_is_average_pooled_along_each_axis(loss):
 
 def test_sizes_that_do_not_divide_are_pooled_as_pytorchs_adaptive_pooling_does():
     maps = np.arange(7.0, dtype="float32").reshape(1, 7, 1)
-    pooled, _ = pooled_to_the_smaller(tf.constant(maps), tf.zeros((1, 3, 2)))
+    pooled, _ = same_size(tf.constant(maps), tf.zeros((1, 3, 2)))
     # Windows from floor(7 i / 3) to ceil(7 (i + 1) / 3): 0..2, 2..4, 4..6.
     np.testing.assert_allclose(pooled[0, :, 0], [1.0, 3.0, 5.0])
-    pooled, _ = pooled_to_the_smaller(tf.constant(maps), tf.zeros((1, 5, 2)))
+    pooled, _ = same_size(tf.constant(maps), tf.zeros((1, 5, 2)))
     np.testing.assert_allclose(pooled[0, :, 0], [0.5, 1.5, 3.0, 4.5, 5.5])
 
 

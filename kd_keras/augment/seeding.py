@@ -151,5 +151,5 @@ class _SeededMap:
         # Branches of keras-cv's RandomChoice are all traced in a graph, and only one of them is run
         # eagerly, which would number the draws after it otherwise. So it always is a graph.
         if tf.executing_eagerly():
-            each = tf.function(each)
+            each = tf.function(each, autograph=False)
         return each(draws.rows.index, inputs)

@@ -36,7 +36,7 @@ def refuse_unrepeatable(call: Callable[[Any, Any], Any], layer: Any, x: tf.Tenso
         y: Labels like those to come, a structure of them, or `None`.
     """
     with tf.init_scope():
-        traced = tf.function(call).get_concrete_function(
+        traced = tf.function(call, autograph=False).get_concrete_function(
             _unbatched(x), keras.tree.map_structure(_unbatched, y)
         )
     found = sorted({name for name in _operations(traced.graph) if name.startswith(_STATEFUL)})

@@ -97,7 +97,7 @@ def _rows(
         splits.test,
         teacher=_TITLES[TEACHER],
         training=splits.training().take(min(batches, splits.steps_per_epoch)),
-        views=tf.function(lambda images, step: material.policy(images, step=step)),
+        views=tf.function(lambda images, step: material.policy(images, step=step), autograph=False),
         trials=evaluate.Trials() if robustness else _NO_TRIALS,
         progress=progress,
     )

@@ -165,6 +165,7 @@ def test_a_second_grid_shares_folder_teacher_and_cells(finished, study, data_dir
         assert total == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_another_recipe_is_refused_and_nothing_is_touched(finished, study, data_dir):
     other = dataclasses.replace(study, recipe=dataclasses.replace(study.recipe, epochs=9))
     with pytest.raises(ValueError, match="epochs is 6 there and 9 here"):

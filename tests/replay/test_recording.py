@@ -272,3 +272,23 @@ def test_without_beam_the_remedy_is_named(teacher, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(ImportError, match=r"kd-keras\[beam\]"):
         kd_keras.replay.record_on_beam(tmp_path / "teacher.keras", lambda: None, tmp_path, epochs=1)
+
+
+@pytest.mark.slow
+def test_two_replicas_train_as_one_device_and_know_their_rows(folder, data_dir):
+    script = pathlib.Path(__file__).with_name("replicas_script.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder), str(data_dir)],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=400,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(found["two"], found["one"], rtol=1e-5)
+    assert "is not the one that was recorded" in found["error"]

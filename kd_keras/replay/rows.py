@@ -26,7 +26,7 @@ class RowFormat:
     That is 4 + 4k bytes. With k = all classes there are no ids, and 4 + 2k bytes; beyond 65,536
     classes ids take four bytes. The logarithm is what a half can hold of a confident teacher:
     0.9999 as a float16 is 1, and the rest of it, which is what distillation is about, is gone;
-    its logarithm is right to four digits.
+    its logarithm is right to three digits.
 
     Attributes:
         classes: Number of classes, at least 2.

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from kd_keras.replay.folder import open_folder, rows_in, table_of
+from kd_keras.replay.folder import open_folder
 from kd_keras.replay.manifest import differences, versions
+from kd_keras.replay.stream import recorded_batches, stop
 from kd_keras.replay.view_identity import view_identity
 from kd_keras.step.guard import MARKER
-
-# What a batch carries in its x beside the images.
-KEY, IMAGES = "kd_keras_replay", "images"
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -142,12 +139,12 @@ class ReplayTeacher(keras.layers.Layer):
             )
         if first_epoch > self.epochs and not self.cycle:
             raise ValueError(f"{self._too_few()} Received: first_epoch={first_epoch}.")
-        start = first_epoch % self.epochs
-        stream = self._epochs(training, start, self.epochs)
+        recording = self._recording
+        stream = recorded_batches(recording, training, first_epoch % self.epochs)
         if self.cycle:
-            stream = stream.concatenate(self._epochs(training, 0, self.epochs).repeat())
+            stream = stream.concatenate(recorded_batches(recording, training).repeat())
         else:
-            end = stream.take(1).map(_stop(self._too_few()))
+            end = stream.take(1).map(stop(self._too_few()))
             stream = end if first_epoch == self.epochs else stream.concatenate(end)
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         return stream.apply(endless).prefetch(tf.data.AUTOTUNE)
@@ -222,41 +219,6 @@ class ReplayTeacher(keras.layers.Layer):
         )
         return [check for check in (of_step, of_rows) if check is not None]
 
-    def _epochs(self, training: Any, first: int, last: int) -> tf.data.Dataset:
-        """Return the batches of some epochs with their labels."""
-        steps = self.steps_per_epoch
-        batches = training.stream(first).take((last - first) * steps)
-        numbers = tf.data.Dataset.range(first * steps, last * steps)
-        zipped = tf.data.Dataset.zip(batches, self._rows(first, last), numbers)
-        return zipped.map(_joined(self._manifest.rows.dtype.itemsize))
-
-    def _rows(self, first: int, last: int) -> tf.data.Dataset:
-        """Return the rows of some epochs as strings, in batches that end with their epoch.
-
-        TensorFlow reads the files itself, so that no Python stands between them and the step.
-        """
-        dtype = self._manifest.rows.dtype
-        files, starts = [], []
-        for epoch in range(first, last):
-            paths = [Path(self.folder) / e["file"] for e in table_of(self._manifest, epoch)]
-            files.append([os.fspath(path) for path in paths])
-            starts.append([rows_in(path, dtype).offset for path in paths])
-
-        def epoch_rows(names: Any, headers: Any) -> tf.data.Dataset:
-            return (
-                tf.data.Dataset.from_tensor_slices((names, headers))
-                .flat_map(
-                    lambda name, header: tf.data.FixedLengthRecordDataset(
-                        name, record_bytes=dtype.itemsize, header_bytes=header
-                    )
-                )
-                .batch(self._manifest.order["batch_size"])
-            )
-
-        return tf.data.Dataset.from_tensor_slices(
-            (np.array(files), np.array(starts, "int64"))
-        ).flat_map(epoch_rows)
-
     def _too_few(self) -> str:
         return (
             f"The recording {self.folder!r} has {self.epochs} epochs, and more are asked for. "
@@ -271,37 +233,3 @@ class ReplayTeacher(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ReplayTeacher:
         return cls(**config)
-
-
-def _joined(row_bytes: int) -> Any:
-    """Return what puts the rows of a batch, and its step, beside its images."""
-
-    def join(batch: Any, rows: Any, step: Any) -> Any:
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        recorded = tf.ensure_shape(tf.io.decode_raw(rows, tf.uint8), [None, row_bytes])
-        check = tf.debugging.Assert(
-            tf.shape(x)[0] == tf.shape(recorded)[0],
-            [
-                f"{MARKER}a batch has another size than the recorded one. Batch the data as they "
-                "were recorded. Received: examples, recorded examples, step",
-                tf.shape(x)[0],
-                tf.shape(recorded)[0],
-                step,
-            ],
-        )
-        with tf.control_dependencies([check]):
-            steps = tf.fill([tf.shape(x)[0]], step)
-        x = {IMAGES: x, KEY: {"rows": recorded, "step": steps}}
-        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-
-    return join
-
-
-def _stop(message: str) -> Any:
-    """Return what stops training with `message` in the place of a batch."""
-
-    def stop(*batch: Any) -> Any:
-        with tf.control_dependencies([tf.debugging.Assert(False, [f"{MARKER}{message}"])]):
-            return keras.tree.map_structure(tf.identity, batch if len(batch) > 1 else batch[0])
-
-    return stop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,7 @@ def view_identity(images: Any, step: Any, positions: Any, salt: int) -> tf.Tenso
     ```
 
     Two different rows have the same hash with a probability of 2^-32. It is arithmetic on whole
-    numbers, so the same on every device; it takes a fraction of a millisecond for a batch of
-    32x32 images.
+    numbers, so the same on every device.
 
     Args:
         images: `(batch, ...)` of a fixed shape but for the batch, as they were before augmentation.
@@ -57,19 +57,15 @@ def view_identity(images: Any, step: Any, positions: Any, salt: int) -> tf.Tenso
 
 
 def _words(images: Any) -> tf.Tensor:
+    """Return the bytes of each image, four by four, as signed numbers, `(batch, words)` int64."""
     images = tf.convert_to_tensor(images)
-    values = int(np.prod(images.shape[1:]))
-    raw = tf.reshape(images, [tf.shape(images)[0], values])
-    if raw.dtype == tf.bool:
-        raw = tf.cast(raw, tf.uint8)
-    if raw.dtype.size > 1:
-        raw = tf.reshape(tf.bitcast(raw, tf.uint8), [tf.shape(raw)[0], values * raw.dtype.size])
-    elif raw.dtype != tf.uint8:
-        raw = tf.bitcast(raw, tf.uint8)
-    missing = -raw.shape[1] % _WORD_BYTES
+    if images.dtype == tf.bool:
+        images = tf.cast(images, tf.uint8)
+    batch, size = tf.shape(images)[0], images.dtype.size * math.prod(images.shape[1:])
+    raw = tf.reshape(tf.bitcast(images, tf.uint8), [batch, size])
+    missing = -size % _WORD_BYTES
     raw = tf.pad(raw, [[0, 0], [0, missing]])
-    words = (values * images.dtype.size + missing) // _WORD_BYTES
-    raw = tf.reshape(raw, [tf.shape(raw)[0], words, _WORD_BYTES])
+    raw = tf.reshape(raw, [batch, (size + missing) // _WORD_BYTES, _WORD_BYTES])
     return tf.cast(tf.bitcast(raw, tf.int32), tf.int64)
 
 

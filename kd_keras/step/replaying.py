@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from kd_keras.augment.rows import local_rows
 from kd_keras.augment.views import Views
-from kd_keras.replay.teacher import IMAGES, KEY, ReplayTeacher
+from kd_keras.replay.stream import IMAGES, KEY
+from kd_keras.replay.teacher import ReplayTeacher
 from kd_keras.step import labels, mixing, replicas
 from kd_keras.step.objective import Term
 

@@ -227,14 +227,14 @@ def test_a_killed_recording_loses_one_shard_and_two_processes_share_the_rest(
         )
 
     killed = start(10)
-    killed.communicate(timeout=200)
+    killed.communicate(timeout=900)
     assert killed.returncode == -signal.SIGKILL
     # Ten batches were labelled; epoch 0 has 3 + 3 + 2, and what was begun of epoch 1 is lost.
     assert len(list(path.glob("epoch-*.npy"))) == 3
     with pytest.raises(ValueError, match="not finished: 6 of 9"):
         ReplayTeacher(path)
     pair = [start(-1) for _ in range(2)]
-    batches = [int(process.communicate(timeout=300)[0].split()[-1]) for process in pair]
+    batches = [int(process.communicate(timeout=900)[0].split()[-1]) for process in pair]
     assert all(process.returncode == 0 for process in pair)
     assert sum(batches) == 16 and min(batches) > 0
     np.testing.assert_array_equal(rows(path), rows(folder))
@@ -287,7 +287,7 @@ def test_two_replicas_train_as_one_device_and_know_their_rows(folder, data_dir):
         capture_output=True,
         text=True,
         check=True,
-        timeout=400,
+        timeout=900,
     )
     found = json.loads(done.stdout.splitlines()[-1])
     np.testing.assert_allclose(found["two"], found["one"], rtol=1e-5)

@@ -17,7 +17,7 @@ from kd_keras.run.recording import Recorded
 from kd_keras.run.saying import say
 
 if TYPE_CHECKING:
-    from kd_keras.replay.check import Checked
+    from kd_keras.replay.checking import Checked
 
 
 @dataclasses.dataclass(frozen=True)

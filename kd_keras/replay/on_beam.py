@@ -10,7 +10,7 @@ from typing import Any
 
 from kd_keras.replay.folder import RecordingFolder
 from kd_keras.replay.policies import configs, from_configs, replayable
-from kd_keras.replay.record import Work, begin, write_shard
+from kd_keras.replay.recording import Work, begin, write_shard
 from kd_keras.replay.training_data import Batches
 from kd_keras.replay.writing import finish
 from kd_keras.run.teacher import load_teacher

@@ -15,7 +15,7 @@ from kd_keras.run.quiet import quiet_start
 from kd_keras.run.teacher import load_data, load_teacher, missing_teacher, teacher_file
 
 if TYPE_CHECKING:
-    from kd_keras.replay.check import Checked
+    from kd_keras.replay.checking import Checked
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ _ROOMS = (
     "models",
     "quantize",
     "recipes",
+    "replay",
     "teachers",
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "models",
     "quantize",
     "recipes",
+    "replay",
     "teachers",
 ]
 
@@ -53,7 +55,17 @@ else:
     from kd_keras.step.guard import NonFiniteLossError
 
 if TYPE_CHECKING:
-    from kd_keras import augment, data, evaluate, export, models, quantize, recipes, teachers
+    from kd_keras import (
+        augment,
+        data,
+        evaluate,
+        export,
+        models,
+        quantize,
+        recipes,
+        replay,
+        teachers,
+    )
     from kd_keras.distiller import Distiller
     from kd_keras.step.guard import NonFiniteLossError
 

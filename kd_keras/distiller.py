@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kd_keras.augment.adapter import Views, as_augmentation, augment_batch
-from kd_keras.step import labels, mixing, persistence, replicas, sample_index, validation
+from kd_keras.step import labels, mixing, persistence, replaying, replicas, sample_index, validation
 from kd_keras.step.adaptation import Adaptation
 from kd_keras.step.counter import add_step_counter
 from kd_keras.step.functions import StepFunctions
@@ -24,7 +24,7 @@ from kd_keras.teachers import freeze
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class Distiller(StepLogs, SavedDistiller, StepFunctions):
+class Distiller(StepLogs, SavedDistiller, StepFunctions, replaying.ReplayedSteps):
     """Train a student on the labels and on a teacher that labels every augmented view.
 
     ```
@@ -108,6 +108,7 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions):
             distillation_loss_weights, self.distillation_losses
         )
         self._terms = tuple(make_terms(self.distillation_losses, self.distillation_loss_weights))
+        replaying.check(teacher, self._terms, augmentation)
         validation.check_compatibility(self._terms, teacher, student)
         validation.warn_of_broken_losses(self.distillation_losses)
         freeze(teacher, student)
@@ -152,6 +153,7 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions):
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """Return the student's outputs."""
+        inputs, _ = replaying.split(inputs, self.teacher)
         inputs, _ = sample_index.split(inputs, self._terms, self.student)
         return forward(self.student, inputs, training)
 
@@ -210,23 +212,26 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Augment once, run the core once, and apply the gradients if they are finite."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, recorded = replaying.split(x, self.teacher)
         x, index = sample_index.split(x, self._terms, self.student)
         self._prepare_for(x, y)
+        step, checks = replaying.place(self.teacher, recorded, x, tf.convert_to_tensor(self.step))
         # No tape is open here: views are data.
         views = augment_batch(
             self._augmentation.normalised,
             x,
             y,
             sample_weight,
-            tf.convert_to_tensor(self.step),
+            step,
             lambda x: self._tapped_teacher(x, training=False)[0],
             index,
         )
+        views = replaying.with_recorded_answers(views, self.teacher, recorded)
         if views.share is not None and self._compile_loss is not None:
             mixing.refuse_unmixable_loss(self.loss)
         moving = [*self.student.variables, *(v for la in self._loss_layers for v in la.variables)]
         snapshot = Snapshot([variable for variable in moving if not variable.trainable])
-        checks = self._label_assertions(views.y)
+        checks += self._label_assertions(views.y)
         checks += sample_index.assert_in_range(index, self._terms)
         with tf.control_dependencies(checks):
             gradients, losses, y_pred, masks = self._core_function()(views)
@@ -251,8 +256,11 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions):
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure losses and metrics on the data as given; nothing moves."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, _ = replaying.split(x, self.teacher)
         x, _ = sample_index.split(x, self._terms, self.student)
         self._prepare_for(x, y)
+        if replaying.is_replayed(self.teacher):
+            return self._test_without_teacher(x, y, sample_weight)
         teacher = self._run(self._tapped_teacher, x, training=False)
         student = self._run(self._tapped_student, x, training=False)
         losses = self._step_losses(Views(x, y, sample_weight), teacher, student, training=False)

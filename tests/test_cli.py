@@ -70,7 +70,8 @@ def test_help_of_the_other_commands_teaches(name, said):
 
 
 @pytest.mark.parametrize(
-    "command", [("distill", "digits"), ("policies",), ("views",), ("predict",), ("demo",)]
+    "command",
+    [("distill", "digits"), ("policies",), ("views",), ("predict",), ("demo",), ("record",)],
 )
 def test_help_does_not_wait_for_tensorflow(command):
     code = (

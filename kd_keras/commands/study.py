@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,18 +13,12 @@ from rich.console import Console
 from kd_keras import recipes
 from kd_keras.commands.job import Command, Job
 from kd_keras.commands.per_recipe import one_of_recipes
+from kd_keras.commands.share import Share
 from kd_keras.study import Study, run_study
 
 
 def _names_of(arguments: Sequence[str]) -> tuple[str, ...]:
     return tuple(name.strip() for name in arguments[0].split(","))
-
-
-def _shard_of(arguments: Sequence[str]) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)/(\d+)", arguments[0])
-    if match is None:
-        raise ValueError(f"must be K/N, such as 1/2. Received: {arguments[0]!r}")
-    return int(match[1]), int(match[2])
 
 
 Names = Annotated[
@@ -36,16 +29,6 @@ Names = Annotated[
         instance_from_str=_names_of,
         is_instance=lambda value: isinstance(value, tuple),
         str_from_instance=lambda names: [",".join(names)],
-    ),
-]
-Shard = Annotated[
-    tuple[int, int],
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="K/N",
-        instance_from_str=_shard_of,
-        is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda shard: [f"{shard[0]}/{shard[1]}"],
     ),
 ]
 
@@ -79,7 +62,7 @@ class StudyJob(Job):
     augmentation: Names = ("none", "standard")
     teacher_augmentation: Names = ("standard",)
     seeds: int = 3
-    shard: Shard = (1, 1)
+    shard: Share = (1, 1)
     ray: tyro.conf.FlagCreatePairsOff[bool] = False
     report_only: tyro.conf.FlagCreatePairsOff[bool] = False
     robustness_examples: int = 1000

@@ -12,7 +12,7 @@ from kd_keras.data.embedded import open_digits
 from kd_keras.data.folder import is_folder, open_folder
 from kd_keras.data.pipeline import Pipeline
 from kd_keras.data.source import Source, as_source
-from kd_keras.data.splits import DataInfo, Splits, cut
+from kd_keras.data.splits import DataInfo, Order, Splits, cut
 
 
 def load(
@@ -128,6 +128,7 @@ def load(
             folder=source.name if is_folder(source.builder) else None,
         ),
         steps_per_epoch=batches.steps_per_epoch,
+        order=Order(int(batch_size), int(seed), bool(drop_remainder), pipelines[0].shuffle_window),
         _stream=batches.stream,
     )
 

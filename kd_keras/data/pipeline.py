@@ -69,6 +69,11 @@ class Pipeline:
             return self.cache
         return self.part.examples * math.prod(self.source.image_shape) <= _CACHED_BYTES
 
+    @property
+    def shuffle_window(self) -> int:
+        """How many examples are shuffled among each other."""
+        return self.part.examples if self.is_cached else _SHUFFLE_WINDOW
+
     @functools.cached_property
     def _encoded(self) -> tf.data.Dataset:
         return self.source.encoded(self.part)
@@ -129,8 +134,9 @@ class TrainingBatches:
             (), seed=tf.stack([self._seed, epoch]), minval=None, maxval=None, dtype=tf.int64
         )
         pipeline = self._pipeline
-        window = pipeline.part.examples if pipeline.is_cached else _SHUFFLE_WINDOW
-        examples = self._examples.shuffle(window, seed=order, reshuffle_each_iteration=False)
+        examples = self._examples.shuffle(
+            pipeline.shuffle_window, seed=order, reshuffle_each_iteration=False
+        )
         if not pipeline.is_cached:
             examples = pipeline.decoded(examples)
         batches = examples.batch(pipeline.batch_size, drop_remainder=self._drop_remainder)

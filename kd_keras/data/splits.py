@@ -43,6 +43,23 @@ class DataInfo:
 
 
 @dataclasses.dataclass(frozen=True)
+class Order:
+    """What decides the order of the training batches, of given data.
+
+    Attributes:
+        batch_size: Examples in a batch.
+        seed: Seed of the order.
+        drop_remainder: Whether a smaller last batch of an epoch is left out.
+        window: Examples that are shuffled among each other.
+    """
+
+    batch_size: int
+    seed: int
+    drop_remainder: bool
+    window: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Splits:
     """Three `tf.data.Dataset`s of batches (x, y), and what is known about them.
 
@@ -60,6 +77,7 @@ class Splits:
         test: In a fixed order, the last batch possibly smaller.
         info: Names, shapes and sizes.
         steps_per_epoch: Batches in one epoch of training.
+        order: What decides the order of the training batches.
     """
 
     train: tf.data.Dataset
@@ -67,6 +85,7 @@ class Splits:
     test: tf.data.Dataset
     info: DataInfo
     steps_per_epoch: int
+    order: Order
     _stream: Callable[[int], tf.data.Dataset] = dataclasses.field(repr=False)
 
     def training(self, first_epoch: int = 0) -> tf.data.Dataset:

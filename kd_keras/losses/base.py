@@ -45,6 +45,8 @@ class Loss(keras.distillation.DistillationLoss):
     """
 
     expects_logits = False
+    # Whether a constant added to all logits of an example leaves the loss as it is.
+    shift_invariant = False
     # What a list of losses says of it.
     matches = "features"
 

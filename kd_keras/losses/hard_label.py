@@ -67,6 +67,8 @@ class HardLabel(LogitLoss):
     attention", ICML 2021, arXiv:2012.12877.
     """
 
+    shift_invariant = True
+
     def __init__(
         self,
         label_smoothing: float = 0.0,

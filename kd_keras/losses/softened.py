@@ -37,6 +37,8 @@ class SoftenedLoss(LogitLoss):
     A subclass writes `softened_values` for two classes or more.
     """
 
+    shift_invariant = True
+
     def __init__(
         self,
         temperature: Any = 4.0,

@@ -11,17 +11,20 @@ from kd_keras.run.main_job import distill
 from kd_keras.run.pictures import read_picture
 from kd_keras.run.predicting import classify
 from kd_keras.run.ranking import rank_policies
+from kd_keras.run.recording import check_labels, record_labels
 from kd_keras.run.verifying import verify_file
 
 __all__ = [
     "RunFolder",
     "benchmark_files",
+    "check_labels",
     "classify",
     "distill",
     "export_presets",
     "open_run",
     "rank_policies",
     "read_picture",
+    "record_labels",
     "verify_file",
     "write_views",
 ]

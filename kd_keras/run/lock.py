@@ -16,11 +16,12 @@ LOCK = ".lock"
 
 
 @contextmanager
-def held_lock(folder: Path) -> Iterator[None]:
+def held_lock(folder: Path, name: str = LOCK) -> Iterator[None]:
     """Hold the lock of a folder. The system lets go of it when the process ends, however it ends.
 
     Args:
         folder: An existing folder that can be written.
+        name: Of the file that carries the lock, where a folder has several.
 
     Raises:
         ValueError: If another process holds it.
@@ -28,7 +29,7 @@ def held_lock(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    descriptor = _acquire(folder / LOCK)
+    descriptor = _acquire(folder / name)
     try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())

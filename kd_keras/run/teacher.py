@@ -101,6 +101,7 @@ def load_data(
     batch_size: int,
     seed: int,
     role: str = "teacher",
+    limit: int | None = None,
 ) -> Splits:
     """Return the data in the size of images that the teacher takes.
 
@@ -111,6 +112,7 @@ def load_data(
         batch_size: Examples in a batch.
         seed: Seed of the data's order.
         role: What an error calls the network.
+        limit: As `kd_keras.data.load` takes it.
 
     Raises:
         ValueError: As `kd_keras.data.load`, and if the teacher was made for other data.
@@ -126,6 +128,7 @@ def load_data(
         batch_size=batch_size,
         seed=seed,
         image_size=shape[1:3] if is_fixed else None,
+        limit=limit,
     )
     if teacher is not None:
         _check_fit(teacher, splits, role)

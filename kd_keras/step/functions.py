@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from kd_keras.losses.base import probabilities_message
 from kd_keras.losses.output_kind import output_kind
-from kd_keras.step import labels, replicas, sample_index
+from kd_keras.step import labels, replaying, replicas, sample_index
 from kd_keras.step.guard import readable_errors
 from kd_keras.step.probe import probed_output_kind
 
@@ -115,6 +115,7 @@ class StepFunctions(keras.Model):
     def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         if data_batch is not None:
             x, y, _ = keras.utils.unpack_x_y_sample_weight(data_batch)
+            x = replaying.split(x, self.teacher)[0]
             self._build_for(sample_index.split(x, self._terms, self.student)[0], y)
         super()._symbolic_build(iterator=iterator, data_batch=data_batch)
 
@@ -158,6 +159,8 @@ class StepFunctions(keras.Model):
             ]
             is_compiled = role == "student" and self._compile_loss is not None
             if output_kind(model) is not None or not (matched or is_compiled):
+                continue
+            if replaying.is_replayed(model):
                 continue
             kind = probed_output_kind(model, x)
             if matched and kind == "probabilities":

@@ -63,9 +63,9 @@ def check_balance(balance: Any) -> str | None:
 def check_teacher_inference(mode: Any) -> str:
     if mode not in MODES:
         raise ValueError(
-            "`teacher_inference` must be 'auto' (a graph of constants where that is exact), 'keras' "
-            "(the Keras model as it is) or 'bfloat16' (a graph of constants in bfloat16). Received: "
-            f"teacher_inference={mode!r}."
+            "`teacher_inference` must be 'auto' (a graph of constants where that is exact), "
+            "'keras' (the Keras model as it is) or 'bfloat16' (a graph of constants in bfloat16). "
+            f"Received: teacher_inference={mode!r}."
         )
     return mode
 

@@ -131,18 +131,28 @@ class TeacherInference:
             _logger.log(level, "Teacher %r runs as a Keras model: %s.", self._teacher.name, reason)
 
     def _difference(self, graph: Callable[[Any], Any], specs: Any) -> tuple[float, str]:
+        """Return the largest relative difference to the Keras model, and on what it was found."""
         sample = _fitting(self._sample, specs)
-        if sample is not None:
-            return self._difference_on(graph, sample), "rows of x"
-        return max(self._difference_on(graph, x) for x in _probes(specs)), "random inputs"
+        found = None if sample is None else self._difference_on(graph, sample)
+        if found is not None:
+            return found, "rows of x"
+        found_on_probes = [self._difference_on(graph, probe) for probe in _probes(specs)]
+        finite = [found for found in found_on_probes if found is not None]
+        return max(finite, default=float("inf")), "random inputs"
 
-    def _difference_on(self, graph: Callable[[Any], Any], x: Any) -> float:
-        expected = keras.tree.flatten(self._network(x, training=False))
-        found = keras.tree.flatten(graph(x))
-        return max(
-            relative_difference(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
-            for a, b in zip(expected, found, strict=True)
-        )
+    def _difference_on(self, graph: Callable[[Any], Any], x: Any) -> float | None:
+        """As `_difference`, on `x`; `None` if the Keras model's own outputs are not finite."""
+        pairs = [
+            (keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
+            for a, b in zip(
+                keras.tree.flatten(self._network(x, training=False)),
+                keras.tree.flatten(graph(x)),
+                strict=True,
+            )
+        ]
+        if not all(np.isfinite(expected.astype("float64")).all() for expected, _ in pairs):
+            return None
+        return max(relative_difference(expected, found) for expected, found in pairs)
 
 
 def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
@@ -165,6 +175,8 @@ def _spec(tensor: Any) -> tf.TensorSpec:
 
 def _fitting(sample: Any, specs: Any) -> Any:
     """Return `sample` with the dtypes of `specs`, or `None` if it does not fit them."""
+    if sample is None:
+        return None
     try:
         keras.tree.assert_same_structure(sample, specs)
     except ValueError:

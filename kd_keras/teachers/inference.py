@@ -17,6 +17,12 @@ MODES = ("auto", "keras", "bfloat16")
 # The largest difference to the Keras model's outputs, as a part of the largest output.
 TOLERANCE = 1e-4
 _ROWS = 32
+_ROWS_OF_A_DRAW = 4
+_DRAWS: tuple[Callable[..., np.ndarray], ...] = (
+    lambda random, shape: random.uniform(0.0, 1.0, shape),
+    lambda random, shape: random.normal(size=shape),
+    lambda random, shape: random.uniform(0.0, 255.0, shape),
+)
 
 _logger = logging.getLogger("kd_keras")
 
@@ -43,6 +49,7 @@ class TeacherInference:
         self._said: set[str] = set()
         self._gives_up = mode == "keras"
 
+    @tf.autograph.experimental.do_not_convert
     def __call__(self, x: Any, training: bool = False) -> Any:
         """Return what `network(x, training=False)` returns."""
         if self._gives_up or tf.executing_eagerly():
@@ -97,7 +104,8 @@ class TeacherInference:
         try:
             if tf.distribute.has_strategy():
                 raise NotFreezableError("a distribution strategy is active")
-            fingerprint = Fingerprint(self._teacher)
+            known = self._fingerprint if self.is_frozen else None
+            fingerprint = known or Fingerprint(self._teacher)
             weights = fingerprint()
             graph = freeze_graph(self._network, self._teacher, specs, bfloat16=is_asked_for)
             difference, data = self._difference(graph, specs)
@@ -133,36 +141,50 @@ class TeacherInference:
     def _difference(self, graph: Callable[[Any], Any], specs: Any) -> tuple[float, str]:
         """Return the largest relative difference to the Keras model, and on what it was found."""
         sample = _fitting(self._sample, specs)
-        found = None if sample is None else self._difference_on(graph, sample)
+        found = None if sample is None else self._difference_on(graph, sample, 1)
         if found is not None:
             return found, "rows of x"
-        found_on_probes = [self._difference_on(graph, probe) for probe in _probes(specs)]
-        finite = [found for found in found_on_probes if found is not None]
-        return max(finite, default=float("inf")), "random inputs"
+        found = self._difference_on(graph, _probe(specs), len(_DRAWS))
+        return float("inf") if found is None else found, "random inputs"
 
-    def _difference_on(self, graph: Callable[[Any], Any], x: Any) -> float | None:
-        """As `_difference`, on `x`; `None` if the Keras model's own outputs are not finite."""
-        pairs = [
-            (keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
-            for a, b in zip(
-                keras.tree.flatten(self._network(x, training=False)),
-                keras.tree.flatten(graph(x)),
-                strict=True,
-            )
+    def _difference_on(self, graph: Callable[[Any], Any], x: Any, parts: int) -> float | None:
+        """Return the largest relative difference on any of so many equal parts of `x`.
+
+        `None` if the Keras model's own outputs are finite on none of them.
+        """
+        plain, found = keras.tree.flatten(self._network(x, training=False)), graph(x)
+        differences = [
+            [
+                relative_difference(expected, answered)
+                for expected, answered in zip(_split(a, parts), _split(b, parts), strict=True)
+            ]
+            for a, b in zip(plain, keras.tree.flatten(found), strict=True)
         ]
-        if not all(np.isfinite(expected.astype("float64")).all() for expected, _ in pairs):
-            return None
-        return max(relative_difference(expected, found) for expected, found in pairs)
+        of_parts = [max(numbers) for numbers in zip(*differences, strict=True)]
+        return max((number for number in of_parts if not np.isnan(number)), default=None)
 
 
 def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
-    """Return the largest difference over the largest magnitude of `expected`; inf if undefined."""
+    """Return the largest difference over the largest magnitude of `expected`.
+
+    NaN if `expected` is not finite, infinity if `found` alone is not.
+    """
     expected, found = expected.astype("float64"), found.astype("float64")
+    if not np.isfinite(expected).all():
+        return float("nan")
     difference = np.max(np.abs(expected - found), initial=0.0)
     if difference == 0.0:
         return 0.0
     ratio = difference / max(np.max(np.abs(expected)), np.finfo("float32").tiny)
     return float(ratio) if np.isfinite(ratio) else float("inf")
+
+
+def _split(output: Any, parts: int) -> list[np.ndarray]:
+    """Return `output` in parts of equal rows, or whole in each part where it has no such rows."""
+    array = keras.ops.convert_to_numpy(output)
+    if array.ndim == 0 or array.shape[0] % parts:
+        return [array] * parts
+    return np.split(array, parts)
 
 
 def _leaves(x: Any) -> list[Any]:
@@ -189,26 +211,21 @@ def _fitting(sample: Any, specs: Any) -> Any:
     return tensors if fits else None
 
 
-def _probes(specs: Any) -> list[Any]:
-    """Return inputs like `specs`: one batch of each scale in which inputs are wont to come."""
+def _probe(specs: Any) -> Any:
+    """Return inputs like `specs`: equal parts of each scale in which inputs are wont to come."""
     random = np.random.default_rng(0)
-    draws = (
-        lambda shape: random.uniform(0.0, 1.0, shape),
-        lambda shape: random.normal(size=shape),
-        lambda shape: random.uniform(0.0, 255.0, shape),
-    )
 
-    def probe(spec: tf.TensorSpec, draw: Callable[..., Any]) -> tf.Tensor:
-        # An open dimension is asked for something that survives some pooling.
-        shape = [8 if axis == 0 else size or 32 for axis, size in enumerate(spec.shape)]
+    def probe(spec: tf.TensorSpec) -> tf.Tensor:
+        # An open dimension is given a size that survives some pooling.
+        shape = [_ROWS_OF_A_DRAW, *(size or 32 for size in spec.shape[1:])]
         if spec.dtype == tf.uint8:
-            return tf.cast(random.integers(0, 256, shape), spec.dtype)
-        if spec.dtype.is_floating:
-            return tf.cast(draw(shape), spec.dtype)
-        if spec.dtype.is_integer or spec.dtype.is_bool:
-            return tf.cast(random.integers(0, 2, shape), spec.dtype)  # any table has entries 0, 1
-        raise NotFreezableError(f"inputs of dtype {spec.dtype.name} cannot be made up to compare")
+            draws = [random.integers(0, 256, shape) for _ in _DRAWS]
+        elif spec.dtype.is_floating:
+            draws = [draw(random, shape) for draw in _DRAWS]
+        elif spec.dtype.is_integer or spec.dtype.is_bool:
+            draws = [random.integers(0, 2, shape) for _ in _DRAWS]  # any table has entries 0 and 1
+        else:
+            raise NotFreezableError(f"inputs of dtype {spec.dtype.name} cannot be made up")
+        return tf.cast(np.concatenate(draws), spec.dtype)
 
-    return [
-        keras.tree.map_structure(lambda spec, draw=draw: probe(spec, draw), specs) for draw in draws
-    ]
+    return keras.tree.map_structure(probe, specs)

@@ -1,7 +1,7 @@
 """Knowledge distillation and data augmentation for Keras 3, from teacher to phone model.
 
-The public surface is the names in `__all__`. What a `.keras` file needs (`Distiller` and the
-losses) is registered when the package is imported; the rooms that need keras-cv, TensorFlow
+The public surface is the names in `__all__`. What a `.keras` file needs (`Distiller`, losses and
+layers) is registered when the package is imported; the rooms that need keras-cv, TensorFlow
 Datasets, LiteRT or matplotlib are imported when they are first used.
 """
 
@@ -50,22 +50,12 @@ if _startup.is_command_line():
 else:
     _startup.refuse_other_backend()
 
-    from kd_keras import losses, quantize
+    from kd_keras import losses, models, quantize
     from kd_keras.distiller import Distiller
     from kd_keras.step.guard import NonFiniteLossError
 
 if TYPE_CHECKING:
-    from kd_keras import (
-        augment,
-        data,
-        evaluate,
-        export,
-        models,
-        quantize,
-        recipes,
-        replay,
-        teachers,
-    )
+    from kd_keras import augment, data, evaluate, export, recipes, replay, teachers
     from kd_keras.distiller import Distiller
     from kd_keras.step.guard import NonFiniteLossError
 

@@ -20,7 +20,7 @@ from kd_keras.step.objective import StepLosses, make_terms, per_replica_share, t
 from kd_keras.step.persistence import SavedDistiller
 from kd_keras.step.taps import TappedModel, forward
 from kd_keras.step.weighing import Weighing, add_loss_sizes
-from kd_keras.teachers import freeze
+from kd_keras.teachers import TeacherInference, freeze
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -59,6 +59,11 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions, replaying.ReplayedSteps
         combine: "convex" or "sum".
         balance: "ema" divides each loss, the student's too, by a running mean of its size (decay
             0.99) before the weights act, so that these say what share each has; `None` does not.
+        teacher_inference: How the teacher runs while it teaches. "auto": as a graph of constants,
+            with batch normalisation merged, where that differs from the Keras model by at most 1e-4
+            of the largest output, else as the Keras model; the log "kd_keras" says which. "keras":
+            as the Keras model. "bfloat16": as a graph of constants in bfloat16, whatever the
+            difference, which the log tells; faster on devices that compute in bfloat16.
         **kwargs: Passed on to `keras.Model`.
 
     Raises:
@@ -93,6 +98,7 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions, replaying.ReplayedSteps
         augmentation: Any = None,
         combine: str = "convex",
         balance: str | None = None,
+        teacher_inference: str = "auto",
         **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
@@ -103,6 +109,7 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions, replaying.ReplayedSteps
         )
         self.combine = combine
         self.balance = validation.check_balance(balance)
+        self.teacher_inference = validation.check_teacher_inference(teacher_inference)
         self.distillation_losses = validation.check_losses(distillation_losses)
         self.distillation_loss_weights = validation.check_loss_weights(
             distillation_loss_weights, self.distillation_losses
@@ -118,6 +125,9 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions, replaying.ReplayedSteps
         self._loss_layers = [layer for term in self._terms for layer in term.layers]
         self._tapped_teacher = TappedModel(
             teacher, [t.teacher_tap for t in self._terms if t.teacher_tap is not None], "teacher"
+        )
+        self._teacher_inference = TeacherInference(
+            self._tapped_teacher, teacher, self.teacher_inference
         )
         self._tapped_student = TappedModel(
             student, [t.student_tap for t in self._terms if t.student_tap is not None], "student"
@@ -196,6 +206,7 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions, replaying.ReplayedSteps
         self._compile_loss = self._compile_metrics = None
         self._label_format = None
         self._ready = False
+        self._teacher_inference.forget()
         self.loss = None
         super().compile(
             optimizer=persistence.scale_loss_if_float16(optimizer, self.student, auto_scale_loss),
@@ -223,7 +234,7 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions, replaying.ReplayedSteps
             y,
             sample_weight,
             step,
-            lambda x: self._tapped_teacher(x, training=False)[0],
+            lambda x: self._teacher_inference(x)[0],
             index,
         )
         views = replaying.with_recorded_answers(views, self.teacher, recorded)
@@ -261,7 +272,7 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions, replaying.ReplayedSteps
         self._prepare_for(x, y)
         if replaying.is_replayed(self.teacher):
             return self._test_without_teacher(x, y, sample_weight)
-        teacher = self._run(self._tapped_teacher, x, training=False)
+        teacher = self._run(self._teacher_inference, x, training=False)
         student = self._run(self._tapped_student, x, training=False)
         losses = self._step_losses(Views(x, y, sample_weight), teacher, student, training=False)
         self._update_trackers(losses, x)
@@ -273,7 +284,7 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions, replaying.ReplayedSteps
     def _core(self, views: Views) -> tuple[list[Any], StepLosses, Any, list[Any]]:
         """Teacher, student forward and backward: the part of the step that XLA may compile."""
         if views.teacher_outputs is None or self._tapped_teacher.names or self._watches_inputs:
-            teacher = self._run(self._tapped_teacher, views.x, training=False)
+            teacher = self._run(self._teacher_inference, views.x, training=False)
         else:
             teacher = Forward(views.teacher_outputs, {})
         with tf.GradientTape() as tape:
@@ -289,7 +300,7 @@ class Distiller(StepLogs, SavedDistiller, StepFunctions, replaying.ReplayedSteps
         gradients = tape.gradient(objective, self.trainable_weights)
         return gradients, losses, student.outputs, masks_of(student.outputs)
 
-    def _run(self, network: TappedModel, x: Any, training: bool) -> Forward:
+    def _run(self, network: TappedModel | TeacherInference, x: Any, training: bool) -> Forward:
         return run(network, x, training, watched=self._watches_inputs)
 
     def _step_losses(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from kd_keras.models.arguments import (
     kernel_regularizer,
 )
 from kd_keras.models.layers import image_input, logits_output
+from kd_keras.models.rematerialized import rematerialized
 
 # (channels, blocks) of each stage at width 1. Stage one keeps the resolution, the others halve it:
 # the five halvings of the ImageNet network would leave one pixel of a 32x32 image.
@@ -32,6 +34,7 @@ def mobilenet(
     expansion: int = 6,
     weight_decay: float = 0.0,
     seed: int | None = None,
+    rematerialize: bool = False,
     name: str = "mobilenet",
 ) -> keras.Model:
     """Build a small MobileNetV2-style network.
@@ -53,6 +56,7 @@ def mobilenet(
         weight_decay: Decay of kernels in [0, 1), as a loss term whose gradient is
             `weight_decay * kernel`. Depthwise kernels, nine weights each, are left alone.
         seed: Makes the initial weights repeatable. None draws new ones.
+        rematerialize: As in `resnet`.
         name: Name of the model.
 
     Returns:
@@ -89,16 +93,18 @@ def mobilenet(
     x = keras.layers.ReLU(max_value=6.0, name="stem")(x)
     for stage, (channels, blocks) in enumerate(_STAGES, start=1):
         for block in range(1, blocks + 1):
-            x = _inverted_residual(
-                x,
+            tap = f"stage{stage}_out" if block == blocks else f"stage{stage}_block{block}"
+            build = functools.partial(
+                _inverted_residual,
                 channels=_scaled(channels, width),
                 strides=2 if stage > 1 and block == 1 else 1,
                 expansion=expansion,
                 seed=seed,
                 regularizer=regularizer,
                 inner=f"stage{stage}_block{block}",
-                tap=f"stage{stage}_out" if block == blocks else f"stage{stage}_block{block}",
+                tap=tap,
             )
+            x = rematerialized(build, x, tap) if rematerialize else build(x)
     x = _conv_bn(x, _scaled(_HEAD_CHANNELS, width), 1, seed, regularizer, "head_conv")
     x = keras.layers.ReLU(max_value=6.0, name="head")(x)
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)

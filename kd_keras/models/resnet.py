@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from kd_keras.models.arguments import (
     kernel_regularizer,
 )
 from kd_keras.models.layers import image_input, logits_output
+from kd_keras.models.rematerialized import rematerialized
 
 _STAGES = 3
 
@@ -27,6 +29,7 @@ def resnet(
     width: int = 16,
     weight_decay: float = 0.0,
     seed: int | None = None,
+    rematerialize: bool = False,
     name: str | None = None,
 ) -> keras.Model:
     """Build the CIFAR-style ResNet of a given depth and width.
@@ -50,6 +53,9 @@ def resnet(
         weight_decay: Decay of convolution and dense kernels, in [0, 1), as a loss term whose
             gradient is `weight_decay * kernel`.
         seed: Makes the initial weights repeatable. None draws new ones.
+        rematerialize: Whether training computes the inside of each block again in the backward
+            pass instead of keeping it: less memory, more time. The weights are the same, in the
+            same order; for export and quantisation load them into the plain model.
         name: Name of the model; `resnet<depth>` by default.
 
     Returns:
@@ -87,15 +93,17 @@ def resnet(
     x = keras.layers.ReLU(name="stem")(x)
     for stage in range(1, _STAGES + 1):
         for block in range(1, blocks + 1):
-            x = _basic_block(
-                x,
+            tap = f"stage{stage}_out" if block == blocks else f"stage{stage}_block{block}"
+            build = functools.partial(
+                _basic_block,
                 channels=width * 2 ** (stage - 1),
                 strides=2 if stage > 1 and block == 1 else 1,
                 seed=seed,
                 regularizer=regularizer,
                 inner=f"stage{stage}_block{block}",
-                tap=f"stage{stage}_out" if block == blocks else f"stage{stage}_block{block}",
+                tap=tap,
             )
+            x = rematerialized(build, x, tap) if rematerialize else build(x)
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)
     logits = logits_output(x, num_classes, seed, regularizer)
     return keras.Model(image, logits, name=name or f"resnet{depth}")

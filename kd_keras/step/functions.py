@@ -67,7 +67,11 @@ class StepFunctions(keras.Model):
     """
 
     _jitted_core: Any = None
+    _teacher_inference: Any
     _has_seen_data = False
+    # Calls of a step function since Keras reset the metrics, and since `fit` began, if it runs.
+    _calls = 0
+    _calls_in_fit: int | None = None
     _class_weighted = False
     _ready = False
 
@@ -92,15 +96,15 @@ class StepFunctions(keras.Model):
         return self._jitted_core
 
     def _make_function(self, step_function: Callable[..., Any]) -> Callable[..., Any]:
-        self._jitted_core = None
-        compiled = self.jit_compile
-        self._jit_compile = False
-        try:
-            function = super()._make_function(step_function)
-        finally:
-            self._jit_compile = compiled
+        function: Any = None
+        version: int | None = None
 
         def readable(iterator: Any) -> Any:
+            nonlocal function, version
+            self._check_teacher()
+            if version != self._teacher_inference.version:
+                function = self._plain_graph(step_function)
+                version = self._teacher_inference.version
             with readable_errors():
                 if self.steps_per_execution > 1 and isinstance(
                     iterator, tf.distribute.DistributedIterator
@@ -112,11 +116,39 @@ class StepFunctions(keras.Model):
 
         return readable
 
+    def _plain_graph(self, step_function: Callable[..., Any]) -> Callable[..., Any]:
+        self._jitted_core = None
+        compiled = self.jit_compile
+        self._jit_compile = False
+        try:
+            return super()._make_function(step_function)
+        finally:
+            self._jit_compile = compiled
+
+    def _check_teacher(self) -> None:
+        """Look whether the teacher is what it was, at the first, second, fourth, ... call.
+
+        Counted from the start of an epoch, of an evaluation, of a call on one batch. A callback
+        that moves the teacher in every step or every epoch is found in time.
+        """
+        self._calls += 1
+        if self._calls & (self._calls - 1) == 0:
+            self._teacher_inference.refresh(is_moving=bool(self._calls_in_fit))
+        if self._calls_in_fit is not None:
+            self._calls_in_fit += 1
+
+    def reset_metrics(self) -> None:
+        """Reset all metrics; Keras does before an epoch, an evaluation and a call on one batch."""
+        super().reset_metrics()
+        self._calls = 0
+
     def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         if data_batch is not None:
             x, y, _ = keras.utils.unpack_x_y_sample_weight(data_batch)
             x = replaying.split(x, self.teacher)[0]
-            self._build_for(sample_index.split(x, self._terms, self.student)[0], y)
+            x, _ = sample_index.split(x, self._terms, self.student)
+            self._build_for(x, y)
+            self._teacher_inference.offer_sample(x)
         super()._symbolic_build(iterator=iterator, data_batch=data_batch)
 
     def _build_for(self, x: Any, y: Any = None) -> None:
@@ -184,11 +216,16 @@ class StepFunctions(keras.Model):
         _refuse_empty("validation_data", given.get("validation_data"))
         self._class_weighted = given.get("class_weight") is not None
         self._check_class_weight(_labels_of(given.get("x"), given.get("y")))
+        self._teacher_inference.offer_sample(
+            sample_index.split(given.get("x"), self._terms, self.student)[0]
+        )
         self._has_seen_data = False
+        self._calls_in_fit = 0
         try:
             history = super().fit(*args, **kwargs)
         finally:
             self._class_weighted = False
+            self._calls_in_fit = None
         if not self._has_seen_data and history.epoch:
             raise ValueError(_EMPTY.format(argument="x"))
         return history

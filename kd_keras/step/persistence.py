@@ -63,6 +63,7 @@ def distiller_config(distiller: Any) -> dict[str, Any]:
         "augmentation": _augmentation_config(distiller.augmentation),
         "combine": distiller.combine,
         "balance": distiller.balance,
+        "teacher_inference": distiller.teacher_inference,
     }
 
 

@@ -11,6 +11,7 @@ import keras
 from kd_keras.losses.base import Loss
 from kd_keras.losses.schedules import is_schedule
 from kd_keras.step.objective import Term
+from kd_keras.teachers.inference import MODES
 
 
 def check_models(teacher: Any, student: Any) -> None:
@@ -57,6 +58,16 @@ def check_balance(balance: Any) -> str | None:
             f"divided by a running mean of its size first). Received: balance={balance!r}."
         )
     return balance
+
+
+def check_teacher_inference(mode: Any) -> str:
+    if mode not in MODES:
+        raise ValueError(
+            "`teacher_inference` must be 'auto' (a graph of constants where that is exact), "
+            "'keras' (the Keras model as it is) or 'bfloat16' (a graph of constants in bfloat16). "
+            f"Received: teacher_inference={mode!r}."
+        )
+    return mode
 
 
 def check_student_loss_weight(weight: Any, combine: str) -> Any:

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 import kd_keras
+from kd_keras import losses
 from kd_keras.losses import KLDivergence
+from kd_keras.losses.catalogue import catalogue
 from tests.conftest import sparse_crossentropy
 
 
@@ -42,9 +44,9 @@ def net(name, dropout):
 
 def train(images, jit_compile, optimizer="sgd", augmentation=None):
     keras.utils.set_random_seed(1)
-    losses = [KLDivergence(2.0), keras.distillation.FeatureDistillation("mse", "relu", "relu")]
+    terms = [KLDivergence(2.0), keras.distillation.FeatureDistillation("mse", "relu", "relu")]
     distiller = kd_keras.Distiller(
-        net("t", False), net("s", True), losses, augmentation=augmentation
+        net("t", False), net("s", True), terms, augmentation=augmentation
     )
     distiller.compile(optimizer, sparse_crossentropy(), ["accuracy"], jit_compile=jit_compile)
     x, y = images
@@ -110,3 +112,84 @@ def test_the_step_is_traced_once(images, jit_compile):
     distiller.compile("sgd", sparse_crossentropy(), jit_compile=jit_compile)
     distiller.fit(x, y, batch_size=16, epochs=3, verbose=0)  # 16, 16 and a last batch of 8
     assert len(traces) == 1
+
+
+def every_loss():
+    """One of each, as it works between two networks of ours."""
+    stages = ["stage2_out", "stage3_out"]
+    several = {"teacher_layer_name": stages, "student_layer_name": stages}
+    pooled = {"teacher_layer_name": "features", "student_layer_name": "features"}
+    last = {"teacher_layer_name": "stage3_out", "student_layer_name": "stage3_out"}
+    return [
+        losses.KLDivergence(2.0),
+        losses.SoftCrossentropy(),
+        losses.LogitsMSE(),
+        losses.ProbabilityMSE(),
+        losses.StandardizedKL(),
+        losses.DecoupledKD(),
+        losses.DIST(),
+        losses.HardLabel(),
+        losses.AttentionTransfer(**last),
+        losses.NeuronSelectivity(**last),
+        losses.Hint(**last, adapter=True),
+        losses.VariationalInformation(**last),
+        losses.OverhaulFeature(**several, margin=-0.5),
+        losses.KnowledgeReview(**several, max_width=4),
+        losses.SimilarityPreserving(**last),
+        losses.RelationalKD(**pooled),
+        losses.ProbabilisticTransfer(**pooled),
+        losses.CorrelationCongruence(**pooled),
+        losses.InBatchContrast(**pooled, dimensions=4),
+        losses.ContrastiveRepresentation(8, **pooled, negatives=4, dimensions=4, seed=1),
+        losses.InputGradient(),
+    ]
+
+
+def network(name, seed):
+    return kd_keras.models.from_name(name, input_shape=(8, 8, 1), num_classes=3, seed=seed)
+
+
+def losses_of_two_steps(jit_compile, made, teacher="resnet8x4", student=None):
+    keras.utils.set_random_seed(1)
+    distiller = kd_keras.Distiller(
+        network(teacher, 0),
+        student or network(teacher, 1),
+        made,
+        [1e-3] * len(made),
+    )
+    distiller.compile(keras.optimizers.SGD(0.01), sparse_crossentropy(), jit_compile=jit_compile)
+    x = np.random.default_rng(0).uniform(0, 255, (8, 8, 8, 1)).astype("float32")
+    if len(made) > 1:
+        x = {"image": x, "sample_index": np.arange(8)}
+    logs = [distiller.train_on_batch(x, np.arange(8) % 3, return_dict=True) for _ in range(2)]
+    assert (distiller._jitted_core is not None) == jit_compile
+    return logs
+
+
+def assert_steps_are_equal(plain, compiled):
+    for a, b in zip(plain, compiled, strict=True):
+        assert set(a) == set(b)
+        for name, value in a.items():
+            np.testing.assert_allclose(b[name], value, rtol=2e-3, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.slow
+def test_every_built_in_loss_compiles_in_the_core():
+    assert {type(loss).__name__ for loss in every_loss()} == {e.name for e in catalogue()}
+    assert_steps_are_equal(*(losses_of_two_steps(jit, every_loss()) for jit in (False, True)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet8x4", "mobilenetx0.25", "mlp16"])
+def test_every_built_in_model_compiles_in_the_core(name):
+    kl = [KLDivergence(2.0)]
+    assert_steps_are_equal(*(losses_of_two_steps(jit, kl, name) for jit in (False, True)))
+
+
+@pytest.mark.slow
+def test_rematerialised_blocks_compile_in_the_core():
+    results = []
+    for jit in (False, True):
+        student = kd_keras.models.resnet((8, 8, 1), 3, depth=8, width=4, seed=1, rematerialize=True)
+        results.append(losses_of_two_steps(jit, [KLDivergence(2.0)], student=student))
+    assert_steps_are_equal(*results)

@@ -53,6 +53,9 @@ def train_step(model: keras.Model, x: tf.Tensor, y: tf.Tensor) -> Callable[[], o
 def contenders(teacher_name: str, student_name: str, batch: int) -> dict[str, Callable]:
     x, y = batches(batch)
     teacher = network(teacher_name, 0)
+    # Batch statistics as training leaves them: with those of a new network, whose mean is 0, a
+    # graph of constants would have less to add than it has in earnest.
+    teacher(x, training=True)
     feature = keras.distillation.FeatureDistillation("mse", FEATURE_TAP, FEATURE_TAP)
     keras_kl = keras.distillation.LogitsDistillation(4.0, loss=keras.losses.KLDivergence())
     policy = kd_keras.augment.named("standard", seed=0)

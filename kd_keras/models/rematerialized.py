@@ -27,7 +27,7 @@ class Rematerialized(keras.Layer):
     >>> inputs = keras.Input((8,))
     >>> part = keras.Model(inputs, keras.layers.Dense(8, "relu")(inputs))
     >>> model = keras.Sequential([keras.Input((8,)), Rematerialized(part, name="part")])
-    >>> model.output.shape
+    >>> model.output_shape
     (None, 8)
 
     Reference: Chen, Xu, Zhang and Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016,

@@ -137,6 +137,7 @@ def test_a_folder_that_cannot_be_written_ends_with_1_and_the_remedy(tmp_path):
     assert TRACEBACK in kd_keras_command(*arguments, "--debug").stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_dataset_ends_with_1_and_leaves_no_folder(tmp_path):
     done = kd_keras_command(
         "distill", "digits", "--dataset", "digts", "--output", tmp_path / "run", cwd=tmp_path

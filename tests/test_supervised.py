@@ -29,7 +29,12 @@ def mixing():
 
 
 @pytest.mark.parametrize(
-    "make_policy", [lambda: None, noisy, pytest.param(mixing, marks=pytest.mark.slow)]
+    "make_policy",
+    [
+        pytest.param(lambda: None, marks=pytest.mark.slow),
+        noisy,
+        pytest.param(mixing, marks=pytest.mark.slow),
+    ],
 )
 def test_it_trains_as_a_distiller_whose_teacher_has_no_weight(images, make_net, make_policy):
     x, y = images

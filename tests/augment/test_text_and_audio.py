@@ -88,6 +88,7 @@ def test_waveforms_get_noise_in_fit_from_a_layer_of_keras():
     assert np.std(seen - WAVES[16:]) == pytest.approx(0.1, rel=0.15)
 
 
+@pytest.mark.slow
 def test_waveforms_get_seeded_gain_and_are_mixed_in_fit():
     def gain(waves, step):
         return waves * tf.random.stateless_uniform([tf.shape(waves)[0], 1, 1], [7, step], 0.5, 1.5)

@@ -47,7 +47,7 @@ class CountingTeacher(keras.Model):
         return self.network(x, training=training)
 
 
-@pytest.mark.parametrize("pool", [2, 3])
+@pytest.mark.parametrize("pool", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_picking_costs_one_teacher_forward_for_each_view_of_the_pool(make_net, images, pool):
     teacher = CountingTeacher(make_net(4, "t"))
     model = kd_keras.Distiller(
@@ -123,6 +123,7 @@ def test_the_probabilities_are_logged_for_training_alone(make_net, images):
     )
 
 
+@pytest.mark.slow
 def test_what_it_learnt_is_saved_and_the_next_epoch_is_that_of_the_unbroken_run(
     make_net, images, tmp_path
 ):

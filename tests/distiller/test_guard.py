@@ -16,8 +16,12 @@ def state_of(distiller):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"jit_compile": True}, {"run_eagerly": True}, {"steps_per_execution": 2}],
-    ids=["graph", "xla", "eager", "two-steps"],
+    [
+        pytest.param({}, id="graph"),
+        pytest.param({"jit_compile": True}, id="xla", marks=pytest.mark.slow),
+        pytest.param({"run_eagerly": True}, id="eager"),
+        pytest.param({"steps_per_execution": 2}, id="two-steps", marks=pytest.mark.slow),
+    ],
 )
 def test_nan_in_the_data_leaves_the_state_of_the_last_good_step(make_net, images, options):
     x, y = images

@@ -48,7 +48,9 @@ def test_one_hot_labels_give_the_loss_of_blended_labels():
 
 
 @pytest.mark.parametrize("policy", ["MixUp", "CutMix"])
-@pytest.mark.parametrize("labels", ["sparse", "column", "one-hot"])
+@pytest.mark.parametrize(
+    "labels", ["sparse", pytest.param("column", marks=pytest.mark.slow), "one-hot"]
+)
 def test_distillers_train_with_mixing_in_every_label_format(make_net, images, policy, labels):
     x, y = images
     y = {"sparse": y, "column": y[:, None], "one-hot": np.eye(3)[y]}[labels]

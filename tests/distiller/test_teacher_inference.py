@@ -128,7 +128,9 @@ def test_the_step_runs_the_teacher_once_and_never_returns_to_python(make, images
 
 
 @pytest.mark.parametrize(
-    "compiled", [{}, {"jit_compile": True}, {"steps_per_execution": 2}], ids=["", "xla", "two"]
+    "compiled",
+    [{}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow), {"steps_per_execution": 2}],
+    ids=["", "xla", "two"],
 )
 def test_nothing_is_traced_again_after_the_first_step(make_net, images, compiled):
     traced, answers = [], []

@@ -81,6 +81,7 @@ def test_layers_that_xla_cannot_compile_stay_outside(images):
     assert np.isfinite(history["loss"]).all()
 
 
+@pytest.mark.slow
 def test_the_core_is_compiled_under_loss_scaling_too(images):
     (_, plain), (_, compiled) = (
         train(images, jit, keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01)))

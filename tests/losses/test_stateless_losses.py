@@ -227,6 +227,7 @@ def test_all_of_them_train_together_in_our_distiller(data):
     assert not any(np.array_equal(*pair) for pair in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 def test_those_that_are_hard_for_xla_train_in_its_core(data):
     x, y = data
     names = ["decoupled_kd", "relational_kd"]

@@ -67,6 +67,7 @@ def test_it_learns_in_a_distiller_and_its_ranges_follow(photos):
         np.testing.assert_array_equal(weight, value)
 
 
+@pytest.mark.slow
 def test_xla_trains_it_as_a_plain_graph_does(photos):
     results = []
     for jit_compile in (False, True):

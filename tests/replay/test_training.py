@@ -51,6 +51,7 @@ def test_losses_have_the_values_that_they_have_with_the_live_teacher(
             np.testing.assert_allclose(replayed[name], values, rtol=2e-3, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_saved_distiller_goes_on_in_the_middle_several_steps_at_a_time(
     splits, folder, make, tmp_path
 ):
@@ -75,6 +76,7 @@ def test_evaluation_measures_the_student_alone(splits, folder, make):
     assert history["val_student_loss"][0] == pytest.approx(-picked.mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_more_epochs_than_recorded_are_refused_or_come_again_on_request(splits, folder, make):
     replay = ReplayTeacher(folder)
     distiller = make(replay)

@@ -14,6 +14,7 @@ INT8 = RELEASED / "digits_student_int8.tflite"
 STUDENT = RELEASED / "digits_student.keras"
 
 
+@pytest.mark.slow
 def test_the_table_and_the_json_have_costs_times_ratios_and_the_machine(tmp_path, capsys):
     report = tmp_path / "report.json"
     code = main(

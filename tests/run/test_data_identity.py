@@ -58,6 +58,7 @@ def quiet():
     return Console(file=io.StringIO(), width=300)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_shown_for_other_images(finished, folders):
     output, report = finished
     assert distill(RECIPE, output, data_dir=folders[0], console=quiet()) == report
@@ -65,12 +66,14 @@ def test_a_finished_run_is_not_shown_for_other_images(finished, folders):
         distill(RECIPE, output, data_dir=folders[1], console=quiet())
 
 
+@pytest.mark.slow
 def test_images_may_move(finished, folders, tmp_path):
     output, report = finished
     moved = shutil.copytree(folders[0], tmp_path / "elsewhere")
     assert distill(RECIPE, output, data_dir=moved, console=quiet()) == report
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_images_are_gone_is_shown_and_says_so(finished, tmp_path):
     output, report = finished
     console = quiet()
@@ -78,6 +81,7 @@ def test_a_finished_run_whose_images_are_gone_is_shown_and_says_so(finished, tmp
     assert "Its data could not be compared: its images are not at" in console.file.getvalue()
 
 
+@pytest.mark.slow
 def test_a_run_without_the_note_is_shown_and_says_so(finished, folders, tmp_path):
     output = shutil.copytree(finished[0], tmp_path / "run")
     (output / "data.json").unlink()
@@ -86,6 +90,7 @@ def test_a_run_without_the_note_is_shown_and_says_so(finished, folders, tmp_path
     assert "could not be compared: it has no data.json" in console.file.getvalue()
 
 
+@pytest.mark.slow
 def test_the_call_in_the_report_names_the_data(finished, folders):
     assert f"data_dir={str(folders[0])!r})" in finished[1].command
 
@@ -124,6 +129,7 @@ def test_another_version_or_another_cut_is_refused_by_name(tmp_path):
     assert str(caught.value).endswith(" Remedy.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_a_damaged_note_is_refused_with_the_remedy(finished, folders, tmp_path, text):
     output = shutil.copytree(finished[0], tmp_path / "run")
@@ -145,6 +151,7 @@ def test_the_fingerprint_sees_names_and_sizes_of_images_alone(folders, tmp_path)
     assert len({before, renamed, fingerprint(mine)}) == 3
 
 
+@pytest.mark.slow
 def test_a_study_does_not_mix_cells_of_different_images(folders, tmp_path):
     def run(seeds, data_dir):
         study = Study(

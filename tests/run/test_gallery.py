@@ -18,6 +18,7 @@ def teacher(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_sheets_hold_the_policys_views_their_labels_and_the_teachers(
     tmp_path, teacher, monkeypatch
 ):

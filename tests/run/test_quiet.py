@@ -52,6 +52,7 @@ def test_an_exception_gets_through_with_its_traceback():
     assert text.endswith("ValueError: mine\n")
 
 
+@pytest.mark.slow
 def test_in_a_terminal_the_data_are_prepared_with_standard_error_as_a_terminal(tmp_path):
     """TensorFlow Datasets shows the progress of a download to a terminal alone."""
     body = (

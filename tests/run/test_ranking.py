@@ -26,6 +26,7 @@ def ranking(teacher):
     return rank_policies("digits", ["none", "noise", "mixup"], teacher=teacher, **SMALL)
 
 
+@pytest.mark.slow
 def test_policies_come_best_first_with_their_errors_and_costs(ranking):
     values = [score.stddev for score in ranking.scores]
     assert values == sorted(values) and min(values) > 0
@@ -38,6 +39,7 @@ def test_policies_come_best_first_with_their_errors_and_costs(ranking):
         assert score.seconds > 0
 
 
+@pytest.mark.slow
 def test_a_repeat_is_the_measure_on_the_next_epochs_and_the_next_views(ranking, teacher):
     network = keras.models.load_model(teacher, compile=False)
     splits = data.load("digits", batch_size=16)

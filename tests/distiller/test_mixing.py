@@ -49,7 +49,12 @@ def test_one_hot_labels_give_the_loss_of_blended_labels():
 
 @pytest.mark.parametrize("policy", ["MixUp", "CutMix"])
 @pytest.mark.parametrize(
-    "labels", ["sparse", pytest.param("column", marks=pytest.mark.slow), "one-hot"]
+    "labels",
+    [
+        "sparse",
+        pytest.param("column", marks=pytest.mark.slow),
+        pytest.param("one-hot", marks=pytest.mark.slow),
+    ],
 )
 def test_distillers_train_with_mixing_in_every_label_format(make_net, images, policy, labels):
     x, y = images
@@ -99,6 +104,7 @@ def test_a_loss_that_does_not_average_is_refused(make_net, images, reduction):
         distiller.fit(*images, verbose=0)
 
 
+@pytest.mark.slow
 def test_named_policies_give_the_same_run_twice_and_after_loading(make_net, images, tmp_path):
     x, y = images
 

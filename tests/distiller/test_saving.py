@@ -51,6 +51,7 @@ def test_the_next_epoch_of_a_loaded_distiller_equals_the_unbroken_runs(make_net,
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_needs_only_the_import(make_net, images, tmp_path):
     x, y = images
     distiller = make(make_net)

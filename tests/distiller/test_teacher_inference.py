@@ -46,6 +46,7 @@ def assert_close(found, expected, rtol=1e-5):
         np.testing.assert_allclose(found[name], values, rtol=rtol, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_student_learns_what_it_learns_from_the_keras_model(make, images, log):
     expected = train(make("keras"), images)
     assert not log.records

@@ -214,6 +214,7 @@ def state_of(distiller):
     return {v.path: np.array(v) for v in distiller.variables if id(v) not in metrics}
 
 
+@pytest.mark.slow
 def test_in_a_distiller_they_train_are_saved_and_go_on(make_net, images, tmp_path):
     x, y = numbered(images[0]), images[1]
     unbroken = distiller_of(make_net, run_eagerly=True)

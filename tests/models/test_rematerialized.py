@@ -55,6 +55,7 @@ def test_it_trains_to_the_same_weights_and_statistics(data, tmp_path):
     np.testing.assert_array_equal(loaded(x), students[1](x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [resnet, lambda **kw: kd_keras.models.mobilenet(**SMALL, **kw)])
 def test_the_blocks_are_computed_again(build, data):
     x, _ = data

@@ -21,6 +21,9 @@ from kd_keras import data, evaluate, export
 from kd_keras.run import distill
 from kd_keras.run.history import read_history
 
+# Half a minute to make the run; CI has a step for slow tests, and one for the main job itself.
+pytestmark = pytest.mark.slow
+
 NETWORKS = ("teacher", "student_alone", "student")
 
 
@@ -119,7 +122,6 @@ def test_every_model_is_examined_and_without_trials_nothing_is_tried(unbroken, q
     assert (folder / "report.csv").read_text().count("\n") == 1 + len(report.rows)
 
 
-@pytest.mark.slow
 def test_with_trials_the_student_alone_is_the_baseline(
     unbroken, quick, data_dir, tmp_path, monkeypatch
 ):
@@ -217,7 +219,6 @@ def test_the_students_start_from_the_same_weights_and_end_apart(unbroken, quick,
     assert any((a != b).any() for a, b in zip(alone, distilled, strict=True))
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(unbroken, quick, data_dir, tmp_path):
     folder = tmp_path / "run"
     (tmp_path / "recipe.json").write_text(quick.to_json())
@@ -251,10 +252,7 @@ def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(unbroken, quick, data
     assert_same_run(folder, report, unbroken)
 
 
-@pytest.mark.parametrize(
-    "rename",
-    [pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 5, 7, 9, 71, 72)],
-)
+@pytest.mark.parametrize("rename", [1, 2, 5, 7, 9, 71, 72])
 def test_a_run_that_dies_between_any_two_files_ends_as_the_unbroken_one(
     unbroken, quick, data_dir, tmp_path, monkeypatch, rename
 ):

@@ -43,6 +43,7 @@ def colours(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_is_resized_on_request_alone(pictures, colours):
     verified = verify_file(colours, str(pictures), resize=True)
 

@@ -52,12 +52,12 @@ else:
 
     from kd_keras import losses, models, quantize
     from kd_keras.distiller import Distiller
-    from kd_keras.step.guard import NonFiniteLossError
+    from kd_keras.graph_errors import NonFiniteLossError
 
 if TYPE_CHECKING:
     from kd_keras import augment, data, evaluate, export, recipes, replay, teachers
     from kd_keras.distiller import Distiller
-    from kd_keras.step.guard import NonFiniteLossError
+    from kd_keras.graph_errors import NonFiniteLossError
 
 
 def __getattr__(name: str) -> Any:
@@ -66,7 +66,7 @@ def __getattr__(name: str) -> Any:
     if name == "Distiller":
         return importlib.import_module("kd_keras.distiller").Distiller
     if name == "NonFiniteLossError":
-        return importlib.import_module("kd_keras.step.guard").NonFiniteLossError
+        return importlib.import_module("kd_keras.graph_errors").NonFiniteLossError
     raise AttributeError(f"module 'kd_keras' has no attribute {name!r}")
 
 

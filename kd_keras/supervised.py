@@ -9,9 +9,10 @@ import keras
 import tensorflow as tf
 
 from kd_keras.augment.adapter import as_augmentation, augment_batch
+from kd_keras.graph_errors import readable_errors
 from kd_keras.step import mixing
 from kd_keras.step.counter import add_step_counter
-from kd_keras.step.guard import Snapshot, readable_errors, stop_unless_finite
+from kd_keras.step.guard import Snapshot, stop_unless_finite
 from kd_keras.step.persistence import Untracked, scale_loss_if_float16
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from kd_keras.image_files import fingerprint
 
 # What datasets call their validation split.
 VALIDATION_NAMES = ("validation", "val", "valid", "dev")
@@ -40,6 +43,19 @@ class DataInfo:
     test_examples: int
     split_rule: str
     folder: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells the data from others, as JSON knows it.
+
+        Where a folder of images lies is no part of it: it may move.
+        """
+        fields = dataclasses.asdict(self)
+        folder = fields.pop("folder")
+        if folder is not None:
+            fields["name"] = "a folder of images"
+            fields["images"] = fingerprint(folder)
+        read: dict[str, Any] = json.loads(json.dumps(fields))  # tuples become lists, as in a file
+        return read
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from kd_keras.augment.adapter import Chain, augment_batch
 from kd_keras.replay.rows import RowFormat
 from kd_keras.replay.training_data import TrainingData
 from kd_keras.replay.view_identity import view_identity
-from kd_keras.step.probe import probed_output_kind
+from kd_keras.teachers.probe import probed_output_kind
 
 _SMALLEST_PROBABILITY = 1e-30
 

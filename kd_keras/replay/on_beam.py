@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kd_keras.network_files import load_network
 from kd_keras.replay.folder import RecordingFolder
 from kd_keras.replay.policies import configs, from_configs, replayable
 from kd_keras.replay.recording import Work, begin, write_shard
 from kd_keras.replay.training_data import Batches
 from kd_keras.replay.writing import finish
-from kd_keras.run.teacher import load_teacher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Job:
     def begin(self) -> Work:
         """Load everything, and begin or join the recording."""
         return begin(
-            load_teacher(Path(self.teacher)),
+            load_network(Path(self.teacher), "teacher"),
             self.load_data(),
             self.folder,
             self.epochs,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kd_keras.folders import made_folder
 from kd_keras.replay.folder import RecordingFolder, Shard
 from kd_keras.replay.labelling import Labeller, fingerprint
 from kd_keras.replay.manifest import Manifest, differences, versions
@@ -132,7 +132,7 @@ def begin(
         versions=versions(),
         epochs=epochs,
     )
-    path = _created(folder)
+    path = made_folder(folder, "folder", "Choose another.")
     recording = join_or_begin(path, manifest)
     if (path / PROBE).exists():
         changed = "; ".join(differences("versions", recording.manifest.versions, versions()))
@@ -210,17 +210,6 @@ def _check_sizes(rows: Sequence[np.ndarray], shard: Shard, training: TrainingDat
             "`data` must give batches of one size; the last of an epoch may be smaller. Received: "
             f"batches of {sorted(set(sizes))} examples. Batch with one batch_size."
         )
-
-
-def _created(folder: str | os.PathLike[str]) -> Path:
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"`folder` cannot be created: {error}. Received: folder={str(path)!r}. Choose another."
-        ) from error
-    return path
 
 
 def _check_count(name: str, value: Any) -> None:

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.graph_errors import MARKER
 from kd_keras.replay.folder import RecordingFolder, rows_in, table_of
-from kd_keras.step.guard import MARKER
 
 # What the x of a batch holds: the images, and "rows" and "step" of the recording. The first name is
 # one that no model of a user's has for an input.

@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.graph_errors import MARKER
 from kd_keras.replay.folder import open_folder
 from kd_keras.replay.manifest import differences, versions
 from kd_keras.replay.stream import recorded_batches, stop
 from kd_keras.replay.view_identity import view_identity
-from kd_keras.step.guard import MARKER
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")

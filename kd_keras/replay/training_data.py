@@ -52,11 +52,9 @@ def as_training_data(data: Any) -> TrainingData:
     if isinstance(data, tf.data.Dataset):
         found = _of_dataset(data)
     elif hasattr(data, "training") and hasattr(data, "order"):
-        from kd_keras.run.data_identity import identity
-
         spec = data.train.element_spec
         order = dataclasses.asdict(data.order)
-        found = TrainingData(data.training, spec, data.steps_per_epoch, identity(data.info), order)
+        found = TrainingData(data.training, spec, data.steps_per_epoch, data.info.identity(), order)
     else:
         raise ValueError(f"{_FORM} Received: data of type {type(data).__name__}.")
     x = keras.utils.unpack_x_y_sample_weight(found.spec)[0]

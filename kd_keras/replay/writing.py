@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.lock import held_lock
 from kd_keras.replay.folder import RecordingFolder, Shard, checksum, rows_in
 from kd_keras.replay.manifest import Manifest, read_manifest
 from kd_keras.replay.policies import PROBE
-from kd_keras.run.lock import held_lock
 from kd_keras.whole_file import PARTIAL, written_beside
 
 _LOCK = ".manifest.lock"

@@ -6,19 +6,15 @@ another working folder or a changed folder of images would mix results of differ
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kd_keras.image_files import fingerprint
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.whole_file import write_whole
-
-if TYPE_CHECKING:
-    from kd_keras.data import DataInfo
 
 DATA = "data.json"
 
@@ -28,29 +24,12 @@ _LONGEST_VALUE = 80
 _READABLE = {_IMAGES: "the digest of the images' names and sizes"}
 
 
-def identity(info: DataInfo) -> dict[str, Any]:
-    """Return what tells the data from others, as JSON knows it.
-
-    Where a folder of images lies is no part of it: it may move.
-
-    Args:
-        info: Of the loaded data.
-    """
-    fields = dataclasses.asdict(info)
-    folder = fields.pop("folder")
-    if folder is not None:
-        fields["name"] = "a folder of images"
-        fields[_IMAGES] = fingerprint(folder)
-    read: dict[str, Any] = json.loads(json.dumps(fields))  # tuples become lists, as in a file
-    return read
-
-
 def keep_or_refuse(path: Path, data: Mapping[str, Any], remedy: str) -> None:
     """Note in `path` that its results are of `data`, or raise where they are of others.
 
     Args:
         path: The folder of the results.
-        data: From `identity`.
+        data: From `kd_keras.data.DataInfo.identity`.
         remedy: What the error recommends.
 
     Raises:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from kd_keras import _startup
+from kd_keras.folders import made_folder
+from kd_keras.network_files import load_network, network_file
 from kd_keras.run.bar import progress_bar
 from kd_keras.run.environment import environment
 from kd_keras.run.quiet import quiet_start
 from kd_keras.run.saying import say
-from kd_keras.run.teacher import load_data, load_network, network_file
+from kd_keras.run.teacher import load_data
 from kd_keras.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -139,8 +141,7 @@ def export_presets(
         taken = [input_dtype if input_dtype in preset.inputs else None for preset in asked]
         network = load_network(path, "student")
         splits = load_data(dataset, network, data_dir, batch_size=_BATCH, seed=0, role="student")
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(output, "output", "Choose another with --output.")
     results: list[ExportResult] = []
     verified: list[tuple[float, Comparison]] = []
     for preset, border in zip(presets, taken, strict=True):

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kd_keras.lock import LOCK, held_lock
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.data_identity import DATA, keep_or_refuse
-from kd_keras.run.lock import LOCK, held_lock
 from kd_keras.whole_file import PARTIAL, write_whole
 
 RECIPE = "recipe.json"

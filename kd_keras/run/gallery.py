@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from kd_keras import _startup
+from kd_keras.folders import made_folder
 from kd_keras.run.quiet import quiet_start
 from kd_keras.run.teacher import load_data, load_teacher, teacher_file
 from kd_keras.whole_file import write_whole, written_beside
@@ -74,14 +75,7 @@ def write_views(
     console = console or Console()
     _check(policies, examples, views)
     path = teacher_file(dataset, teacher)
-    folder = Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"`output` cannot be made a folder: {error.strerror}. Choose another with --output. "
-            f"Received: output={str(output)!r}"
-        ) from error
+    folder = made_folder(output, "output", "Choose another with --output.")
     with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
         _startup.refuse_other_backend()
 

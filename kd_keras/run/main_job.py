@@ -11,7 +11,7 @@ from rich.console import Console
 
 from kd_keras import _startup
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.run.data_identity import identity, refuse_other_images
+from kd_keras.run.data_identity import refuse_other_images
 from kd_keras.run.folder import HISTORY, PAGE, REPORT, START_OVER, is_finished, open_run
 from kd_keras.run.quiet import quiet_start
 from kd_keras.run.saying import say
@@ -92,7 +92,7 @@ def distill(
             start_devices()
         # Nothing moves on the terminal here but what TensorFlow Datasets shows of a download.
         material = prepare(recipe, data_dir)
-        folder.begin(fresh, identity(material.splits.info))
+        folder.begin(fresh, material.splits.info.identity())
         try:
             train_networks(material, folder, console)
             export_student(material, folder, console)

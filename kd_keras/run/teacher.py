@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kd_keras import recipes
+from kd_keras.network_files import load_network, network_file
 from kd_keras.run.folder import TEACHER
 
 if TYPE_CHECKING:
@@ -34,26 +34,6 @@ def teacher_file(dataset: str, teacher: str | os.PathLike[str] | None) -> Path |
     return network_file(teacher, "teacher", _remedy(dataset))
 
 
-def network_file(path: str | os.PathLike[str], role: str, remedy: str = "") -> Path:
-    """Return the file of a network.
-
-    Args:
-        path: A `.keras` file.
-        role: What an error calls the network.
-        remedy: How to get one, for the error.
-
-    Raises:
-        ValueError: If it is not a `.keras` file that exists.
-    """
-    found = Path(path).expanduser()
-    if found.suffix != ".keras" or not found.is_file():
-        raise ValueError(
-            f"`{role}` must be a .keras file that exists, as `model.save(...)` writes it. "
-            f"Received: {role}={str(path)!r}. {remedy}".rstrip()
-        )
-    return found
-
-
 def missing_teacher(dataset: str) -> ValueError:
     """Return the error that says which command trains a teacher."""
     return ValueError(
@@ -68,29 +48,6 @@ def load_teacher(path: Path) -> keras.Model:
         ValueError: If Keras cannot read it.
     """
     return load_network(path, "teacher")
-
-
-def load_network(path: Path, role: str) -> keras.Model:
-    """Return the network in a `.keras` file.
-
-    Args:
-        path: The file.
-        role: What an error calls the network.
-
-    Raises:
-        ValueError: If Keras cannot read it.
-    """
-    import keras
-
-    # A quantisation-aware student consists of them; of the rooms, a command imports what it needs.
-    importlib.import_module("kd_keras.quantize")
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:  # zip, JSON, unknown classes: each with an exception of its own
-        raise ValueError(
-            f"`{role}` cannot be loaded from {str(path)!r}: {error} A network with layers of "
-            "your own is loaded in Python, after they are registered."
-        ) from error
 
 
 def load_data(

@@ -11,12 +11,12 @@ import keras
 from rich.console import Console
 
 from kd_keras.data import Splits
+from kd_keras.graph_errors import NonFiniteLossError
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.checkpoint import restore_checkpoint, save_checkpoint
 from kd_keras.run.folder import HISTORY, RunFolder
 from kd_keras.run.history import Epochs, read_history, write_history
 from kd_keras.run.progress import TrainingProgress
-from kd_keras.step.guard import NonFiniteLossError
 from kd_keras.whole_file import written_beside
 
 _MOMENTUM = 0.9

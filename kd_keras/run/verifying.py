@@ -11,10 +11,10 @@ import numpy as np
 from rich.console import Console
 
 from kd_keras import _startup
+from kd_keras.network_files import load_network, network_file
 from kd_keras.run.bar import progress_bar
 from kd_keras.run.environment import environment
 from kd_keras.run.quiet import quiet_start
-from kd_keras.run.teacher import load_network, network_file
 
 if TYPE_CHECKING:
     from kd_keras.export import LayerReport, LiteModel, Miss, Verification

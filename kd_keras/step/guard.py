@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from kd_keras.graph_errors import MARKER, NOT_FINITE
 from kd_keras.step import replicas
-
-# Errors that our graphs raise carry this, so that they can be told from TensorFlow's own.
-MARKER = "kd_keras: "
-_NOT_FINITE = "the loss or its gradient is not finite"
-
-
-class NonFiniteLossError(FloatingPointError):
-    """The loss, or its gradient, became NaN or infinite; the model keeps its last good state."""
 
 
 class Snapshot:
@@ -62,7 +53,7 @@ def stop_unless_finite(
     healthy = tf.logical_not(replicas.any_replica(tf.logical_not(finite)))
     kept = tf.cond(healthy, lambda: tf.constant(True), snapshot.restore)
     message: list[Any] = [
-        f"{MARKER}{_NOT_FINITE}; the weights and statistics of the last good step are kept. Lower "
+        f"{MARKER}{NOT_FINITE}; the weights and statistics of the last good step are kept. Lower "
         "the learning rate, clip the gradients (`clipnorm` of the optimizer), or look for NaN in "
         "the inputs. Received:"
     ]
@@ -75,31 +66,3 @@ def stop_unless_finite(
 
 def _dense_values(gradient: Any) -> tf.Tensor:
     return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
-
-
-@contextmanager
-def readable_errors() -> Iterator[None]:
-    """Turn an assertion that one of our graphs raised into a plain Python error."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        text = _own_message(error)
-        if text is None:
-            raise
-        kind: Callable[[str], Exception] = ValueError
-        if text.startswith(_NOT_FINITE):
-            kind = NonFiniteLossError
-        raise kind(text[0].upper() + text[1:]) from None
-
-
-def _own_message(error: tf.errors.InvalidArgumentError) -> str | None:
-    """Return our sentence out of what TensorFlow makes of an assertion's data.
-
-    In a graph: `assertion failed: [text] [value] ...`; eagerly: `b'text'` and values, on lines.
-    """
-    message = error.message
-    if MARKER not in message:
-        return None
-    sentence = message[message.index(MARKER) + len(MARKER) :].split("[[{{node")[0]
-    sentence = re.sub(r"\] \[|['\"]?\n(b['\"])?", " ", sentence).replace("\\'", "'")
-    return sentence.strip("[]'\" \t").replace("= ", "=")

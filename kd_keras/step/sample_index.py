@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kd_keras.step.guard import MARKER
+from kd_keras.graph_errors import MARKER
 from kd_keras.step.objective import Term
 
 KEY = "sample_index"

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from kd_keras.lock import held_lock
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.run.data_identity import identity, keep_or_refuse
+from kd_keras.run.data_identity import keep_or_refuse
 from kd_keras.run.folder import RunFolder
-from kd_keras.run.lock import held_lock
 from kd_keras.run.saying import say
 from kd_keras.study.grid import Cell, Study, recipe_of_study
 from kd_keras.whole_file import PARTIAL, write_whole
@@ -80,7 +80,7 @@ class StudyFolder:
             ValueError: If they are others.
         """
         remedy = "Its cells could not be compared. Choose another folder with --output."
-        keep_or_refuse(self.path, identity(info), remedy)
+        keep_or_refuse(self.path, info.identity(), remedy)
 
     def note_command(self, command: str) -> None:
         """Keep the command among those that filled the folder."""

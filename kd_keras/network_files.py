@@ -1,0 +1,54 @@
+"""Networks in `.keras` files. Below every room: whoever takes the path of one reads it so."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+
+def network_file(path: str | os.PathLike[str], role: str, remedy: str = "") -> Path:
+    """Return the file of a network.
+
+    Args:
+        path: A `.keras` file.
+        role: What an error calls the network.
+        remedy: How to get one, for the error.
+
+    Raises:
+        ValueError: If it is not a `.keras` file that exists.
+    """
+    found = Path(path).expanduser()
+    if found.suffix != ".keras" or not found.is_file():
+        raise ValueError(
+            f"`{role}` must be a .keras file that exists, as `model.save(...)` writes it. "
+            f"Received: {role}={str(path)!r}. {remedy}".rstrip()
+        )
+    return found
+
+
+def load_network(path: Path, role: str) -> keras.Model:
+    """Return the network in a `.keras` file.
+
+    Args:
+        path: The file.
+        role: What an error calls the network.
+
+    Raises:
+        ValueError: If Keras cannot read it.
+    """
+    import keras
+
+    # A quantisation-aware student consists of them; of the rooms, a command imports what it needs.
+    importlib.import_module("kd_keras.quantize")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # zip, JSON, unknown classes: each with an exception of its own
+        raise ValueError(
+            f"`{role}` cannot be loaded from {str(path)!r}: {error} A network with layers of "
+            "your own is loaded in Python, after they are registered."
+        ) from error

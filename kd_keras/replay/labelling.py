@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.augment.adapter import Chain, augment_batch
+from kd_keras.losses.probe import probed_output_kind
 from kd_keras.replay.rows import RowFormat
 from kd_keras.replay.training_data import TrainingData
 from kd_keras.replay.view_identity import view_identity
-from kd_keras.teachers.probe import probed_output_kind
 
 _SMALLEST_PROBABILITY = 1e-30
 

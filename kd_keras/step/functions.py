@@ -15,8 +15,8 @@ import tensorflow as tf
 from kd_keras.graph_errors import readable_errors
 from kd_keras.losses.base import probabilities_message
 from kd_keras.losses.output_kind import output_kind
+from kd_keras.losses.probe import probed_output_kind
 from kd_keras.step import labels, replaying, replicas, sample_index
-from kd_keras.teachers.probe import probed_output_kind
 
 _EMPTY = (
     "`{argument}` is empty: a dataset with at least one batch was expected. Received: {argument} "

@@ -1,6 +1,8 @@
-"""What one Distiller step costs, against the floor and against `keras.distillation`.
+"""What one Distiller step costs, against the floor, `keras.distillation` and a PyTorch loop.
 
     python benchmarks/step.py [--help]
+
+The row of PyTorch is there for two ResNets where it is installed: `pip install "kd-keras[peers]"`.
 
 Every contender takes one step in turn, round after round, and each ratio is formed within a round:
 the machine's speed may drift between rounds, not within one. Printed are the median ratio and its
@@ -9,7 +11,9 @@ quartiles.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import time
 from collections.abc import Callable
 
@@ -77,6 +81,10 @@ def contenders(teacher_name: str, student_name: str, batch: int) -> dict[str, Ca
         made.compile(keras.optimizers.SGD(0.01), crossentropy(), metrics=["accuracy"])
         return train_step(made, x, y)
 
+    peers = {}
+    is_known = all(re.fullmatch(r"resnet\d+", name) for name in (teacher_name, student_name))
+    if importlib.util.find_spec("torch") and is_known:
+        peers["PyTorch, logits"] = pytorch_step(teacher, plain, x, y)
     ours, theirs = kd_keras.Distiller, keras.distillation.Distiller
     kl = kd_keras.losses.KLDivergence(4.0)
     return {
@@ -91,7 +99,22 @@ def contenders(teacher_name: str, student_name: str, batch: int) -> dict[str, Ca
         "ours, logits and feature": distiller(ours, [kl, feature]),
         "keras, logits and feature": distiller(theirs, [keras_kl, feature]),
         "ours, logits, default policy": distiller(ours, kl, augmentation=policy),
+        **peers,
     }
+
+
+def pytorch_step(
+    teacher: keras.Model, student: keras.Model, x: tf.Tensor, y: tf.Tensor
+) -> Callable[[], object]:
+    """Return the step of a PyTorch loop on networks of the same sizes."""
+    import pytorch_peer
+
+    networks = [pytorch_peer.resnet(int(m.name.removeprefix("resnet"))) for m in (teacher, student)]
+    for ours, theirs in zip((teacher, student), networks, strict=True):
+        trained = sum(int(np.prod(weight.shape)) for weight in ours.trainable_weights)
+        if trained != pytorch_peer.parameters(theirs):
+            raise SystemExit(f"{ours.name} is not the network that PyTorch trains")
+    return pytorch_peer.step(*networks, x.numpy(), y.numpy(), 4.0)
 
 
 def measure(
@@ -146,6 +169,17 @@ def report(times: dict[str, np.ndarray], console: Console) -> None:
             "keras.distillation / ours, with a feature loss",
             times["keras, logits and feature"] / times["ours, logits and feature"],
             ">= 1.60",
+        ),
+        *(
+            [
+                (
+                    "PyTorch loop with channels_last / ours, logits",
+                    times["PyTorch, logits"] / times["ours, logits"],
+                    ">= 1.00",
+                )
+            ]
+            if "PyTorch, logits" in times
+            else []
         ),
         (
             "share of the step that the default policy costs",

@@ -52,6 +52,29 @@ def test_losses_have_the_values_that_they_have_with_the_live_teacher(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", ["xla", "mixed_float16", "mixed_bfloat16"])
+def test_a_compiled_core_and_mixed_precision_learn_from_a_recording_as_from_the_teacher(
+    teacher, splits, folder, make, how
+):
+    replay = ReplayTeacher(folder)
+    options = {"jit_compile": True} if how == "xla" else {}
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("float32" if how == "xla" else how)
+        live = fit(make(teacher, **options), splits.training(), 1)
+        distiller = make(replay, augmentation=replay.augmentation, **options)
+        replayed = fit(distiller, replay.training(splits), 1)
+    finally:
+        keras.config.set_dtype_policy(before)
+    computes_in = "float32" if how == "xla" else how.removeprefix("mixed_")
+    assert distiller.student.layers[-1].compute_dtype == computes_in
+    for name in ("loss", "student_loss", "distillation_loss"):
+        # Eight bits of a logit: the students drift apart by their own rounding.
+        rtol = 2e-2 if how == "mixed_bfloat16" else 2e-3
+        np.testing.assert_allclose(replayed[name], live[name], rtol=rtol, err_msg=name)
+
+
+@pytest.mark.slow
 def test_a_saved_distiller_goes_on_in_the_middle_several_steps_at_a_time(
     splits, folder, make, tmp_path
 ):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from kd_keras.evaluate.html import template
 from kd_keras.study.charts import study_charts
 from kd_keras.study.summary import Summary
-from kd_keras.study.tables import readable_tables
+from kd_keras.study.tables import readable_recipe, readable_tables
 
 
 def render(summary: Summary) -> str:
@@ -15,11 +13,6 @@ def render(summary: Summary) -> str:
     return template("kd_keras.study", "study.html.j2").render(
         summary=summary,
         tables=readable_tables(summary),
-        recipe={
-            name: value if isinstance(value, str) else json.dumps(value)
-            for name, value in summary.recipe.items()
-            # Each cell has its own.
-            if name not in ("policy", "seed")
-        },
+        recipe=readable_recipe(summary),
         charts=study_charts(summary),
     )

@@ -1,4 +1,4 @@
-"""Write a study's summary: a page to look at, JSON and CSV to go on with, tables to print."""
+"""Write a study's summary: pages to look at, JSON and CSV to go on with, tables to print."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from pathlib import Path
 from rich.console import Console
 
 from kd_keras.run.saying import say
+from kd_keras.study.markdown import as_markdown
 from kd_keras.study.page import render
 from kd_keras.study.summary import Summary
 from kd_keras.study.tables import print_tables
 from kd_keras.whole_file import write_whole
 
 PAGE = "study_report.html"
+MARKDOWN = "study_report.md"
 DATA = "study_report.json"
 TABLE = "study_report.csv"
 
 
 def write_study_report(path: Path, summary: Summary, console: Console) -> None:
-    """Write page, JSON and CSV into a folder, each whole or not at all, and print the tables.
+    """Write pages, JSON and CSV into a folder, each whole or not at all, and print the tables.
 
     Args:
         path: The folder of the study.
@@ -28,6 +30,7 @@ def write_study_report(path: Path, summary: Summary, console: Console) -> None:
         console: Where to print.
     """
     write_whole(path / PAGE, render(summary))
+    write_whole(path / MARKDOWN, as_markdown(summary))
     write_whole(path / TABLE, _csv(summary))
     write_whole(path / DATA, summary.to_json())
     print_tables(summary, console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -83,6 +84,16 @@ def readable_tables(summary: Summary, deviations: bool = True) -> list[ReadableT
     if summary.effects:
         tables.append(_effects(summary))
     return tables
+
+
+def readable_recipe(summary: Summary) -> dict[str, str]:
+    """Return what all cells share, by name."""
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in summary.recipe.items()
+        # Each cell has its own.
+        if name not in ("policy", "seed")
+    }
 
 
 def print_tables(summary: Summary, console: Console) -> None:

@@ -26,6 +26,17 @@ def test_the_page_holds_every_cell_of_every_table(finished):
     assert summary.commands[0] in lines
 
 
+def test_the_markdown_holds_every_row_of_every_table(finished):
+    folder, summary, _ = finished
+    text = (folder / "study_report.md").read_text(encoding="utf-8")
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    for table in readable_tables(summary):
+        assert list(table.columns) in found
+        for row in table.rows:
+            assert list(row) in found
+    assert summary.commands[0] in text.splitlines()
+
+
 def test_the_page_needs_no_network(finished):
     page = (finished[0] / "study_report.html").read_text(encoding="utf-8")
     assert not re.search(r'(?:src|href)="(?!#)', page.replace("xlink:href", "href"))

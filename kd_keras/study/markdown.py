@@ -1,0 +1,58 @@
+"""A study as Markdown, to be committed beside the code or pasted into an issue."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kd_keras.study.summary import Summary
+from kd_keras.study.tables import readable_recipe, readable_tables
+
+_WIDE = 1000  # no cell is broken into lines
+
+
+def as_markdown(summary: Summary) -> str:
+    """Return the tables of the page, what they mean, and the commands that filled them."""
+    parts = [f"# {summary.title}"]
+    parts.append("\n".join(["```sh", *summary.commands, "```"]))
+    if summary.missing:
+        parts.append(
+            f"{len(summary.missing)} cells are not finished: {', '.join(summary.missing)}."
+        )
+    for table in readable_tables(summary):
+        parts += [f"## {table.title.capitalize()}", _table(table.columns, table.rows, table.texts)]
+    parts += [_legend(summary), "## Recipe of all cells and environment"]
+    pairs = [*readable_recipe(summary).items(), *summary.environment.items()]
+    parts.append(_table(("name", "value"), pairs, 2))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+    drawn = Table(box=box.MARKDOWN)
+    for index, name in enumerate(columns):
+        drawn.add_column(escape(name), justify="left" if index < texts else "right", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*map(escape, row))
+    console = Console(file=io.StringIO(), width=_WIDE, color_system=None)
+    console.print(drawn)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.strip() for line in text.strip().splitlines())
+
+
+def _legend(summary: Summary) -> str:
+    return (
+        "Test split, after the last epoch: mean and standard deviation over seeds. Teacher: what "
+        "it was trained on. Corruptions (15 of CIFAR-C at 5 severities) and FGSM (8/255) on the "
+        f"first {summary.robustness_examples:,} images. mCE is relative to students with neither "
+        "distillation nor augmentation; below 100 % is better. Minutes and teacher calls are those "
+        "of one student's training; a call is one image through the teacher, whose own training is "
+        "not counted. Effects are points of test accuracy: distillation against the same "
+        "augmentation without a teacher, augmentation against the same distillation without "
+        "augmentation, interaction is what both give together beyond the sum of what each gives "
+        "alone. Intervals: hierarchical bootstrap over seeds and test images, for one teacher."
+    )

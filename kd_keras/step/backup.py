@@ -55,10 +55,10 @@ class StartTogether(keras.callbacks.Callback):
             variables += self.model.optimizer.variables
         # Metrics are reset before every epoch.
         variables = [v for v in variables if v.synchronization != "on_read"]
-        epoch = np.array(self.model._initial_epoch, "int64")
+        epoch = np.array(self.model._initial_epoch or 0, "int64")
         values = [epoch, *(keras.ops.convert_to_numpy(variable) for variable in variables)]
         epoch, *values = _of_the_chief(values, strategy)
-        self.model._initial_epoch = int(epoch)
+        self.model._initial_epoch = int(epoch) or None
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 

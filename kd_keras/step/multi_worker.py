@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+from tensorflow.python.eager import context
 
 from kd_keras.step.backup import shared_backups
 
@@ -92,10 +96,50 @@ class MultiWorkerSteps(keras.Model):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         if has_other_workers(self.distribute_strategy):
             given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
+            _refuse_orders_that_differ(given.arguments)
             callbacks = given.arguments.get("callbacks")
             given.arguments["callbacks"] = shared_backups(callbacks, self.distribute_strategy)
             args, kwargs = given.args[1:], given.kwargs
-        return super().fit(*args, **kwargs)
+        with _lost_workers_explained():
+            return super().fit(*args, **kwargs)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        with _lost_workers_explained():
+            return super().evaluate(*args, **kwargs)
+
+
+@contextmanager
+def _lost_workers_explained() -> Iterator[None]:
+    """Say what to do where TensorFlow gives up on the other workers."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        start = error.message.find("Collective ops is aborted")
+        if start < 0:
+            raise
+        raise tf.errors.UnavailableError(
+            error.node_def,
+            error.op,
+            "Another worker failed or was lost, and the ones that are left cannot go on without "
+            "it. Start all workers again, this one too; with the callback "
+            "`keras.callbacks.BackupAndRestore` they go on from the last backup. TensorFlow says: "
+            f"{error.message[start:]}",
+        ) from None
+
+
+def _refuse_orders_that_differ(arguments: dict[str, Any]) -> None:
+    """Raise where each worker would shuffle the arrays by a seed of its own and take its part."""
+    arrays = arguments.get("x")
+    leaves = keras.tree.flatten(arrays)
+    are_arrays = bool(leaves) and all(isinstance(leaf, (np.ndarray, tf.Tensor)) for leaf in leaves)
+    if are_arrays and arguments.get("shuffle", True) and context.global_seed() is None:
+        raise ValueError(
+            "`fit` shuffles arrays, and several workers must do so alike: each takes its part of "
+            "every batch. Received: arrays, shuffle=True and no seed. Call "
+            "`keras.utils.set_random_seed` with the same number on every worker, or pass "
+            "shuffle=False, or a `tf.data.Dataset` that shuffles with a seed."
+        )
 
 
 def _local_spec(spec: Any) -> Any:

@@ -72,8 +72,8 @@ class Supervised(MultiWorkerSteps):
         optimizer = scale_loss_if_float16(optimizer, self.network, auto_scale_loss)
         super().compile(optimizer, *args, auto_scale_loss=auto_scale_loss, **kwargs)
 
-    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Train as `keras.Model.fit` does; errors from inside the graph become Python's own."""
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
         with readable_errors():
             return super().fit(*args, **kwargs)
 

@@ -16,7 +16,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-
 from tensorflow.python.eager import context
 
 from kd_keras.step.backup import shared_backups

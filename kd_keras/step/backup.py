@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import Any
 
 import keras
@@ -34,14 +33,11 @@ def shared_backups(callbacks: Any, strategy: Any) -> Any:
         return callbacks
     shared: list[Any] = []
     for callback in [] if callbacks is None else keras.tree.flatten(callbacks):
-        if isinstance(callback, backup):
-            # Metrics are saved too, and reading them takes all workers: so the others save as
-            # well, to where nobody looks.
-            if not strategy.extended.should_checkpoint:
-                callback = backup(tempfile.mkdtemp(), save_freq=callback.save_freq)
-            shared += [callback, StartTogether()]
-        else:
+        # Saving reads no metric, for which all workers would be needed.
+        if not isinstance(callback, backup) or strategy.extended.should_checkpoint:
             shared.append(callback)
+        if isinstance(callback, backup):
+            shared.append(StartTogether())
     return shared
 
 

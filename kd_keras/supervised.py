@@ -13,10 +13,11 @@ from kd_keras.graph_errors import readable_errors
 from kd_keras.step import mixing
 from kd_keras.step.counter import add_step_counter
 from kd_keras.step.guard import Snapshot, stop_unless_finite
+from kd_keras.step.multi_worker import MultiWorkerSteps
 from kd_keras.step.persistence import Untracked, scale_loss_if_float16
 
 
-class Supervised(keras.Model):
+class Supervised(MultiWorkerSteps):
     """Train a network on augmented views and their labels, with no teacher.
 
     The fair counterpart of `kd_keras.Distiller`: a student trained alone with the same seed,
@@ -71,8 +72,8 @@ class Supervised(keras.Model):
         optimizer = scale_loss_if_float16(optimizer, self.network, auto_scale_loss)
         super().compile(optimizer, *args, auto_scale_loss=auto_scale_loss, **kwargs)
 
-    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Train as `keras.Model.fit` does; errors from inside the graph become Python's own."""
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
         with readable_errors():
             return super().fit(*args, **kwargs)
 

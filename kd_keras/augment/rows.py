@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-# What every backend of `all_gather` can move; the rest travels as one of these.
-_GATHERABLE = (tf.float32, tf.float64, tf.int32, tf.int64)
+# What every backend of `all_reduce` can move; the rest travels as one of these.
+_REDUCIBLE = (tf.float32, tf.float64, tf.int32, tf.int64)
 
 
 class Rows(NamedTuple):
@@ -42,9 +42,10 @@ def local_rows(x: Any) -> Rows:
     context = _replicated_context()
     if context is None:
         return only_rows(x)
-    counts = context.all_gather(tf.reshape(count, [1]), axis=0)
-    before = tf.range(tf.shape(counts)[0]) < tf.cast(context.replica_id_in_sync_group, tf.int32)
-    offset = tf.reduce_sum(tf.where(before, counts, tf.zeros_like(counts)))
+    number = tf.cast(context.replica_id_in_sync_group, tf.int32)
+    own = count * tf.one_hot(number, context.num_replicas_in_sync, dtype=tf.int32)
+    counts = context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+    offset = tf.reduce_sum(counts[:number])
     return Rows(offset + tf.range(count), offset + count, tf.reduce_sum(counts), leading=False)
 
 
@@ -54,10 +55,16 @@ def gather_global(tensor: Any) -> tf.Tensor:
     context = _replicated_context()
     if context is None:
         return tensor
-    if tensor.dtype in _GATHERABLE:
-        return context.all_gather(tensor, axis=0)
-    carrier = tf.float32 if tensor.dtype.is_floating else tf.int32
-    return tf.cast(context.all_gather(tf.cast(tensor, carrier), axis=0), tensor.dtype)
+    rows = local_rows(tensor)
+    # A sum of parts among zeros, because `all_gather` fails with one replica in each of several
+    # processes ("destinations can not be empty").
+    offset = rows.extent - tf.shape(tensor)[0]
+    around = [[offset, rows.total - rows.extent], *([0, 0] for _ in tensor.shape[1:])]
+    carried = tensor
+    if tensor.dtype not in _REDUCIBLE:
+        carried = tf.cast(tensor, tf.float32 if tensor.dtype.is_floating else tf.int32)
+    whole = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.pad(carried, around))
+    return tf.ensure_shape(tf.cast(whole, tensor.dtype), [None, *tensor.shape[1:]])
 
 
 def _replicated_context() -> Any:

@@ -41,7 +41,7 @@ class Pipeline:
         if not self.is_cached:
             examples = self.decoded(examples)
         batches = examples.batch(self.batch_size).map(self.checked)
-        return batches.prefetch(tf.data.AUTOTUNE)
+        return shared_by_batch(batches.prefetch(tf.data.AUTOTUNE))
 
     def training(self, seed: int, drop_remainder: bool) -> TrainingBatches:
         """Return the shuffled batches, epoch by epoch."""
@@ -115,7 +115,7 @@ class TrainingBatches:
         batches = epochs.flat_map(self._epoch)
         # The range ends in some 10^18 epochs. Keras must know that it is not to wait for that.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-        return batches.apply(endless).prefetch(tf.data.AUTOTUNE)
+        return shared_by_batch(batches.apply(endless).prefetch(tf.data.AUTOTUNE))
 
     def next_epoch(self) -> tf.data.Dataset:
         """Return a dataset whose j-th iteration gives epoch j; see `Splits.train`."""
@@ -123,7 +123,8 @@ class TrainingBatches:
             started = tf.Variable(0, dtype=tf.int64, trainable=False, name="epochs_started")
         epoch = tf.data.Dataset.range(1).map(lambda _: started.assign_add(1) - 1)
         finite = tf.data.experimental.assert_cardinality(self.steps_per_epoch)
-        return epoch.flat_map(self._epoch).apply(finite).prefetch(tf.data.AUTOTUNE)
+        batches = epoch.flat_map(self._epoch).apply(finite)
+        return shared_by_batch(batches.prefetch(tf.data.AUTOTUNE))
 
     def _epoch(self, epoch: Any) -> tf.data.Dataset:
         # Inside a function this sets the seed of its graph alone. It is what makes the order
@@ -141,6 +142,16 @@ class TrainingBatches:
             examples = pipeline.decoded(examples)
         batches = examples.batch(pipeline.batch_size, drop_remainder=self._drop_remainder)
         return batches.map(pipeline.checked)
+
+
+def shared_by_batch(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Let workers of a distribution strategy share each batch, so that it is that of one device.
+
+    By default they would share the files, of which small sets have one.
+    """
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.with_options(options)
 
 
 def _label_message(name: str, part: Part, classes: int) -> str:

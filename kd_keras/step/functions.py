@@ -17,6 +17,7 @@ from kd_keras.losses.base import probabilities_message
 from kd_keras.losses.output_kind import output_kind
 from kd_keras.losses.probe import probed_output_kind
 from kd_keras.step import labels, replaying, replicas, sample_index
+from kd_keras.step.multi_worker import MultiWorkerSteps, has_other_workers
 
 _EMPTY = (
     "`{argument}` is empty: a dataset with at least one batch was expected. Received: {argument} "
@@ -59,7 +60,7 @@ def symbolic(inputs: Any) -> Any:
     )
 
 
-class StepFunctions(keras.Model):
+class StepFunctions(MultiWorkerSteps):
     """The part of the Distiller that turns `train_step` into functions of an iterator.
 
     Keras compiles the whole step with XLA, augmentation included, which most keras-cv layers do not
@@ -106,15 +107,20 @@ class StepFunctions(keras.Model):
                 function = self._plain_graph(step_function)
                 version = self._teacher_inference.version
             with readable_errors():
-                if self.steps_per_execution > 1 and isinstance(
-                    iterator, tf.distribute.DistributedIterator
-                ):
+                if self._must_loop_in_python(iterator):
                     iterator = _in_python(iterator)
                 results = function(iterator)
             self._has_seen_data = True
             return results
 
         return readable
+
+    def _must_loop_in_python(self, iterator: Any) -> bool:
+        return (
+            self.steps_per_execution > 1
+            and isinstance(iterator, tf.distribute.DistributedIterator)
+            and not has_other_workers(self.distribute_strategy)
+        )
 
     def _plain_graph(self, step_function: Callable[..., Any]) -> Callable[..., Any]:
         self._jitted_core = None

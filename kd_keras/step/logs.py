@@ -48,6 +48,17 @@ class StepLogs(keras.Model):
             return {m.name: m.result() for m in self.metrics if m is not self._compile_metrics}
         return super().get_metrics_result()
 
+    def _get_metrics_result_or_logs(self, logs: Any) -> Any:
+        """Return what a pass over the data gives, for the names in the logs of its last step.
+
+        Keras returns those logs themselves where some metrics are not in them, and they are the
+        plain mean of what the replicas have seen, however many examples each had.
+        """
+        results = self.get_metrics_result()
+        if not isinstance(logs, dict) or not set(logs) <= set(results):
+            return logs
+        return {name: results[name] for name in logs}
+
     def _update_trackers(self, losses: StepLosses, x: Any) -> None:
         batch = tf.shape(keras.tree.flatten(x)[0])[0]
         for tracker, value in (

@@ -29,8 +29,9 @@ def local_component(variable: Any) -> tf.Variable:
         return raw
     strategy = tf.distribute.get_strategy()
     context = tf.distribute.get_replica_context()
-    index = tf.get_static_value(context.replica_id_in_sync_group)
-    return strategy.experimental_local_results(raw)[index]
+    copies = strategy.experimental_local_results(raw)
+    # Replicas are numbered over all workers, which have equally many, and the copies are ours.
+    return copies[tf.get_static_value(context.replica_id_in_sync_group) % len(copies)]
 
 
 def any_replica(flag: tf.Tensor) -> tf.Tensor:

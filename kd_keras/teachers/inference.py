@@ -102,7 +102,7 @@ class TeacherInference:
     def _freeze(self, specs: Any) -> Callable[[Any], Any] | None:
         is_asked_for = self.mode == "bfloat16"
         try:
-            if tf.distribute.has_strategy():
+            if tf.distribute.has_strategy() and not _has_process_of_its_own():
                 raise NotFreezableError("a distribution strategy is active")
             known = self._fingerprint if self.is_frozen else None
             fingerprint = known or Fingerprint(self._teacher)
@@ -177,6 +177,12 @@ def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
         return 0.0
     ratio = difference / max(np.max(np.abs(expected)), np.finfo("float32").tiny)
     return float(ratio) if np.isfinite(ratio) else float("inf")
+
+
+def _has_process_of_its_own() -> bool:
+    """Whether this replica is one of several, and the only one in this process."""
+    strategy = tf.distribute.get_strategy()
+    return len(strategy.extended.worker_devices) == 1 < strategy.num_replicas_in_sync
 
 
 def _split(output: Any, parts: int) -> list[np.ndarray]:

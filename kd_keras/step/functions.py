@@ -69,6 +69,7 @@ class StepFunctions(keras.Model):
     _jitted_core: Any = None
     _teacher_inference: Any
     _has_seen_data = False
+    _has_begun_epoch = False
     # Calls of a step function since Keras reset the metrics, and since `fit` began, if it runs.
     _calls = 0
     _calls_in_fit: int | None = None
@@ -140,6 +141,7 @@ class StepFunctions(keras.Model):
     def reset_metrics(self) -> None:
         """Reset all metrics; Keras does before an epoch, an evaluation and a call on one batch."""
         super().reset_metrics()
+        self._has_begun_epoch = True
         self._calls = 0
 
     def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
@@ -219,14 +221,14 @@ class StepFunctions(keras.Model):
         self._teacher_inference.offer_sample(
             sample_index.split(given.get("x"), self._terms, self.student)[0]
         )
-        self._has_seen_data = False
+        self._has_seen_data = self._has_begun_epoch = False
         self._calls_in_fit = 0
         try:
             history = super().fit(*args, **kwargs)
         finally:
             self._class_weighted = False
             self._calls_in_fit = None
-        if not self._has_seen_data and history.epoch:
+        if not self._has_seen_data and self._has_begun_epoch:
             raise ValueError(_EMPTY.format(argument="x"))
         return history
 

@@ -154,6 +154,22 @@ def test_data_that_cannot_be_read_stop_at_the_last_good_step(tmp_path, fault, sa
     assert_same(again, history, unbroken, expected)
 
 
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=["graph", "eager"])
+def test_what_a_generator_raises_is_said_too(options):
+    def batches():
+        yield np.ones((4, 16), "float32"), np.zeros(4, "int32")
+        raise RuntimeError("the camera is gone")
+
+    spec = (tf.TensorSpec((None, 16)), tf.TensorSpec((None,), tf.int32))
+    data = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    network = keras.Sequential([keras.Input((16,)), keras.layers.Dense(3)])
+    model = kd_keras.supervised.Supervised(network)
+    model.compile("sgd", sparse_crossentropy(), **options)
+    with pytest.raises(kd_keras.UnreadableDataError, match="RuntimeError: the camera is gone"):
+        model.fit(data, verbose=0)
+    assert int(model.step) == 1
+
+
 def with_nan_in(training, epoch, step):
     def from_epoch(first):
         number = tf.data.Dataset.range(first * 5, 2**62)

@@ -28,8 +28,10 @@ _ROOMS = (
 )
 
 __all__ = [
+    "Checkpoint",
     "Distiller",
     "NonFiniteLossError",
+    "UnreadableDataError",
     "__version__",
     "augment",
     "data",
@@ -52,12 +54,13 @@ else:
 
     from kd_keras import losses, models, quantize
     from kd_keras.distiller import Distiller
-    from kd_keras.graph_errors import NonFiniteLossError
+    from kd_keras.graph_errors import NonFiniteLossError, UnreadableDataError
 
 if TYPE_CHECKING:
     from kd_keras import augment, data, evaluate, export, recipes, replay, teachers
+    from kd_keras.checkpoint import Checkpoint
     from kd_keras.distiller import Distiller
-    from kd_keras.graph_errors import NonFiniteLossError
+    from kd_keras.graph_errors import NonFiniteLossError, UnreadableDataError
 
 
 def __getattr__(name: str) -> Any:
@@ -65,8 +68,10 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"kd_keras.{name}")
     if name == "Distiller":
         return importlib.import_module("kd_keras.distiller").Distiller
-    if name == "NonFiniteLossError":
-        return importlib.import_module("kd_keras.graph_errors").NonFiniteLossError
+    if name == "Checkpoint":
+        return importlib.import_module("kd_keras.checkpoint").Checkpoint
+    if name in ("NonFiniteLossError", "UnreadableDataError"):
+        return getattr(importlib.import_module("kd_keras.graph_errors"), name)
     raise AttributeError(f"module 'kd_keras' has no attribute {name!r}")
 
 

@@ -28,6 +28,31 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
             a folder itself.
         OSError: If the disk is full.
     """
+    target, beside = _begun(path)
+    try:
+        yield beside
+        with open(beside, "rb") as written:
+            os.fsync(written.fileno())  # a rename may reach the disk before the data does
+        os.replace(beside, target)
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def refuse_unwritable(path: str | os.PathLike[str]) -> None:
+    """Raise where `written_beside` could not begin, before the work whose result it would hold.
+
+    Args:
+        path: As for `written_beside`.
+
+    Raises:
+        ValueError: As `written_beside`.
+    """
+    _begun(path)[1].unlink()
+
+
+def _begun(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Return the file that is to appear, and an empty one beside it."""
     # Through a link as any writer: the file that it names is written, and the link stays.
     target = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
     if target.is_dir():
@@ -50,14 +75,7 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"Cannot write into the folder of `path`: {error.strerror}. Choose a folder that you "
             f"may write to. Received: path={str(path)!r}"
         ) from error
-    try:
-        yield beside
-        with open(beside, "rb") as written:
-            os.fsync(written.fileno())  # a rename may reach the disk before the data does
-        os.replace(beside, target)
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+    return target, beside
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from kd_keras.whole_file import PARTIAL, write_whole, written_beside
+from kd_keras.whole_file import PARTIAL, refuse_unwritable, write_whole, written_beside
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -90,3 +90,15 @@ def test_a_link_stays_and_its_target_is_written(exists, tmp_path):
     assert target.read_text() == link.read_text() == "new"
     assert link.is_symlink()
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_path_that_cannot_be_written_is_known_beforehand(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    refuse_unwritable(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ValueError, match="it is a folder"):
+        refuse_unwritable(tmp_path)
+    with pytest.raises(ValueError, match="does not exist"):
+        refuse_unwritable(tmp_path / "none" / "a.bin")

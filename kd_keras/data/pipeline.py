@@ -109,10 +109,12 @@ class TrainingBatches:
         count, size = pipeline.part.examples, pipeline.batch_size
         self.steps_per_epoch = count // size if drop_remainder else math.ceil(count / size)
 
-    def stream(self, first_epoch: int) -> tf.data.Dataset:
-        """Return the endless batches from `first_epoch` on; see `Splits.training`."""
+    def stream(self, first_epoch: int, first_step: int = 0) -> tf.data.Dataset:
+        """Return the endless batches from an epoch and step on; see `Splits.training`."""
         epochs = tf.data.Dataset.range(first_epoch, _LAST_EPOCH)
-        batches = epochs.flat_map(self._epoch)
+        batches = epochs.flat_map(
+            lambda epoch: self._epoch(epoch, tf.where(epoch == first_epoch, first_step, 0))
+        )
         # The range ends in some 10^18 epochs. Keras must know that it is not to wait for that.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         return shared_by_batch(batches.apply(endless).prefetch(tf.data.AUTOTUNE))
@@ -126,7 +128,7 @@ class TrainingBatches:
         batches = epoch.flat_map(self._epoch).apply(finite)
         return shared_by_batch(batches.prefetch(tf.data.AUTOTUNE))
 
-    def _epoch(self, epoch: Any) -> tf.data.Dataset:
+    def _epoch(self, epoch: Any, first_step: Any = 0) -> tf.data.Dataset:
         # Inside a function this sets the seed of its graph alone. It is what makes the order
         # independent of the program's own `tf.random.set_seed`, which `shuffle` would mix in.
         # (Not zero: TensorFlow then asks whether the other seed, a tensor here, is zero too.)
@@ -138,6 +140,7 @@ class TrainingBatches:
         examples = self._examples.shuffle(
             pipeline.shuffle_window, seed=order, reshuffle_each_iteration=False
         )
+        examples = examples.skip(pipeline.batch_size * tf.cast(first_step, tf.int64))
         if not pipeline.is_cached:
             examples = pipeline.decoded(examples)
         batches = examples.batch(pipeline.batch_size, drop_remainder=self._drop_remainder)

@@ -102,25 +102,28 @@ class Splits:
     info: DataInfo
     steps_per_epoch: int
     order: Order
-    _stream: Callable[[int], tf.data.Dataset] = dataclasses.field(repr=False)
+    _stream: Callable[[int, int], tf.data.Dataset] = dataclasses.field(repr=False)
 
-    def training(self, first_epoch: int = 0) -> tf.data.Dataset:
+    def training(self, first_epoch: int = 0, first_step: int = 0) -> tf.data.Dataset:
         """Return the endless stream of training batches from one epoch onwards.
 
         The order of epoch k is a function of (seed, k) alone. A run that was killed and goes on
-        with `first_epoch=k` therefore sees what the unbroken run would have seen, in any process.
-        Every new iteration over the stream starts at `first_epoch` again. A batch never spans two
-        epochs.
+        with `first_epoch=k` therefore sees what the unbroken run would have seen, in any process;
+        `kd_keras.Checkpoint` does that. Every new iteration over the stream starts at `first_epoch`
+        again. A batch never spans two epochs.
 
         Args:
             first_epoch: The epoch to begin with, counted from 0.
+            first_step: The batch of that epoch to begin with, counted from 0. The images of those
+                before are not decoded for it, unless they are kept in memory.
 
         Returns:
             An infinite `tf.data.Dataset`. `fit` needs `steps_per_epoch` with it and then draws
             all its epochs from one iterator.
 
         Raises:
-            ValueError: If `first_epoch` is not an integer of at least 0.
+            ValueError: If `first_epoch` is not an integer of at least 0, or `first_step` is no step
+                of an epoch.
 
         Example:
 
@@ -137,7 +140,12 @@ class Splits:
                 "`first_epoch` must be an integer of at least 0. "
                 f"Received: first_epoch={first_epoch!r}."
             )
-        return self._stream(first_epoch)
+        if isinstance(first_step, bool) or first_step not in range(self.steps_per_epoch):
+            raise ValueError(
+                "`first_step` must be an integer of at least 0 and below `steps_per_epoch`, "
+                f"{self.steps_per_epoch}. Received: first_step={first_step!r}."
+            )
+        return self._stream(first_epoch, first_step)
 
 
 class Part(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -10,12 +11,12 @@ from typing import Any
 import keras
 from rich.console import Console
 
+from kd_keras.checkpoint import Checkpoint
 from kd_keras.data import Splits
 from kd_keras.graph_errors import NonFiniteLossError
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.run.checkpoint import restore_checkpoint, save_checkpoint
 from kd_keras.run.folder import HISTORY, RunFolder
-from kd_keras.run.history import Epochs, read_history, write_history
+from kd_keras.run.history import read_history, write_history
 from kd_keras.run.progress import TrainingProgress
 from kd_keras.whole_file import written_beside
 
@@ -59,44 +60,40 @@ class Training:
         # With every variable made beforehand TensorFlow traces the step once and not twice, which
         # for small data is a good part of the run.
         self.model._symbolic_build(data_batch=next(iter(splits.validation)))
-        checkpoint = folder.checkpoint(self.name)
-        history = restore_checkpoint(checkpoint, self.model, self.network)
+        path = folder.checkpoint(self.name)
+        checkpoint = Checkpoint(path)
         others = read_history(folder.path / HISTORY)
-        first_epoch = len(history)
+        first_epoch = len(checkpoint.history)
 
-        def keep() -> None:
-            save_checkpoint(checkpoint, self.model, self.network, history)
-            write_history(folder.path / HISTORY, {**others, self.name: history})
+        def note() -> None:
+            write_history(folder.path / HISTORY, {**others, self.name: checkpoint.history})
 
         progress = TrainingProgress(
             console, self.title, self.epochs, splits.steps_per_epoch, first_epoch
         )
-        if first_epoch < self.epochs:
-            with progress.shown():
-                self._fit(splits, history, progress, keep)
-        keep()
+        with progress.shown() if first_epoch < self.epochs else contextlib.nullcontext():
+            self._fit(splits, checkpoint, _EveryEpoch(progress, note))
+        note()
         with written_beside(folder.network(self.name)) as beside:
             self.network.save(beside)
-        checkpoint.unlink()
+        path.unlink()
 
-    def _fit(
-        self, splits: Splits, history: Epochs, progress: TrainingProgress, keep: Callable[[], None]
-    ) -> None:
+    def _fit(self, splits: Splits, checkpoint: Checkpoint, every_epoch: _EveryEpoch) -> None:
         try:
             self.model.fit(
-                splits.training(first_epoch=len(history)),
+                checkpoint.batches(splits.training),
                 steps_per_epoch=splits.steps_per_epoch,
                 validation_data=splits.validation,
-                initial_epoch=len(history),
                 epochs=self.epochs,
                 shuffle=False,
                 verbose=0,
-                callbacks=[_EveryEpoch(history, progress, keep)],
+                callbacks=[_Seconds(), checkpoint, every_epoch],
             )
         except NonFiniteLossError as error:
             raise NonFiniteLossError(
-                f"{self.title} stopped in epoch {len(history) + 1} of {self.epochs}. {error} In a "
-                f"recipe: a lower `{self.rate_field}` than {self.learning_rate:g}, and --fresh."
+                f"{self.title} stopped in epoch {len(checkpoint.history) + 1} of {self.epochs}. "
+                f"{error} In a recipe: a lower `{self.rate_field}` than {self.learning_rate:g}, "
+                "and --fresh."
             ) from None
 
     def _compile(self, recipe: Recipe, steps_per_epoch: int) -> None:
@@ -114,25 +111,28 @@ class Training:
         )
 
 
-class _EveryEpoch(keras.callbacks.Callback):
-    """Note, keep and show every complete epoch."""
-
-    def __init__(self, history: Epochs, progress: TrainingProgress, keep: Callable[[], None]):
-        super().__init__()
-        self._history = history
-        self._progress = progress
-        self._keep = keep
-        self._started = time.monotonic()
+class _Seconds(keras.callbacks.Callback):
+    """Add to the logs of an epoch how long it took."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        # The callbacks behind this one get the same dict.
+        logs["seconds"] = round(time.monotonic() - self._started, 3)
+
+
+class _EveryEpoch(keras.callbacks.Callback):
+    """Note and show every complete epoch."""
+
+    def __init__(self, progress: TrainingProgress, note: Callable[[], None]):
+        super().__init__()
+        self._progress = progress
+        self._note = note
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._progress.step()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        seconds = round(time.monotonic() - self._started, 3)
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        self._history.append({**values, "seconds": seconds})
-        self._keep()
-        self._progress.epoch(epoch + 1, values)
+        self._note()
+        self._progress.epoch(epoch + 1, logs)

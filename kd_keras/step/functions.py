@@ -70,6 +70,7 @@ class StepFunctions(MultiWorkerSteps):
     _jitted_core: Any = None
     _teacher_inference: Any
     _has_seen_data = False
+    _has_begun_epoch = False
     # Calls of a step function since Keras reset the metrics, and since `fit` began, if it runs.
     _calls = 0
     _calls_in_fit: int | None = None
@@ -146,6 +147,7 @@ class StepFunctions(MultiWorkerSteps):
     def reset_metrics(self) -> None:
         """Reset all metrics; Keras does before an epoch, an evaluation and a call on one batch."""
         super().reset_metrics()
+        self._has_begun_epoch = True
         self._calls = 0
 
     def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
@@ -225,14 +227,14 @@ class StepFunctions(MultiWorkerSteps):
         self._teacher_inference.offer_sample(
             sample_index.split(given.get("x"), self._terms, self.student)[0]
         )
-        self._has_seen_data = False
+        self._has_seen_data = self._has_begun_epoch = False
         self._calls_in_fit = 0
         try:
             history = super().fit(*args, **kwargs)
         finally:
             self._class_weighted = False
             self._calls_in_fit = None
-        if not self._has_seen_data and history.epoch:
+        if not self._has_seen_data and self._has_begun_epoch:
             raise ValueError(_EMPTY.format(argument="x"))
         return history
 

@@ -58,6 +58,40 @@ def test_a_stream_begun_at_epoch_k_goes_on_as_the_unbroken_run_does(splits):
     assert order(resumed.take(2 * STEPS)) == unbroken[2 * STEPS :]  # a new iteration starts over
 
 
+def test_a_stream_begun_within_an_epoch_goes_on_as_the_unbroken_run_does(splits):
+    unbroken = order(splits.training().take(4 * STEPS))
+    for step in (1, STEPS - 1):
+        resumed = splits.training(first_epoch=1, first_step=step)
+        assert order(resumed.take(3 * STEPS - step)) == unbroken[STEPS + step :]
+
+
+@pytest.mark.parametrize("first_step", [-1, STEPS, 1.5, True, None])
+def test_a_step_that_is_none_of_an_epoch_is_refused(splits, first_step):
+    with pytest.raises(ValueError, match="`first_step` must be .* below `steps_per_epoch`, 10"):
+        splits.training(first_step=first_step)
+
+
+def test_the_step_of_a_distiller_gets_bytes(splits):
+    """What travels to the device is uint8; it becomes float there, in the augmentation or later."""
+    seen = []
+
+    def look(images):
+        seen.append(images.dtype)
+        return images
+
+    def net():
+        return keras.Sequential(
+            [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+        )
+
+    distiller = kd_keras.Distiller(
+        net(), net(), kd_keras.losses.KLDivergence(4.0), augmentation=look
+    )
+    distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    distiller.fit(splits.training(), steps_per_epoch=2, verbose=0)
+    assert set(seen) == {tf.uint8}
+
+
 def test_the_global_seed_does_not_reach_the_order_and_is_not_touched(digits):
     orders, draws = [], []
     for _ in range(2):

@@ -88,6 +88,31 @@ def test_a_saved_distiller_goes_on_in_the_middle_several_steps_at_a_time(
     assert fit(loaded, loaded.teacher.training(splits, first_epoch=1), **options) == expected
 
 
+@pytest.mark.slow
+def test_a_checkpoint_within_an_epoch_goes_on_with_the_labels_of_its_step(
+    splits, folder, make, tmp_path
+):
+    class Died(BaseException):
+        pass
+
+    class DieAtStep(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if self.model.optimizer.iterations == 13:
+                raise Died
+
+    replay = ReplayTeacher(folder)
+    expected = fit(make(replay), replay.training(splits), EPOCHS)
+
+    def resumed(*callbacks):
+        checkpoint = kd_keras.Checkpoint(tmp_path / "checkpoint.npz", every_steps=2)
+        batches = checkpoint.batches(lambda first: replay.training(splits, first))
+        return fit(make(replay), batches, EPOCHS, callbacks=[*callbacks, checkpoint])
+
+    with pytest.raises(Died):
+        resumed(DieAtStep())
+    assert resumed() == expected
+
+
 def test_evaluation_measures_the_student_alone(splits, folder, make):
     replay = ReplayTeacher(folder)
     distiller = make(replay)

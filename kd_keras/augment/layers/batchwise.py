@@ -7,6 +7,8 @@ from typing import Any
 import keras_cv
 import tensorflow as tf
 
+from kd_keras.augment.global_generator import ensure_global_generator
+
 
 class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
     """A keras-cv layer that draws for, and transforms, a whole batch at once.
@@ -23,6 +25,7 @@ class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
     keeps_positions = False
 
     def __init__(self, seed: int | None = None, **kwargs: Any):
+        ensure_global_generator()
         super().__init__(seed=seed, **kwargs)
         self.seed = seed
 

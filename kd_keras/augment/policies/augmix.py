@@ -6,6 +6,7 @@ from typing import Any
 
 import keras_cv
 
+from kd_keras.augment.global_generator import ensure_global_generator
 from kd_keras.augment.layers import AugMix, Equalize, Posterize
 from kd_keras.augment.policies.standard import standard_layers
 from kd_keras.augment.policy import Policy
@@ -55,6 +56,7 @@ def augmix(
 
 
 def _changes(magnitude: float) -> list[Any]:
+    ensure_global_generator()
     layers = keras_cv.layers
     same: dict[str, Any] = {"dtype": "float32"}
     full: dict[str, Any] = {"value_range": (0, 255), **same}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras_cv
 
+from kd_keras.augment.global_generator import ensure_global_generator
 from kd_keras.augment.policy import Policy
 
 
@@ -23,6 +24,7 @@ def colour(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy
     >>> colour(seed=1)(tf.zeros((2, 32, 32, 3), tf.uint8), step=0).shape
     TensorShape([2, 32, 32, 3])
     """
+    ensure_global_generator()
     layers = keras_cv.layers
     return Policy(
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras_cv
 
+from kd_keras.augment.global_generator import ensure_global_generator
 from kd_keras.augment.layers import GaussianNoise
 from kd_keras.augment.policy import Policy
 
@@ -27,6 +28,7 @@ def digits(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy
     >>> digits(seed=1)(tf.zeros((2, 8, 8, 1)), step=0).shape
     TensorShape([2, 8, 8, 1])
     """
+    ensure_global_generator()
     layers = keras_cv.layers
     background = {"fill_mode": "constant", "fill_value": 0.0, "dtype": "float32"}
     return Policy(

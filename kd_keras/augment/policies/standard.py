@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras_cv
 
+from kd_keras.augment.global_generator import ensure_global_generator
 from kd_keras.augment.policy import Policy
 
 
@@ -29,6 +30,7 @@ def standard(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Poli
 
 def standard_layers() -> list[keras_cv.layers.VectorizedBaseImageAugmentationLayer]:
     """Return new layers of the standard policy, for policies that build on it."""
+    ensure_global_generator()
     layers = keras_cv.layers
     return [
         layers.RandomFlip("horizontal", dtype="float32"),

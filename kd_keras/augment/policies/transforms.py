@@ -6,6 +6,8 @@ from typing import Any
 
 import keras_cv
 
+from kd_keras.augment.global_generator import ensure_global_generator
+
 
 def transforms(magnitude: float = 0.5) -> dict[str, Any]:
     """Return layers for images in 0..255, each drawing its own strength up to `magnitude`.
@@ -14,6 +16,7 @@ def transforms(magnitude: float = 0.5) -> dict[str, Any]:
         magnitude: Strength of the changes, in `(0, 1]`; at 1, turns reach 30 degrees, shifts and
             shears 0.3 of the size, and colours vanish.
     """
+    ensure_global_generator()
     layers = keras_cv.layers
     same = {"dtype": "float32"}
     full = {"value_range": (0, 255), **same}

@@ -1,0 +1,163 @@
+"""The file of a checkpoint: whole or not at all, and refused where it is not what it should be."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kd_keras.checkpoint.state import Described
+from kd_keras.whole_file import PARTIAL, refuse_unwritable, written_beside
+
+_FORMAT = 1
+_HEADER = "header"
+_ANEW = "To begin anew, delete the file or choose another `path`."
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What is known about a checkpoint before any variable is read.
+
+    Attributes:
+        step: Steps of the epoch after the last complete one that are done; 0 after an epoch.
+        steps_per_epoch: Steps in an epoch.
+        history: The logs of every complete epoch.
+        stopped: Whether a callback ended the training early.
+        optimizer: The kind of optimizer.
+        teacher: What tells a Distiller's teacher from others.
+        variables: What the variables are, in the order of their values.
+    """
+
+    step: int
+    steps_per_epoch: int
+    history: list[dict[str, Any]]
+    stopped: bool
+    optimizer: str
+    teacher: str
+    variables: list[Described]
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the teacher moved while it taught, and is in the file."""
+        return any(variable.part == "teacher" for variable in self.variables)
+
+    def __str__(self) -> str:
+        epochs = f"{len(self.history)} complete epochs"
+        return f"{epochs} and {self.step} steps" if self.step else epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointFile:
+    """A file with a header and the values of variables.
+
+    Attributes:
+        path: Where it is.
+    """
+
+    path: Path
+
+    def header(self) -> Header | None:
+        """Return what the file says of itself, or `None` where there is no file."""
+        return self._read(values=False)[0]
+
+    def read(self) -> tuple[Header | None, list[np.ndarray]]:
+        """Return header and values; `None` and nothing where there is no file.
+
+        Raises:
+            ValueError: If the file is damaged, or is of another format.
+        """
+        return self._read(values=True)
+
+    def prepare(self) -> None:
+        """Make the folder, remove what a killed process left unfinished, and see if one may write.
+
+        Raises:
+            ValueError: If the file could not be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"The folder of `path` cannot be created: {error.strerror}. Choose a folder that "
+                f"you may write to. Received: path={str(self.path)!r}"
+            ) from error
+        for left in self.path.parent.iterdir():
+            if left.name.startswith(PARTIAL) and left.name.endswith(f"-{self.path.name}"):
+                left.unlink(missing_ok=True)
+        refuse_unwritable(self.path)
+
+    def write(self, header: Header, values: Sequence[np.ndarray]) -> None:
+        """Write all of it, or leave the file as it was.
+
+        Raises:
+            OSError: If the disk is full.
+        """
+        text = json.dumps({"format": _FORMAT, **dataclasses.asdict(header)})
+        arrays: dict[str, Any] = {str(index): value for index, value in enumerate(values)}
+        arrays[_HEADER] = np.array(text)
+        try:
+            with written_beside(self.path) as beside, open(beside, "wb") as file:
+                np.savez(file, **arrays)
+        except OSError as error:
+            kept = self.header()
+            raise OSError(
+                error.errno,
+                f"The checkpoint of {header} cannot be written: {error.strerror}. "
+                f"{'There is none yet' if kept is None else f'The one of {kept} is intact'}, and "
+                "the model keeps its state. Make room or choose a `path` on another disk, and call "
+                "`fit` again",
+                str(self.path),
+            ) from error
+
+    def _read(self, values: bool) -> tuple[Header | None, list[np.ndarray]]:
+        if not self.path.is_file():
+            return None, []  # what else it may be, `prepare` says
+        try:
+            with np.load(self.path) as arrays:
+                header = None if _HEADER not in arrays else _parsed(arrays[_HEADER].item())
+                if header is not None and values:
+                    return header, [
+                        _typed(arrays[str(index)], variable.dtype)
+                        for index, variable in enumerate(header.variables)
+                    ]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(
+                f"The checkpoint is damaged ({error}). Put back a whole copy. {_ANEW} Received: "
+                f"path={str(self.path)!r}"
+            ) from error
+        if header is None:
+            raise ValueError(
+                "The file is no checkpoint that this version of kd_keras reads. Go on with the "
+                f"version that wrote it. {_ANEW} Received: path={str(self.path)!r}"
+            )
+        return header, []
+
+    def other(self, difference: str, remedy: str) -> ValueError:
+        """Return the error for a checkpoint that does not fit what is trained."""
+        return ValueError(
+            f"The checkpoint is of another training: {difference}. {remedy} {_ANEW} Received: "
+            f"path={str(self.path)!r}"
+        )
+
+
+def _parsed(text: str) -> Header | None:
+    fields = json.loads(text)
+    if fields.pop("format") != _FORMAT:
+        return None
+    fields["variables"] = [
+        Described(part, name, tuple(shape), dtype)
+        for part, name, shape, dtype in fields["variables"]
+    ]
+    return Header(**fields)
+
+
+def _typed(values: np.ndarray, dtype: str) -> np.ndarray:
+    # NumPy does not know bfloat16 and reads back nothing but its bytes.
+    return values.view(tf.as_dtype(dtype).as_numpy_dtype) if values.dtype.kind == "V" else values

@@ -76,6 +76,7 @@ def test_labels_shares_and_weights_of_mixed_views_stay_together():
         assert [leaf[i].numpy() for leaf in mine] == belongs
 
 
+@pytest.mark.slow
 def test_the_same_in_a_graph_and_dtype_and_shape_stay():
     pick = Pick(cutmix(seed=3))
     views = Views(IMAGES, LABELS)

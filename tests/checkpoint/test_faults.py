@@ -109,6 +109,7 @@ def from_pictures(folder):
     return lambda first: images.map(decode).batch(8).repeat()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
@@ -183,6 +184,7 @@ def with_nan_in(training, epoch, step):
     return from_epoch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("every_steps", "step"), [(None, 0), (1, 3)])
 def test_a_nan_leaves_the_last_good_state(training, tmp_path, every_steps, step):
     path = tmp_path / "c.npz"

@@ -17,6 +17,7 @@ def start(make_model, kind, **options):
     return make_model(kind, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "every_steps", "deaths"),
     [
@@ -44,6 +45,7 @@ def test_a_run_that_dies_again_and_again_ends_as_the_unbroken_one(
     assert [entry.name for entry in path.parent.iterdir()] == ["checkpoint.npz"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_comes_back_without_training(make_model, training, tmp_path):
     path = tmp_path / "checkpoint.npz"
     first = make_model("distiller")

@@ -72,6 +72,7 @@ def test_distillers_train_with_mixing_in_every_label_format(make_net, images, po
     assert 0.0 <= history["val_accuracy"][-1] <= 1.0
 
 
+@pytest.mark.slow
 def test_sparse_and_one_hot_labels_train_alike_under_mixing(make_net, images):
     x, y = images
     results = []

@@ -257,6 +257,7 @@ def test_without_labels_only_the_teacher_teaches(make_net, images):
     assert set(distiller.evaluate(x, verbose=0, return_dict=True)) == set(history)
 
 
+@pytest.mark.slow
 def test_steps_per_execution_eager_and_single_steps_train_alike(make_net, images):
     results = []
     for kwargs in ({}, {"steps_per_execution": 3}, {"run_eagerly": True}):

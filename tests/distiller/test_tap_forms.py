@@ -129,6 +129,7 @@ def nested_once():
     return keras.Model(inputs, block("deeper")(inputs), name="inner")
 
 
+@pytest.mark.slow
 def test_training_through_a_nested_tap_equals_training_through_a_named_output(data, tmp_path):
     """The same network, its inner features once by path and once as an output of its own."""
     x, y = data

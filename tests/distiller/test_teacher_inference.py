@@ -60,6 +60,7 @@ def test_the_student_learns_what_it_learns_from_the_keras_model(make, images, lo
         assert each._teacher_inference.is_frozen
 
 
+@pytest.mark.slow
 def test_other_teacher_weights_are_never_answered_with_old_ones(make, images, log):
     """Between a fit, an evaluation, a call on one batch and a second fit."""
     x, y = images
@@ -98,6 +99,7 @@ def test_a_teacher_that_moves_in_every_step_is_the_keras_model(make, images, log
     assert log.records[-1].levelno == logging.WARNING
 
 
+@pytest.mark.slow
 def test_a_saved_distiller_remembers_and_freezes_the_weights_that_it_loaded(make, images, tmp_path):
     distiller = make("bfloat16")
     train(distiller, images)

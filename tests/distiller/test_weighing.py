@@ -153,6 +153,7 @@ def test_a_loss_that_is_zero_is_balanced_to_zero(make_net):
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.slow
 def test_schedules_and_running_means_come_back_from_a_file(make_net, images, tmp_path):
     x, y = images
     distiller = alone(

@@ -46,6 +46,7 @@ def test_the_file_is_integer_and_agrees_with_the_copy(build, photos, tmp_path):
         assert np.ptp(expected[name]) > 50 * step, "most levels of the output must be in use"
 
 
+@pytest.mark.slow
 def test_the_file_has_the_ranges_of_the_copy_and_not_of_other_data(photos, tmp_path):
     copy = quantization_aware(students.conv(), photos)
     dark = photos // 16

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 import kd_keras
 from kd_keras.losses.catalogue import catalogue
 
@@ -28,6 +30,7 @@ def test_every_loss_with_a_name_of_its_own_is_listed():
         assert "arXiv:" in entry.paper, entry.name
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_the_list(tmp_path):
     path = tmp_path / "losses.json"
     done = subprocess.run(

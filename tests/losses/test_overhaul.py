@@ -59,6 +59,7 @@ def test_a_student_that_is_negative_where_the_teacher_is_costs_nothing():
         assert float(partial_l2(teacher, np.array([student], "float32"), -1.0)[0]) == 0.0
 
 
+@pytest.mark.slow
 def test_margins_follow_the_teachers_normalisation_at_every_step(make_net, images):
     x, y = images
     teacher = make_net(5, "t")

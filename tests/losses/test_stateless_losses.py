@@ -206,6 +206,7 @@ def data():
     return random.normal(size=(10, 6, 6, 1)).astype("float32"), random.integers(0, 6, 10)
 
 
+@pytest.mark.slow
 def test_all_of_them_train_together_in_our_distiller(data):
     x, y = data
     weight = np.linspace(0.0, 2.0, 10).astype("float32")

@@ -34,6 +34,7 @@ def data():
     return random.uniform(0, 255, (16, 8, 8, 1)).astype("float32"), np.arange(16) % 3
 
 
+@pytest.mark.slow
 def test_it_trains_to_the_same_weights_and_statistics(data, tmp_path):
     x, y = data
     histories, students = [], []

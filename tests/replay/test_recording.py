@@ -157,6 +157,7 @@ def test_a_check_finds_labels_that_are_not_the_teachers(teacher, splits, folder,
     assert bad.other_classes > bad.views / 2
 
 
+@pytest.mark.slow
 def test_the_command_records_checks_and_says_what_is_wrong(teacher, data_dir, tmp_path, capsys):
     teacher.save(tmp_path / "teacher.keras")
     output = tmp_path / "labels"

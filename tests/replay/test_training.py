@@ -113,6 +113,7 @@ def test_a_checkpoint_within_an_epoch_goes_on_with_the_labels_of_its_step(
     assert resumed() == expected
 
 
+@pytest.mark.slow
 def test_evaluation_measures_the_student_alone(splits, folder, make):
     replay = ReplayTeacher(folder)
     distiller = make(replay)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.checkpoint import state
-from kd_keras.checkpoint.data import TrainingData, in_epochs, refuse_other_data
+from kd_keras.checkpoint.data import Epochs, TrainingData, refuse_other_data
 from kd_keras.checkpoint.file import CheckpointFile, Header
 from kd_keras.graph_errors import NonFiniteLossError
 
@@ -101,8 +101,9 @@ class Checkpoint(keras.callbacks.Callback):
         Args:
             training: A function of the first epoch, counted from 0, that returns the batches from
                 there on, endlessly: `splits.training` of what `kd_keras.data.load` returned, or
-                `lambda first: replay.training(data, first)`. If it has a parameter `first_step`, it
-                is asked to leave out the steps that are done, else they are read and skipped.
+                `lambda first: replay.training(data, first)`. An epoch must have `steps_per_epoch`
+                batches. If it has a parameter `first_step`, it is asked to leave out the steps that
+                are done, else they are read and skipped.
 
         Returns:
             A `tf.data.Dataset` for one call of `fit`, which needs `steps_per_epoch` with it.
@@ -124,20 +125,23 @@ class Checkpoint(keras.callbacks.Callback):
         self._data = TrainingData(training, epoch, step)
         return self._data.batches()
 
-    def epochs(self, of_epoch: Callable[[Any], tf.data.Dataset]) -> tf.data.Dataset:
+    def epochs(
+        self, of_epoch: Callable[[Any], tf.data.Dataset], steps_per_epoch: int | None = None
+    ) -> tf.data.Dataset:
         """Return the batches of your own data from where the checkpoint stands on, for `fit`.
 
         Args:
             of_epoch: A function of the epoch, an int64 scalar tensor counted from 0, that returns
                 the batches of that epoch. All that is random in it must come from the epoch, as
                 the seed of `shuffle` or of `tf.random.stateless_uniform`. It is traced once.
+            steps_per_epoch: Batches in an epoch, where TensorFlow does not know (`cardinality()`).
 
         Returns:
             A `tf.data.Dataset` for one call of `fit`, which needs `steps_per_epoch` with it.
 
         Raises:
-            TypeError: If `of_epoch` returns no `tf.data.Dataset`.
-            ValueError: If the file is damaged or of another version.
+            TypeError: If `of_epoch` is not a function that returns a `tf.data.Dataset`.
+            ValueError: If the file is damaged, of another version, or `steps_per_epoch` is needed.
 
         Example:
 
@@ -148,7 +152,7 @@ class Checkpoint(keras.callbacks.Callback):
         >>> [len(y) for x, y in batches.take(4)]
         [2, 1, 2, 1]
         """
-        return self.batches(in_epochs(of_epoch))
+        return self.batches(Epochs(of_epoch, steps_per_epoch).training)
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._history, self._step, self._logged = [], 0, []

@@ -30,10 +30,11 @@ class Checkpoint(keras.callbacks.Callback):
     `tf.config.experimental.enable_op_determinism()` and a seed for everything.
 
     It works with `kd_keras.Distiller`, `kd_keras.supervised.Supervised` and any `keras.Model`. Put
-    it last in `callbacks`, so that it sees what the others do at the end of an epoch; what other
-    callbacks remember, such as the patience of `EarlyStopping`, is not in the file. Nor are random
-    numbers that no Keras seed generator draws, such as those of `tf.random.uniform` and NumPy. One
-    process at a time writes to a path.
+    it last in `callbacks`, to see what the others do at the end of an epoch; what they remember,
+    such as the patience of `EarlyStopping`, is not in the file. Nor are random numbers that no
+    Keras seed generator draws, as those of `tf.random.uniform`. A teacher that a callback moves is
+    in it; for equal bits it needs `teacher_inference="keras"`. One process at a time writes to a
+    path.
 
     Args:
         path: The file, such as `"run/checkpoint.npz"`. Its folder is made where there is none.
@@ -225,7 +226,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f"the optimizer is {header.optimizer} there and {optimizer} here",
                 "Compile with the same optimizer.",
             )
-        parts = self._parts(header.has_teacher, with_metrics=header.step > 0)
+        parts = state.training_state(self.model, header.has_teacher, header.step > 0)
         difference = state.first_difference(header.variables, state.describe(parts))
         if difference is not None:
             raise self._file.other(
@@ -275,7 +276,7 @@ class Checkpoint(keras.callbacks.Callback):
         # A frozen teacher stays where it is. One that moves is part of what is trained.
         self._teacher_moves = self._teacher_moves or teacher != (self._teacher or teacher)
         self._teacher = teacher
-        parts = self._parts(self._teacher_moves, with_metrics=self._step > 0)
+        parts = state.training_state(self.model, self._teacher_moves, self._step > 0)
         header = Header(
             step=self._step,
             steps_per_epoch=self.params["steps"],
@@ -286,9 +287,6 @@ class Checkpoint(keras.callbacks.Callback):
             variables=state.describe(parts),
         )
         self._file.write(header, state.values_of(parts))
-
-    def _parts(self, with_teacher: bool, with_metrics: bool) -> list[state.Part]:
-        return state.training_state(self.model, with_teacher, with_metrics)
 
     def _metrics(self) -> state.Part:
         return state.training_state(self.model, False, with_metrics=True)[-1]

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.checkpoint import state
-from kd_keras.checkpoint.data import TrainingData, in_epochs, refuse_other_data
+from kd_keras.checkpoint.data import Epochs, TrainingData, refuse_other_data
 from kd_keras.checkpoint.file import CheckpointFile, Header
 from kd_keras.graph_errors import NonFiniteLossError
 
@@ -30,10 +30,11 @@ class Checkpoint(keras.callbacks.Callback):
     `tf.config.experimental.enable_op_determinism()` and a seed for everything.
 
     It works with `kd_keras.Distiller`, `kd_keras.supervised.Supervised` and any `keras.Model`. Put
-    it last in `callbacks`, so that it sees what the others do at the end of an epoch; what other
-    callbacks remember, such as the patience of `EarlyStopping`, is not in the file. Nor are random
-    numbers that no Keras seed generator draws, such as those of `tf.random.uniform` and NumPy. One
-    process at a time writes to a path.
+    it last in `callbacks`, to see what the others do at the end of an epoch; what they remember,
+    such as the patience of `EarlyStopping`, is not in the file. Nor are random numbers that no
+    Keras seed generator draws, as those of `tf.random.uniform`. A teacher that a callback moves is
+    in it; for equal bits it needs `teacher_inference="keras"`. One process at a time writes to a
+    path.
 
     Args:
         path: The file, such as `"run/checkpoint.npz"`. Its folder is made where there is none.
@@ -101,8 +102,9 @@ class Checkpoint(keras.callbacks.Callback):
         Args:
             training: A function of the first epoch, counted from 0, that returns the batches from
                 there on, endlessly: `splits.training` of what `kd_keras.data.load` returned, or
-                `lambda first: replay.training(data, first)`. If it has a parameter `first_step`, it
-                is asked to leave out the steps that are done, else they are read and skipped.
+                `lambda first: replay.training(data, first)`. An epoch must have `steps_per_epoch`
+                batches. If it has a parameter `first_step`, it is asked to leave out the steps that
+                are done, else they are read and skipped.
 
         Returns:
             A `tf.data.Dataset` for one call of `fit`, which needs `steps_per_epoch` with it.
@@ -124,20 +126,23 @@ class Checkpoint(keras.callbacks.Callback):
         self._data = TrainingData(training, epoch, step)
         return self._data.batches()
 
-    def epochs(self, of_epoch: Callable[[Any], tf.data.Dataset]) -> tf.data.Dataset:
+    def epochs(
+        self, of_epoch: Callable[[Any], tf.data.Dataset], steps_per_epoch: int | None = None
+    ) -> tf.data.Dataset:
         """Return the batches of your own data from where the checkpoint stands on, for `fit`.
 
         Args:
             of_epoch: A function of the epoch, an int64 scalar tensor counted from 0, that returns
                 the batches of that epoch. All that is random in it must come from the epoch, as
                 the seed of `shuffle` or of `tf.random.stateless_uniform`. It is traced once.
+            steps_per_epoch: Batches in an epoch, where TensorFlow does not know (`cardinality()`).
 
         Returns:
             A `tf.data.Dataset` for one call of `fit`, which needs `steps_per_epoch` with it.
 
         Raises:
-            TypeError: If `of_epoch` returns no `tf.data.Dataset`.
-            ValueError: If the file is damaged or of another version.
+            TypeError: If `of_epoch` is not a function that returns a `tf.data.Dataset`.
+            ValueError: If the file is damaged, of another version, or `steps_per_epoch` is needed.
 
         Example:
 
@@ -148,7 +153,7 @@ class Checkpoint(keras.callbacks.Callback):
         >>> [len(y) for x, y in batches.take(4)]
         [2, 1, 2, 1]
         """
-        return self.batches(in_epochs(of_epoch))
+        return self.batches(Epochs(of_epoch, steps_per_epoch).training)
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._history, self._step, self._logged = [], 0, []
@@ -221,7 +226,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f"the optimizer is {header.optimizer} there and {optimizer} here",
                 "Compile with the same optimizer.",
             )
-        parts = self._parts(header.has_teacher, with_metrics=header.step > 0)
+        parts = state.training_state(self.model, header.has_teacher, header.step > 0)
         difference = state.first_difference(header.variables, state.describe(parts))
         if difference is not None:
             raise self._file.other(
@@ -271,7 +276,7 @@ class Checkpoint(keras.callbacks.Callback):
         # A frozen teacher stays where it is. One that moves is part of what is trained.
         self._teacher_moves = self._teacher_moves or teacher != (self._teacher or teacher)
         self._teacher = teacher
-        parts = self._parts(self._teacher_moves, with_metrics=self._step > 0)
+        parts = state.training_state(self.model, self._teacher_moves, self._step > 0)
         header = Header(
             step=self._step,
             steps_per_epoch=self.params["steps"],
@@ -282,9 +287,6 @@ class Checkpoint(keras.callbacks.Callback):
             variables=state.describe(parts),
         )
         self._file.write(header, state.values_of(parts))
-
-    def _parts(self, with_teacher: bool, with_metrics: bool) -> list[state.Part]:
-        return state.training_state(self.model, with_teacher, with_metrics)
 
     def _metrics(self) -> state.Part:
         return state.training_state(self.model, False, with_metrics=True)[-1]

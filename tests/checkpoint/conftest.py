@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kd_keras
-from kd_keras.checkpoint.data import in_epochs
+from kd_keras.checkpoint.data import Epochs
 from kd_keras.supervised import Supervised
 from tests.conftest import sparse_crossentropy
 
@@ -38,7 +38,7 @@ def training(images):
     x, y = images
     examples = tf.data.Dataset.from_tensor_slices((x.astype("uint8"), y))
 
-    return in_epochs(lambda epoch: examples.shuffle(40, seed=epoch).batch(8))
+    return Epochs(lambda epoch: examples.shuffle(40, seed=epoch).batch(8)).training
 
 
 @pytest.fixture

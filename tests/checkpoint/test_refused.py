@@ -59,7 +59,34 @@ def test_what_has_no_counterpart_is_named(path, training, make, match):
 
 
 def test_another_length_of_an_epoch_is_refused(path, training):
-    refused(compiled(net()), path, training, "5 steps there and 4 here", steps_per_epoch=4)
+    # A function whose epochs nobody knows, as `replay.training` in a lambda.
+    def stream(first):
+        return training(first)
+
+    refused(compiled(net()), path, stream, "5 steps there and 4 here", steps_per_epoch=4)
+
+
+@pytest.mark.parametrize("steps", [4, 6])
+def test_epochs_that_would_begin_elsewhere_after_a_restart_are_refused(training, tmp_path, steps):
+    with pytest.raises(ValueError, match=f"steps_per_epoch={steps}, and data of 5"):
+        fit(compiled(net()), Checkpoint(tmp_path / "c.npz"), training, steps_per_epoch=steps)
+
+
+@pytest.mark.parametrize(("steps", "found"), [(4, "at least 5"), (6, "only 5")])
+def test_epochs_of_another_length_than_was_said_are_an_error(images, tmp_path, steps, found):
+    unknown = tf.data.Dataset.from_tensor_slices(images).batch(8).filter(lambda x, y: True)
+    checkpoint = Checkpoint(tmp_path / "c.npz")
+    with pytest.raises(ValueError, match="`steps_per_epoch` must be the number of batches.*-2"):
+        checkpoint.epochs(lambda epoch: unknown)
+    model = compiled(kd_keras.supervised.Supervised(net()))
+    with pytest.raises(kd_keras.UnreadableDataError, match=f"contain {steps}.*contained {found}"):
+        model.fit(
+            checkpoint.epochs(lambda epoch: unknown, steps),
+            steps_per_epoch=steps,
+            epochs=2,
+            verbose=0,
+            callbacks=[checkpoint],
+        )
 
 
 def test_the_same_model_made_again_in_the_same_process_is_not_refused(path, training):
@@ -152,5 +179,7 @@ def test_what_is_no_path_or_function_is_refused(training, tmp_path):
         Checkpoint("c.npz").batches(training(0))
     with pytest.raises(TypeError, match="returned ndarray"):
         Checkpoint("c.npz").batches(lambda first: np.zeros(3))
+    with pytest.raises(TypeError, match="`of_epoch` must be a function of the epoch"):
+        Checkpoint("c.npz").epochs(training(0))
     with pytest.raises(ValueError, match="it is a folder"):
         fit(compiled(net()), Checkpoint(tmp_path), training)

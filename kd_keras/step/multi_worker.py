@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import context
+from tensorflow.python.eager.context import global_seed
 
 from kd_keras.step.backup import shared_backups
 
@@ -132,7 +132,7 @@ def _refuse_orders_that_differ(arguments: dict[str, Any]) -> None:
     arrays = arguments.get("x")
     leaves = keras.tree.flatten(arrays)
     are_arrays = bool(leaves) and all(isinstance(leaf, (np.ndarray, tf.Tensor)) for leaf in leaves)
-    if are_arrays and arguments.get("shuffle", True) and context.global_seed() is None:
+    if are_arrays and arguments.get("shuffle", True) and global_seed() is None:
         raise ValueError(
             "`fit` shuffles arrays, and several workers must do so alike: each takes its part of "
             "every batch. Received: arrays, shuffle=True and no seed. Call "

@@ -38,10 +38,9 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int) ->
         drawn.add_column(escape(name), justify="left" if index < texts else "right", no_wrap=True)
     for row in rows:
         drawn.add_row(*map(escape, row))
-    console = Console(file=io.StringIO(), width=_WIDE, color_system=None)
-    console.print(drawn)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.strip() for line in text.strip().splitlines())
+    text = io.StringIO()
+    Console(file=text, width=_WIDE, color_system=None).print(drawn)
+    return "\n".join(line.strip() for line in text.getvalue().strip().splitlines())
 
 
 def _legend(summary: Summary) -> str:

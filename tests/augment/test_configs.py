@@ -12,6 +12,8 @@ from kd_keras.augment import (
     GridMask,
     JpegCompression,
     Posterize,
+    RandomFlip,
+    RandomShift,
     SaltAndPepper,
     Sharpness,
     SpeckleNoise,
@@ -30,6 +32,8 @@ from kd_keras.augment import (
         Posterize(3, (0, 1)),
         Equalize(0.25),
         GridMask((0.25, 0.5), 0.5, 0.1, (0, 1)),
+        RandomFlip("vertical", rate=0.25, seed=2),
+        RandomShift(0.5, 0.25, bounding_box_format="xyxy"),
     ],
     ids=lambda layer: type(layer).__name__,
 )

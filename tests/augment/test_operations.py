@@ -18,6 +18,8 @@ OPERATIONS = {
     "crop": lambda value_range: cv.RandomCrop(16, 16),
     "resized crop": lambda value_range: augment.RandomResizedCrop((0.4, 0.9)),
     "flip": lambda value_range: cv.RandomFlip("horizontal_and_vertical"),
+    "flip by index": lambda value_range: augment.RandomFlip("horizontal_and_vertical"),
+    "shift": lambda value_range: augment.RandomShift(0.3, 0.3),
     "translation": lambda value_range: cv.RandomTranslation(0.3, 0.3),
     "cutout": lambda value_range: cv.RandomCutout((0.4, 0.4), (0.4, 0.4)),
     "brightness": lambda value_range: cv.RandomBrightness(0.3, value_range),

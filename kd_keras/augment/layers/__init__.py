@@ -15,6 +15,7 @@ from kd_keras.augment.layers.posterize import Posterize
 from kd_keras.augment.layers.random_subset import RandomSubset
 from kd_keras.augment.layers.resized_crop import RandomResizedCrop
 from kd_keras.augment.layers.sharpness import Sharpness
+from kd_keras.augment.layers.whole_pixels import RandomFlip, RandomShift
 
 __all__ = [
     "AugMix",
@@ -29,7 +30,9 @@ __all__ = [
     "JpegCompression",
     "MixUp",
     "Posterize",
+    "RandomFlip",
     "RandomResizedCrop",
+    "RandomShift",
     "RandomSubset",
     "SaltAndPepper",
     "Sharpness",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras_cv
 
 from kd_keras.augment.global_generator import ensure_global_generator
-from kd_keras.augment.layers import RandomResizedCrop
+from kd_keras.augment.layers import RandomFlip, RandomResizedCrop
 from kd_keras.augment.policy import Policy
 
 
@@ -27,7 +27,7 @@ def geometric(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Pol
     layers = keras_cv.layers
     return Policy(
         [
-            layers.RandomFlip("horizontal", dtype="float32"),
+            RandomFlip("horizontal", dtype="float32"),
             # In keras-cv a turn is given as a part of 2 pi: 15 degrees at most.
             layers.RandomRotation(factor=15 / 360, fill_mode="reflect", dtype="float32"),
             layers.RandomZoom(height_factor=(-0.1, 0.1), width_factor=(-0.1, 0.1), dtype="float32"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import keras_cv
+from typing import Any
 
 from kd_keras.augment.global_generator import ensure_global_generator
+from kd_keras.augment.layers import RandomFlip, RandomShift
 from kd_keras.augment.policy import Policy
 
 
@@ -28,18 +29,11 @@ def standard(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Poli
     return Policy(standard_layers(), seed=seed, value_range=value_range, name="standard")
 
 
-def standard_layers() -> list[keras_cv.layers.VectorizedBaseImageAugmentationLayer]:
+def standard_layers() -> list[Any]:
     """Return new layers of the standard policy, for policies that build on it."""
     ensure_global_generator()
-    layers = keras_cv.layers
     return [
-        layers.RandomFlip("horizontal", dtype="float32"),
-        layers.RandomTranslation(
-            height_factor=0.125,
-            width_factor=0.125,
-            fill_mode="reflect",
-            # Whole pixels: a bilinear shift by half a pixel would blur.
-            interpolation="nearest",
-            dtype="float32",
-        ),
+        RandomFlip("horizontal", dtype="float32"),
+        # Whole pixels: a bilinear shift by half a pixel would blur.
+        RandomShift(height_factor=0.125, width_factor=0.125, dtype="float32"),
     ]

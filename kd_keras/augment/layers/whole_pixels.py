@@ -1,0 +1,106 @@
+"""Flips and shifts by whole pixels: each pixel of a view is looked up, none is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import keras_cv
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class RandomFlip(keras_cv.layers.RandomFlip):
+    """Flip images at random; the views are those of `keras_cv.layers.RandomFlip`, sooner.
+
+    keras-cv flips every image and then chooses number by number, here each pixel is taken from
+    where it belongs. Labels, segmentation masks and bounding boxes go the way of keras-cv.
+
+    Args:
+        mode: "horizontal", "vertical" or "horizontal_and_vertical".
+        rate: Share of the images that are flipped, in `[0, 1]`, for each direction.
+        **kwargs: Other arguments of `keras_cv.layers.RandomFlip`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from kd_keras.augment import RandomFlip
+    >>> RandomFlip(rate=1.0, seed=1)(tf.reshape([1.0, 2.0, 3.0], (1, 1, 3, 1)))[0, 0, :, 0].numpy()
+    array([3., 2., 1.], dtype=float32)
+    """
+
+    def augment_images(self, images: tf.Tensor, transformations: Any, **kwargs: Any) -> tf.Tensor:
+        if self.horizontal:
+            images = self._flipped(images, transformations["flip_horizontals"], axis=2)
+        if self.vertical:
+            images = self._flipped(images, transformations["flip_verticals"], axis=1)
+        return images
+
+    def _flipped(self, images: tf.Tensor, drawn: tf.Tensor, axis: int) -> tf.Tensor:
+        here = tf.range(tf.shape(images)[axis])[tf.newaxis]
+        return _taken(images, tf.where(drawn > 1.0 - self.rate, here[:, ::-1], here), axis)
+
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class RandomShift(keras_cv.layers.RandomTranslation):
+    """Shift images by whole pixels, the border reflected.
+
+    The views are those of `keras_cv.layers.RandomTranslation` with `fill_mode="reflect"` and
+    `interpolation="nearest"`, which transforms each pixel for itself; here rows are copied.
+    Segmentation masks and bounding boxes go the way of keras-cv.
+
+    Args:
+        height_factor: Largest shift up or down as a part of the height, or `(low, high)`, in
+            `[-1, 1]`; positive is down.
+        width_factor: The same to the sides; positive is to the right.
+        **kwargs: Other arguments of `keras_cv.layers.RandomTranslation`, but `fill_mode`,
+            `fill_value` and `interpolation`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from kd_keras.augment import RandomShift
+    >>> shift = RandomShift(height_factor=0.0, width_factor=(0.25, 0.25))
+    >>> shift(tf.reshape([1.0, 2.0, 3.0, 4.0], (1, 1, 4, 1)))[0, 0, :, 0].numpy()
+    array([1., 1., 2., 3.], dtype=float32)
+    """
+
+    def __init__(self, height_factor: Any, width_factor: Any, **kwargs: Any):
+        super().__init__(
+            height_factor, width_factor, fill_mode="reflect", interpolation="nearest", **kwargs
+        )
+
+    def augment_images(self, images: tf.Tensor, transformations: Any, **kwargs: Any) -> tf.Tensor:
+        for axis, name in ((1, "height_translations"), (2, "width_translations")):
+            size = tf.shape(images)[axis]
+            moved = tf.cast(transformations[name], tf.float32) * tf.cast(size, tf.float32)
+            here = tf.cast(tf.range(size), tf.float32)[tf.newaxis]
+            images = _taken(images, _nearest(here - moved, size), axis)
+        return images
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        fixed = ("fill_mode", "fill_value", "interpolation")
+        return {name: value for name, value in config.items() if name not in fixed}
+
+
+def _nearest(place: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Return the pixel at a place at most `size` beyond a border that reflects."""
+    last = tf.cast(size, tf.float32) - 1.0
+    # Mirrored at the outer edge of the first and of the last pixel, half a pixel beyond centres.
+    place = tf.where(place < 0.0, -1.0 - place, place)
+    place = tf.where(place > last, 2.0 * last + 1.0 - place, place)
+    return tf.cast(tf.floor(tf.clip_by_value(place, 0.0, last) + 0.5), tf.int32)
+
+
+def _taken(images: tf.Tensor, index: tf.Tensor, axis: int) -> tf.Tensor:
+    """Return images whose i-th row (`axis=1`) or column (`axis=2`) is the `index[:, i]`-th."""
+    index = tf.broadcast_to(index, [tf.shape(images)[0], tf.shape(images)[axis]])
+    taken = tf.gather(images, index, axis=axis, batch_dims=1)
+    return tf.ensure_shape(taken, images.shape)

@@ -121,12 +121,7 @@ def open_study(path: str | os.PathLike[str], study: Study) -> StudyFolder:
             f"The output folder cannot be used: {error}. Received: output={str(path)!r}. Choose "
             "another one (--output on the command line)."
         ) from error
-    try:
-        theirs = recipe_of_study(existing)
-    except ValueError as error:
-        raise ValueError(
-            f"{str(path / _STUDY)!r} cannot be read: {error} Choose another folder with --output."
-        ) from error
+    theirs = _recipe_in(path, existing)
     if theirs != recipe:
         fields = "; ".join(
             f"{name} is {there!r} there and {here!r} here"
@@ -137,6 +132,25 @@ def open_study(path: str | os.PathLike[str], study: Study) -> StudyFolder:
             "compared with these. Choose another folder with --output."
         )
     return StudyFolder(path, recipe)
+
+
+def existing_study(path: str | os.PathLike[str]) -> StudyFolder:
+    """Return the folder of a study that is there already.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        ValueError: If it holds no study.
+    """
+    path = Path(path)
+    try:
+        text = (path / _STUDY).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{str(path)!r} holds no study: {error}. Name a folder that `kd-keras study` filled."
+        ) from error
+    return StudyFolder(path, _recipe_in(path, text))
 
 
 @contextlib.contextmanager
@@ -178,6 +192,15 @@ def awaited(path: Path, recipe: Recipe, console: Console, what: str) -> Iterator
                 yield folder
                 return
         time.sleep(_POLL_SECONDS)
+
+
+def _recipe_in(path: Path, text: str) -> Recipe:
+    try:
+        return recipe_of_study(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{str(path / _STUDY)!r} cannot be read: {error} Choose another folder with --output."
+        ) from error
 
 
 def _refuse_strangers(path: Path) -> None:

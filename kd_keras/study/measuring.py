@@ -22,7 +22,7 @@ from kd_keras.whole_file import write_whole, written_beside
 
 
 class TestViews:
-    """The clean, the attacked and the corrupted test split; corrupted images are made once.
+    """The clean, the attacked and the corrupted test split; what cells share is computed once.
 
     Args:
         splits: The data.
@@ -36,6 +36,15 @@ class TestViews:
         self.clean = splits.test
         self.few = splits.test.unbatch().take(examples).batch(250).cache()
         self.examples = min(examples, splits.info.test_examples)
+        self._teacher_logits: dict[Path, np.ndarray] = {}
+
+    def teacher_logits(self, teacher: Path) -> np.ndarray:
+        """Return a teacher's logits of the clean test split; cells that share it share them."""
+        if teacher not in self._teacher_logits:
+            network = keras.models.load_model(teacher, compile=False)
+            logits, _ = evaluate.predict_logits(network, self.clean)
+            self._teacher_logits[teacher] = logits
+        return self._teacher_logits[teacher]
 
     @functools.cached_property
     def corrupted(self) -> tuple[np.ndarray, np.ndarray]:
@@ -80,8 +89,7 @@ def measure(
         "brier": evaluate.brier_score(logits, labels),
     }
     if teacher is not None:
-        network = keras.models.load_model(teacher, compile=False)
-        teacher_logits, _ = evaluate.predict_logits(network, views.clean)
+        teacher_logits = views.teacher_logits(teacher)
         measures["teacher_accuracy"] = evaluate.accuracy(teacher_logits, labels)
         measures["agreement"] = evaluate.agreement(logits, teacher_logits)
         measures["kl_to_teacher"] = evaluate.kl_to_teacher(teacher_logits, logits)

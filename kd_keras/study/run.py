@@ -17,6 +17,7 @@ from kd_keras.run.quiet import quiet_start
 from kd_keras.run.saying import say
 from kd_keras.study.folder import Busy, StudyFolder, open_study
 from kd_keras.study.grid import Cell, Study, shard_of
+from kd_keras.study.teachers import take_teachers
 
 if TYPE_CHECKING:
     from kd_keras.study.summary import Summary
@@ -30,6 +31,7 @@ def run_study(
     shard: tuple[int, int] = (1, 1),
     ray: bool = False,
     report_only: bool = False,
+    teachers: str | os.PathLike[str] | None = None,
     robustness_examples: int = 1000,
     command: str | None = None,
     console: Console | None = None,
@@ -50,6 +52,8 @@ def run_study(
         ray: Run cells as tasks on Ray (extra `ray`): on the cluster that RAY_ADDRESS names, whose
             machines must see `output` under the same path, otherwise on this machine.
         report_only: Train nothing; report on what is there.
+        teachers: Folder of an earlier study, whose teachers are taken over where this study has
+            none yet. The recipes may differ in what concerns students alone, such as epochs.
         robustness_examples: Test images that are attacked with FGSM, and that are in each of the 75
             corrupted test sets; 0 leaves both out.
         command: What the report says fills the folder; by default this call.
@@ -78,6 +82,8 @@ def run_study(
     check_count("robustness_examples", robustness_examples, 0)
     cells = shard_of(study.cells(), shard)
     folder = open_study(output, study)
+    if teachers is not None:
+        take_teachers(folder, teachers, study.teacher_augmentation)
     if not report_only:
         data = "" if data_dir is None else f", data_dir={os.fspath(data_dir)!r}"
         call = f"kd_keras.study.run_study({study}, {str(output)!r}{data})"

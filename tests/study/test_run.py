@@ -166,6 +166,27 @@ def test_a_second_grid_shares_folder_teacher_and_cells(finished, study, data_dir
 
 
 @pytest.mark.slow
+def test_teachers_of_an_earlier_study_teach_other_students(finished, study, data_dir, tmp_path):
+    longer = dataclasses.replace(
+        study, recipe=dataclasses.replace(study.recipe, epochs=7), seeds=1, distillation=("kl",)
+    )
+    folder = tmp_path / "study"
+    summary, output = run(longer, folder, data_dir, teachers=finished[0])
+    assert "Teacher" not in output and len(summary.treatments) == 2
+    name = "teachers/digits/teacher.keras"
+    assert (folder / name).read_bytes() == (finished[0] / name).read_bytes()
+    assert (folder / "data.json").read_bytes() == (finished[0] / "data.json").read_bytes()
+    other = dataclasses.replace(study.recipe, teacher_epochs=9)
+    with pytest.raises(ValueError, match="teacher_epochs is 8 there and 9 here"):
+        run(dataclasses.replace(study, recipe=other), tmp_path / "b", data_dir, teachers=folder)
+    untaught = dataclasses.replace(study, teacher_augmentation=("standard",))
+    with pytest.raises(ValueError, match="no trained teacher on 'standard'.*Finish that study"):
+        run(untaught, tmp_path / "c", data_dir, teachers=folder)
+    with pytest.raises(ValueError, match="holds no study"):
+        run(study, tmp_path / "d", data_dir, teachers=tmp_path / "nowhere")
+
+
+@pytest.mark.slow
 def test_another_recipe_is_refused_and_nothing_is_touched(finished, study, data_dir):
     other = dataclasses.replace(study, recipe=dataclasses.replace(study.recipe, epochs=9))
     with pytest.raises(ValueError, match="epochs is 6 there and 9 here"):

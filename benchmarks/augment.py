@@ -34,7 +34,9 @@ def layers() -> dict[str, list]:
     cv, whole = keras_cv.layers, (0, 255)
     return {
         NOTHING: [lambda images: images],
+        "RandomFlip": [augment.RandomFlip("horizontal")],
         "RandomFlip (keras-cv)": [cv.RandomFlip("horizontal")],
+        "RandomShift": [augment.RandomShift(0.1, 0.1)],
         "RandomTranslation (keras-cv)": [cv.RandomTranslation(0.1, 0.1)],
         "RandomRotation (keras-cv)": [cv.RandomRotation(0.05)],
         "RandomZoom (keras-cv)": [cv.RandomZoom((-0.1, 0.1), (-0.1, 0.1))],

@@ -16,6 +16,8 @@ from kd_keras.data.splits import Part
 _CACHED_BYTES = 2**30
 # Beyond it, encoded images are shuffled through a window of this many.
 _SHUFFLE_WINDOW = 16_384
+# Decoded batches that wait for the step take no more than this.
+_AHEAD_BYTES = 2**28
 _LAST_EPOCH = 2**62
 
 
@@ -74,6 +76,19 @@ class Pipeline:
         """How many examples are shuffled among each other."""
         return self.part.examples if self.is_cached else _SHUFFLE_WINDOW
 
+    @property
+    def batches_ahead(self) -> int:
+        """How many batches of a stream are made before they are asked for.
+
+        An epoch begins with reading the whole window that is shuffled. As many batches as the
+        window holds last for that time, as long as reading keeps up with training at all.
+        """
+        if self.is_cached:
+            return tf.data.AUTOTUNE
+        window = math.ceil(min(self.shuffle_window, self.part.examples) / self.batch_size)
+        size = self.batch_size * math.prod(self.source.image_shape)
+        return max(2, min(window, _AHEAD_BYTES // size))
+
     @functools.cached_property
     def _encoded(self) -> tf.data.Dataset:
         return self.source.encoded(self.part)
@@ -117,7 +132,8 @@ class TrainingBatches:
         )
         # The range ends in some 10^18 epochs. Keras must know that it is not to wait for that.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-        return shared_by_batch(batches.apply(endless).prefetch(tf.data.AUTOTUNE))
+        ready = batches.apply(endless).prefetch(self._pipeline.batches_ahead)
+        return shared_by_batch(ready)
 
     def next_epoch(self) -> tf.data.Dataset:
         """Return a dataset whose j-th iteration gives epoch j; see `Splits.train`."""

@@ -1,6 +1,7 @@
 """Order, size and type of batches; the order is a function of (seed, epoch) and nothing else."""
 
 import hashlib
+import time
 
 import keras
 import numpy as np
@@ -145,6 +146,44 @@ def test_a_cached_image_is_decoded_once_over_all_epochs(digits, monkeypatch):
     for _ in splits.train:
         pass
     assert int(decoded) == 1197
+
+
+def test_a_stream_is_ahead_by_as_much_as_an_epoch_reads_before_its_first_batch(digits, monkeypatch):
+    from kd_keras.data.source import Source
+
+    decoded = tf.Variable(0)
+    whole = Source.decode
+
+    def counted(source, encoded, label):
+        decoded.assign_add(1)
+        return whole(source, encoded, label)
+
+    monkeypatch.setattr(Source, "decode", counted)
+    stream = digits(cache=False).training()
+    next(iterator := iter(stream))
+    # One batch was taken, and without more being asked for the next epoch has begun.
+    deadline = time.monotonic() + 30
+    while int(decoded) <= 1197 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert 1197 < int(decoded) < 3 * 1197
+    del iterator
+
+
+def test_what_is_ready_ahead_is_bounded_in_bytes(digits, monkeypatch):
+    from kd_keras.data import pipeline
+    from kd_keras.data.pipeline import Pipeline
+
+    made = []
+    training = Pipeline.training
+    monkeypatch.setattr(
+        Pipeline, "training", lambda self, *args: made.append(self) or training(self, *args)
+    )
+    digits(cache=False), digits(cache=True), digits(cache=False, batch_size=2000)
+    assert [each.batches_ahead for each in made] == [10, tf.data.AUTOTUNE, 2]
+    monkeypatch.setattr(pipeline, "_AHEAD_BYTES", 5 * 128 * 8 * 8)
+    assert made[0].batches_ahead == 5
+    monkeypatch.setattr(pipeline, "_SHUFFLE_WINDOW", 300)
+    assert made[0].batches_ahead == 3
 
 
 def test_limit_takes_the_first_training_examples_and_leaves_the_other_splits(digits):

@@ -9,7 +9,8 @@ step take turns, round after round, and a share is formed within a round; printe
 the quartiles.
 
 Memory is the growth of a process's largest resident size by the first run of the loss, at
-`--memory-batch` examples; every loss gets a process of its own.
+`--memory-batch` examples; every loss gets a process of its own. Of a whole step it is the growth by
+the first step, and that of the step with the KL divergence is taken off.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ STAGES = ["stage1_out", "stage2_out", "stage3_out"]
 LAST = {"teacher_layer_name": STAGES[-1], "student_layer_name": STAGES[-1]}
 ALL = {"teacher_layer_name": STAGES, "student_layer_name": STAGES}
 POOLED = {"teacher_layer_name": "features", "student_layer_name": "features"}
+
+STEP = "step"
 
 CONTENDERS: dict[str, Callable[[], Any]] = {
     "KLDivergence": losses.KLDivergence,
@@ -146,13 +149,15 @@ def measure(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, n
 
 
 def memory(name: str, teacher: str, student: str, batch: int) -> float:
-    """Return by how many MiB this process grows when the loss runs for the first time."""
+    """Return by how many MiB this process grows when it runs for the first time."""
     networks = Networks(teacher, student, batch)
-    cost = networks.loss(CONTENDERS[name]())
-    # Traced before: only what runs is counted.
-    concrete = cost.get_concrete_function()
+    if name in CONTENDERS:
+        # Traced before: only what runs is counted.
+        run = networks.loss(CONTENDERS[name]()).get_concrete_function()
+    else:
+        run = networks.step(WHOLE_STEPS[name]() if name in WHOLE_STEPS else losses.KLDivergence())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    wait(concrete())
+    wait(run())
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
@@ -172,18 +177,26 @@ def main(
         memory_batch: Examples in the batch whose memory is measured; 0 for no memory.
         teacher: Architecture, as kd_keras.models.from_name takes it.
         student: Architecture, as kd_keras.models.from_name takes it.
-        memory_of: Print the memory of this one loss, and nothing else.
+        memory_of: Print the memory of this one loss, or of the "step", and nothing else.
     """
     tf.get_logger().setLevel("ERROR")
     if memory_of is not None:
         print(memory(memory_of, teacher, student, memory_batch))
         return
+
+    def memory_elsewhere(name: str) -> float:
+        options = ("--memory-batch", memory_batch, "--teacher", teacher, "--student", student)
+        command = [sys.executable, __file__, *map(str, options), "--memory-of", name]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        return float(done.stdout.split()[-1])
+
     networks = Networks(teacher, student, batch)
-    functions = {"step": networks.step(losses.KLDivergence())}
+    functions = {STEP: networks.step(losses.KLDivergence())}
     functions |= {name: networks.loss(make()) for name, make in CONTENDERS.items()}
     functions |= {name: networks.step(make()) for name, make in WHOLE_STEPS.items()}
     times = measure(functions, rounds)
-    step = times.pop("step")
+    step = times.pop(STEP)
+    of_step = memory_elsewhere(STEP) if memory_batch else 0.0
     print(f"The step with the KL divergence: {1000 * np.median(step):.0f} ms")
     print("| loss | median ms | share of the step | quartiles | MiB at batch", memory_batch, "|")
     print("|---|---:|---:|---:|---:|")
@@ -193,15 +206,8 @@ def main(
         extra = values - step if name in WHOLE_STEPS else values
         low, mid, high = np.percentile(extra / step, [25, 50, 75])
         grown = ""
-        if memory_batch and name in CONTENDERS:
-            options = ("--memory-batch", memory_batch, "--teacher", teacher, "--student", student)
-            done = subprocess.run(
-                [sys.executable, __file__, *map(str, options), "--memory-of", name],
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-            grown = f"{float(done.stdout.split()[-1]):.0f}"
+        if memory_batch:
+            grown = f"{memory_elsewhere(name) - (of_step if name in WHOLE_STEPS else 0.0):.0f}"
         milliseconds = 1000 * np.median(extra)
         print(f"| {name} | {milliseconds:.1f} | {mid:.3f} | {low:.3f} to {high:.3f} | {grown} |")
 

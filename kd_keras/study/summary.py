@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kd_keras.study.folder import PREDICTIONS, RESULT, StudyFolder
-from kd_keras.study.grid import Cell, Treatment
+from kd_keras.study.grid import FEEDBACK, PICK, UNIFORM, Cell, Treatment
 from kd_keras.study.statistics import (
     Estimate,
     hierarchical_bootstrap,
@@ -20,6 +20,8 @@ from kd_keras.study.statistics import (
 
 _FORMAT = 1
 _NEITHER = Treatment("none", "none", "")
+# What treatments are compared for, in the order in which a table shows it.
+EFFECTS = ("interaction", "distillation", "augmentation", "over kl", "picking", "feedback")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Effect:
     """A difference of accuracy between treatments, over the seeds that all of them have.
 
     Attributes:
-        kind: "distillation", "augmentation" or "interaction".
+        kind: One of `EFFECTS`. "over kl" is a distillation less the softened KL divergence,
+            "picking" a policy whose views the teacher picks less that policy, and "feedback" the
+            policy that follows the gap less the one that does not.
         treatment: The treatment with both factors, or with the one in question.
         estimate: In shares of 1, with its interval.
     """
@@ -82,7 +86,7 @@ class Summary:
         commands: The commands that filled the folder.
         recipe: What all cells share: names to JSON values.
         treatments: The results of all finished treatments.
-        effects: Distillation, augmentation and their interaction, where the cells are there.
+        effects: What treatments do that others do not, where the cells of both are there.
         missing: Names of the cells that were asked for and are not finished.
         robustness_examples: Test images behind the attacks and each corrupted test set.
         environment: Names and versions of what it ran on.
@@ -235,7 +239,15 @@ def _effects(
             candidates.append(("distillation", (treatment, alone), np.subtract))
         if treatment.augmentation != "none":
             candidates.append(("augmentation", (treatment, plain), np.subtract))
-        if len(candidates) == 2:
+        if treatment.distillation not in ("none", "kl"):
+            usual = dataclasses.replace(treatment, distillation="kl")
+            candidates.append(("over kl", (treatment, usual), np.subtract))
+        control = _control(treatment.augmentation)
+        if control is not None:
+            without = dataclasses.replace(treatment, augmentation=control)
+            kind = "feedback" if treatment.augmentation == FEEDBACK else "picking"
+            candidates.append((kind, (treatment, without), np.subtract))
+        if treatment.distillation != "none" and treatment.augmentation != "none":
             four = (treatment, plain, alone, _NEITHER)
             candidates.append(("interaction", four, interaction))
         for kind, needed, combine in candidates:
@@ -243,3 +255,10 @@ def _effects(
             if found is not None:
                 effects.append(Effect(kind, treatment, found))
     return effects
+
+
+def _control(augmentation: str) -> str | None:
+    """Return the augmentation that differs in not asking the teacher, if there is one."""
+    if augmentation == FEEDBACK:
+        return UNIFORM
+    return augmentation.removesuffix(PICK) if augmentation.endswith(PICK) else None

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from kd_keras.run.saying import say
 from kd_keras.study.grid import Treatment
-from kd_keras.study.summary import Spread, Summary, TreatmentResult
+from kd_keras.study.summary import EFFECTS, Spread, Summary, TreatmentResult
 
 _ABSENT = "\N{EN DASH}"
 _PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
@@ -116,7 +116,7 @@ def _effects(summary: Summary) -> ReadableTable:
             f"{100 * effect.estimate.mean:+.2f}",
             f"{100 * effect.estimate.low:+.2f}, {100 * effect.estimate.high:+.2f}",
         )
-        for kind in ("interaction", "distillation", "augmentation")
+        for kind in EFFECTS
         for effect in summary.effects
         if effect.kind == kind
     ]

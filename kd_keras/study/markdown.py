@@ -53,6 +53,7 @@ def _legend(summary: Summary) -> str:
         "not counted. Effects are points of test accuracy: distillation against the same "
         "augmentation without a teacher, augmentation against the same distillation without "
         "augmentation, interaction is what both give together beyond the sum of what each gives "
-        "alone, over kl is against the KL divergence alone, picking against the same policy without "
-        "it (and half as many teacher calls), feedback against uniform. Intervals: hierarchical bootstrap over seeds and test images, for one teacher."
+        "alone, over kl is against the KL divergence alone, picking against the same policy "
+        "without it (and half as many teacher calls), feedback against uniform. Intervals: "
+        "hierarchical bootstrap over seeds and test images, for one teacher."
     )

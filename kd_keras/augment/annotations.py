@@ -6,7 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from kd_keras.augment.calling import as_before, keras_cv_bases, refuse_per_pixel_labels
+from kd_keras.augment.calling import (
+    as_before,
+    call_on_dict,
+    keras_cv_bases,
+    refuse_per_pixel_labels,
+)
 from kd_keras.augment.pixelwise import keeps_positions
 from kd_keras.augment.views import Views
 
@@ -88,7 +93,7 @@ def call_annotated(layer: Any, views: Views) -> Views:
     inputs = {"images": views.x, **given}
     if tf.is_tensor(views.y):
         inputs["labels"] = tf.cast(views.y, layer.compute_dtype)
-    outputs = layer(inputs)
+    outputs = call_on_dict(layer, inputs)
     moved: dict[str, Any] = {}
     if _MASKS in given:
         moved[_MASKS] = tf.cast(outputs[_MASKS], tf.float32)

@@ -15,6 +15,8 @@ from kd_keras.augment.pixelwise import keeps_positions
 _KerasImageLayer: type = keras.layers.RandomFlip.__base__ or keras.layers.Layer
 _KERAS_MIXING = (keras.layers.MixUp, keras.layers.CutMix)
 _KERAS_CV_MIXING = ("MixUp", "CutMix", "FourierMix", "Mosaic")
+# Layers of keras-cv that ask `if` of a tensor, alone or inside of RandAugment and AugMix.
+_KERAS_CV_BRANCHING = ("Equalization", "RandomApply")
 
 
 def takes_dict(layer: Any) -> bool:
@@ -53,14 +55,64 @@ def call_layer(
     refuse_per_pixel_labels(layer, x, y)
     x = _floating_images(x)
     if not tf.is_tensor(y):
-        outputs = layer({"images": x}, **options)
+        outputs = call_on_dict(layer, {"images": x}, options)
         return _same_float_dtype(outputs["images"], x), y
     labels = y
     if not isinstance(layer, _KerasImageLayer):
         # Some layers of keras-cv cast labels and others do not, which a RandomChoice cannot join.
         labels = tf.cast(y, layer.compute_dtype)
-    outputs = layer({"images": x, "labels": labels}, **options)
+    outputs = call_on_dict(layer, {"images": x, "labels": labels}, options)
     return _same_float_dtype(outputs["images"], x), as_before(outputs["labels"], y)
+
+
+def call_on_dict(
+    layer: Any, inputs: dict[str, Any], options: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Call an image layer of Keras or keras-cv on `{"images": ..., ...}`, as graphs need it.
+
+    Args:
+        layer: The layer.
+        inputs: What it takes.
+        options: Further arguments of its call.
+
+    Raises:
+        TypeError: If the layer cannot be called in a graph.
+        ValueError: If the images come out in different sizes.
+    """
+
+    def call(inputs: dict[str, Any]) -> dict[str, Any]:
+        return layer(inputs, **(options or {}))
+
+    try:
+        if _branches(layer):
+            # Neither `fit` nor a policy converts code with AutoGraph, which these layers need.
+            # Eagerly too, for some call their parts in a graph of their own. Traced anew each time,
+            # which is meant: the draws are those of this call.
+            specs = tf.nest.map_structure(tf.type_spec_from_value, inputs)
+            outputs = tf.function(call, autograph=True).get_concrete_function(specs)(inputs)
+        else:
+            outputs = call(inputs)
+    except tf.errors.OperatorNotAllowedInGraphError as error:
+        raise TypeError(
+            f"{type(layer).__name__} asks `if` of a tensor, which a graph cannot answer. Received: "
+            "it among the augmentations. Use a layer that does not (of keras-cv's RandomApply the "
+            "one without batchwise=True), or tf.cond in one of your own."
+        ) from error
+    if isinstance(outputs["images"], tf.RaggedTensor):
+        raise ValueError(
+            f"{type(layer).__name__} returns images of different sizes, and the networks take one "
+            "size. Received: it among the augmentations. Use a layer that keeps the size, such as "
+            "kd_keras.augment.RandomResizedCrop()."
+        )
+    return outputs
+
+
+def _branches(layer: keras.layers.Layer) -> bool:
+    library = sys.modules.get("keras_cv")
+    if library is None:
+        return False
+    branching = tuple(getattr(library.layers, name) for name in _KERAS_CV_BRANCHING)
+    return any(isinstance(part, branching) for part in layer._flatten_layers())
 
 
 def keras_cv_bases() -> tuple[type, ...]:

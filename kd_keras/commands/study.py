@@ -42,7 +42,7 @@ class StudyJob(Job):
         name: Name of the recipe.
         distillation: none (labels alone), kl (softened KL), logits_mse, standardized_kl,
             decoupled_kd, dist, or KL and features: attention+kl, similarity+kl, relational+kl,
-            hint+kl. Weights are the published ones.
+            hint+kl. Weights are the published ones, but for the hint's.
         augmentation: Policies. <policy>+pick lets the teacher pick the views that it is least sure
             of; feedback follows the gap between teacher and student, uniform is its control.
         teacher_augmentation: Policies that teachers are trained with, one teacher each.

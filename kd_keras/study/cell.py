@@ -10,9 +10,10 @@ from typing import cast
 import keras
 from rich.console import Console
 
+from kd_keras.graph_errors import NonFiniteLossError
 from kd_keras.recipes.recipe import PolicyName
 from kd_keras.run.stages import Material, prepare
-from kd_keras.study.folder import StudyFolder, claimed
+from kd_keras.study.folder import Diverged, StudyFolder, claimed
 from kd_keras.study.grid import Cell
 from kd_keras.study.measuring import TestViews, measure
 from kd_keras.study.training import train_student, train_teacher
@@ -46,6 +47,8 @@ class CellRunner:
 
         Raises:
             Busy: If another process works on it.
+            Diverged: If the loss of the student is not finite any more.
+            NonFiniteLossError: If that of the teacher is not.
         """
         # What earlier cells left in Keras's global state would grow with every cell.
         keras.backend.clear_session()
@@ -59,7 +62,10 @@ class CellRunner:
                 return
             material: Material = prepare(recipe, self._data_dir)
             self._study.check_data(material.splits.info)
-            train_student(cell, folder, material, teacher, self._console)
+            try:
+                train_student(cell, folder, material, teacher, self._console)
+            except NonFiniteLossError as error:
+                raise Diverged(str(error)) from error
             if self._views is None:
                 self._views = TestViews(material.splits, self._robustness_examples)
             with self._console.status("Measuring on the test split ..."):

@@ -39,6 +39,10 @@ class Busy(Exception):
     """Another process works on it."""
 
 
+class Diverged(Exception):
+    """The loss of a student is not finite any more."""
+
+
 @dataclasses.dataclass(frozen=True)
 class StudyFolder:
     """The folder of one study.

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kd_keras.run.saying import say
-from kd_keras.study.folder import Busy, StudyFolder
+from kd_keras.study.folder import Busy, Diverged, StudyFolder
 from kd_keras.study.grid import Cell
 
 # TensorFlow spreads one training over the cores that it gets; two serve small networks well.
@@ -90,4 +90,6 @@ def _run_cell(
         CellRunner(folder, data_dir, Console(quiet=True), robustness_examples).run(cell)
     except Busy as error:
         return f"left to another process. {error}"
+    except Diverged as error:
+        return f"without a result. {error}"
     return "finished"

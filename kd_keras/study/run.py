@@ -15,7 +15,7 @@ from kd_keras.recipes.checks import check_count
 from kd_keras.run.environment import environment
 from kd_keras.run.quiet import quiet_start
 from kd_keras.run.saying import say
-from kd_keras.study.folder import Busy, StudyFolder, open_study
+from kd_keras.study.folder import Busy, Diverged, StudyFolder, open_study
 from kd_keras.study.grid import Cell, Study, shard_of
 from kd_keras.study.teachers import take_teachers
 
@@ -66,7 +66,8 @@ def run_study(
         ValueError: If the folder cannot be used, or the recipe names what cannot be made.
         ConnectionError: If the data must be downloaded and cannot be.
         ImportError: If Ray is wanted and not installed.
-        kd_keras.NonFiniteLossError: If a training diverges.
+        kd_keras.NonFiniteLossError: If the training of a teacher diverges. A student that does is
+            said so and left without a result, and the others are trained.
 
     Example:
 
@@ -135,3 +136,6 @@ def _run_here(
             raise KeyboardInterrupt(again) from None
         except Busy as error:
             say(console, f"Left to another process. {error}")
+        except Diverged as error:
+            # What one loss or policy does to a student says nothing of the others.
+            say(console, f"Without a result, and the study goes on. {error}", bold=True)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from kd_keras import losses
 from kd_keras.study import Study, hierarchical_bootstrap, interaction, run_study
 
 
@@ -184,6 +185,27 @@ def test_teachers_of_an_earlier_study_teach_other_students(finished, study, data
         run(untaught, tmp_path / "c", data_dir, teachers=folder)
     with pytest.raises(ValueError, match="holds no study"):
         run(study, tmp_path / "d", data_dir, teachers=tmp_path / "nowhere")
+
+
+@pytest.mark.slow
+def test_a_student_that_diverges_leaves_the_others_alone(
+    finished, study, data_dir, tmp_path, monkeypatch
+):
+    from kd_keras.study import teaching
+
+    def diverging():
+        return [losses.Hint(teacher_layer_name="features", student_layer_name="features")]
+
+    monkeypatch.setitem(teaching._ADDED, "hint", (diverging, 1e30))
+    grid = dataclasses.replace(
+        study, distillation=("hint+kl", "logits_mse"), augmentation=("none",), seeds=1
+    )
+    summary, output = run(grid, tmp_path / "study", data_dir, teachers=finished[0])
+    words = " ".join(output.split())
+    assert "Without a result, and the study goes on. hint+kl-none" in words
+    assert "The loss or its gradient is not finite" in words
+    assert [row.treatment.distillation for row in summary.treatments] == ["logits_mse"]
+    assert summary.missing == ("hint+kl-none-teacher-digits-seed3",)
 
 
 @pytest.mark.slow

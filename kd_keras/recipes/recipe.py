@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import json
 import numbers
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, get_args
 
 from kd_keras.recipes.checks import check_choice, check_count, check_number, check_text
@@ -167,6 +167,19 @@ class Recipe:
         return {
             name: (value, theirs[name]) for name, value in mine.items() if value != theirs[name]
         }
+
+    def told_differences(self, other: Recipe, but: Collection[str] = ()) -> str:
+        """Return in words how this one, which is "there", differs from `other`, which is "here".
+
+        Args:
+            other: The other recipe.
+            but: Fields that may differ.
+        """
+        return "; ".join(
+            f"{name} is {there!r} there and {here!r} here"
+            for name, (there, here) in self.differences(other).items()
+            if name not in but
+        )
 
     def to_json(self) -> str:
         """Return the recipe as JSON text that `from_json` reads."""

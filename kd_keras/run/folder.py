@@ -172,10 +172,7 @@ def _refuse_other_contents(path: Path, recipe: Recipe) -> None:
     if existing is None:
         _refuse_strangers(path)
     elif existing != recipe:
-        fields = "; ".join(
-            f"{name} is {there!r} there and {here!r} here"
-            for name, (there, here) in existing.differences(recipe).items()
-        )
+        fields = existing.told_differences(recipe)
         raise ValueError(f"{str(path)!r} holds a run of another recipe: {fields}. {START_OVER}")
 
 

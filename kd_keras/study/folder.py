@@ -127,13 +127,9 @@ def open_study(path: str | os.PathLike[str], study: Study) -> StudyFolder:
         ) from error
     theirs = _recipe_in(path, existing)
     if theirs != recipe:
-        fields = "; ".join(
-            f"{name} is {there!r} there and {here!r} here"
-            for name, (there, here) in theirs.differences(recipe).items()
-        )
         raise ValueError(
-            f"{str(path)!r} holds a study of another recipe: {fields}. Its cells could not be "
-            "compared with these. Choose another folder with --output."
+            f"{str(path)!r} holds a study of another recipe: {theirs.told_differences(recipe)}. "
+            "Its cells could not be compared with these. Choose another folder with --output."
         )
     return StudyFolder(path, recipe)
 

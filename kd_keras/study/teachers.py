@@ -31,16 +31,8 @@ def take_teachers(
             by another recipe, or on other data than this study already has results of.
     """
     other = existing_study(earlier)
-    differences = {
-        name: values
-        for name, values in other.recipe.differences(study.recipe).items()
-        if name not in _OF_STUDENTS
-    }
-    if differences:
-        fields = "; ".join(
-            f"{name} is {there!r} there and {here!r} here"
-            for name, (there, here) in differences.items()
-        )
+    fields = other.recipe.told_differences(study.recipe, but=_OF_STUDENTS)
+    if fields:
         raise ValueError(
             f"The teachers in {str(other.path)!r} were trained by another recipe: {fields}. Leave "
             "`teachers` out (--teachers on the command line) to train teachers of this one."

@@ -129,17 +129,23 @@ def test_the_same_images_come_cached_and_streamed(digits):
     )
 
 
-def test_a_cached_image_is_decoded_once_over_all_epochs(digits, monkeypatch):
+@pytest.fixture
+def decoded(monkeypatch):
+    """How many images have been decoded since."""
     from kd_keras.data.source import Source
 
-    decoded = tf.Variable(0)
+    count = tf.Variable(0)
     whole = Source.decode
 
     def counted(source, encoded, label):
-        decoded.assign_add(1)
+        count.assign_add(1)
         return whole(source, encoded, label)
 
     monkeypatch.setattr(Source, "decode", counted)
+    return count
+
+
+def test_a_cached_image_is_decoded_once_over_all_epochs(digits, decoded):
     splits = digits(cache=True)
     for _ in splits.training().take(3 * STEPS):
         pass
@@ -148,17 +154,7 @@ def test_a_cached_image_is_decoded_once_over_all_epochs(digits, monkeypatch):
     assert int(decoded) == 1197
 
 
-def test_a_stream_is_ahead_by_as_much_as_an_epoch_reads_before_its_first_batch(digits, monkeypatch):
-    from kd_keras.data.source import Source
-
-    decoded = tf.Variable(0)
-    whole = Source.decode
-
-    def counted(source, encoded, label):
-        decoded.assign_add(1)
-        return whole(source, encoded, label)
-
-    monkeypatch.setattr(Source, "decode", counted)
+def test_a_stream_is_ahead_by_as_much_as_an_epoch_reads_before_its_first_batch(digits, decoded):
     stream = digits(cache=False).training()
     next(iterator := iter(stream))
     # One batch was taken, and without more being asked for the next epoch has begun.

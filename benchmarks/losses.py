@@ -29,12 +29,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tyro
+from kd_keras.training.input_gradients import Forward
 from rich.console import Console
 from rich.progress import track
 
 import kd_keras
 from kd_keras import losses
-from kd_keras.step.input_gradients import Forward
 
 STAGES = ["stage1_out", "stage2_out", "stage3_out"]
 LAST = {"teacher_layer_name": STAGES[-1], "student_layer_name": STAGES[-1]}

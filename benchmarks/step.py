@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 import kd_keras
-from kd_keras.step.taps import TappedModel
 from kd_keras.teachers import TeacherInference
+from kd_keras.training.taps import TappedModel
 
 FEATURE_TAP = "features"
 

@@ -31,6 +31,7 @@ __all__ = [
     "Checkpoint",
     "Distiller",
     "NonFiniteLossError",
+    "Supervised",
     "UnreadableDataError",
     "__version__",
     "augment",
@@ -53,21 +54,23 @@ else:
     _startup.refuse_other_backend()
 
     from kd_keras import losses, models, quantize
-    from kd_keras.distiller import Distiller
     from kd_keras.graph_errors import NonFiniteLossError, UnreadableDataError
+    from kd_keras.training.distiller import Distiller
+    from kd_keras.training.supervised import Supervised
 
 if TYPE_CHECKING:
     from kd_keras import augment, data, evaluate, export, recipes, replay, teachers
     from kd_keras.checkpoint import Checkpoint
-    from kd_keras.distiller import Distiller
     from kd_keras.graph_errors import NonFiniteLossError, UnreadableDataError
+    from kd_keras.training.distiller import Distiller
+    from kd_keras.training.supervised import Supervised
 
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"kd_keras.{name}")
-    if name == "Distiller":
-        return importlib.import_module("kd_keras.distiller").Distiller
+    if name in ("Distiller", "Supervised"):
+        return getattr(importlib.import_module(f"kd_keras.training.{name.lower()}"), name)
     if name == "Checkpoint":
         return importlib.import_module("kd_keras.checkpoint").Checkpoint
     if name in ("NonFiniteLossError", "UnreadableDataError"):

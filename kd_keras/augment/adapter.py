@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.augment.calling import call_layer
+from kd_keras.augment.contract import Adaptive, Augmentation, TeacherGuided
 from kd_keras.augment.draws import at_place
-from kd_keras.augment.views import Adaptive, Augmentation, TeacherGuided, Views
+from kd_keras.training.batch import ASKED, Batch
 
-__all__ = ["Chain", "Views", "as_augmentation", "augment_batch"]
+__all__ = ["Chain", "as_augmentation", "augment_batch"]
 
 
 class Chain:
@@ -81,39 +82,33 @@ def as_augmentation(obj: Any) -> Chain | None:
 
 def augment_batch(
     augmentation: Chain | None,
-    x: Any,
-    y: Any,
-    sample_weight: Any,
+    batch: Batch,
     step: Any,
     teacher: Callable[[Any], Any] | None = None,
-    sample_index: Any = None,
-) -> Views:
-    """Augment one batch; traceable, and to be called in replica context.
+) -> Batch:
+    """Return the views of one batch; traceable, and to be called in replica context.
 
     Args:
         augmentation: What `as_augmentation` returned.
-        x: Inputs of the model: a tensor or, for plain callables, a structure of them.
-        y: Labels `(batch, ...)`, a structure of them, or `None`.
-        sample_weight: Weights `(batch, ...)`, a structure of them, or `None`.
+        batch: x is a tensor or, for plain callables, a structure of them.
         step: Count of the steps so far, int64 scalar tensor, the same on every replica.
-        teacher: Returns the teacher's outputs, for the augmentations that ask it.
-        sample_index: Numbers of the examples `(batch,)`, or `None`.
+        teacher: Returns the teacher's logits, for the augmentations that ask it.
 
     Raises:
         ValueError: If the augmentation does not fit the batch.
     """
-    x, y, sample_weight = (_as_tensors(structure) for structure in (x, y, sample_weight))
-    views = Views(x, y, sample_weight, sample_index=sample_index)
+    x, y, weight = (_as_tensors(part) for part in (batch.x, batch.y, batch.weight))
+    views = batch._replace(x=x, y=y, weight=weight)
     place = 0  # among the seeded parts, which alone draw by it
     for part in [] if augmentation is None else augmentation.parts:
+        # What the teacher said of other views does not hold for these.
+        views = views.with_extras(**{ASKED: None})
         if isinstance(part, Augmentation):
             if not tf.is_tensor(views.x):
                 raise TypeError(
                     f"{part!r} augments one tensor. Received: x of type {type(views.x).__name__}. "
                     "For inputs of several tensors pass a callable that takes and returns them."
                 )
-            # What the teacher said of other views does not hold for these.
-            views = views._replace(teacher_outputs=None)
             with at_place(place):
                 if isinstance(part, TeacherGuided) and teacher is not None:
                     views = part.augment_with(views, step, teacher)
@@ -125,9 +120,9 @@ def augment_batch(
     return views
 
 
-def _apply_foreign(part: Any, views: Views, step: Any) -> Views:
-    if views.share is None:
-        x, y = call_layer(part, views.x, views.y, views.sample_weight, step)
+def _apply_foreign(part: Any, views: Batch, step: Any) -> Batch:
+    if views.mix is None:
+        x, y = call_layer(part, views.x, views.y, views.weight, step)
     else:
         # Labels are a pair by now; only the inputs can still change.
         x, y = call_layer(part, views.x, None, step=step)[0], views.y
@@ -138,7 +133,7 @@ def _apply_foreign(part: Any, views: Views, step: Any) -> Views:
                 f"`augmentation` must return tensors of the batch that it got. Received: "
                 f"{part!r} returned {new!r} for an input of shape {tuple(old.shape)}."
             )
-    return views._replace(x=x, y=y, teacher_outputs=None)
+    return views._replace(x=x, y=y)
 
 
 def _as_tensors(structure: Any) -> Any:

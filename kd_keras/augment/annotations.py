@@ -13,7 +13,7 @@ from kd_keras.augment.calling import (
     refuse_per_pixel_labels,
 )
 from kd_keras.augment.pixelwise import keeps_positions
-from kd_keras.augment.views import Views
+from kd_keras.training.batch import Batch
 
 _MASKS, _BOXES = "segmentation_masks", "bounding_boxes"
 # What a layer of keras-cv overrides if it can move the like.
@@ -25,10 +25,10 @@ _HOOKS = {
 _NO_BOX = -1
 
 
-def refuse_annotations(layer: Any, views: Views) -> None:
+def refuse_annotations(layer: Any, views: Batch) -> None:
     """Raise if there are masks or boxes and `layer`, one of ours, would leave them behind."""
-    if views.annotations and not keeps_positions(layer):
-        raise ValueError(_cannot(layer, sorted(views.annotations)))
+    if views.spatial and not keeps_positions(layer):
+        raise ValueError(_cannot(layer, sorted(views.spatial)))
 
 
 def prepared(annotations: Any, images: tf.Tensor) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def as_given(annotations: dict[str, Any] | None, given: Any) -> Any:
     return result
 
 
-def call_annotated(layer: Any, views: Views) -> Views:
+def call_annotated(layer: Any, views: Batch) -> Batch:
     """Call a keras-cv layer that moves pixels on views whose annotations are `prepared`.
 
     Args:
@@ -85,7 +85,7 @@ def call_annotated(layer: Any, views: Views) -> Views:
     Raises:
         ValueError: If the layer cannot move such annotations.
     """
-    given = views.annotations or {}
+    given = views.spatial or {}
     missing = [kind for kind in given if not _follows(layer, kind)]
     if missing:
         raise ValueError(_cannot(layer, missing))
@@ -102,7 +102,7 @@ def call_annotated(layer: Any, views: Views) -> Views:
         count = given[_BOXES]["boxes"].shape[1]
         moved[_BOXES] = {name: _dense(value, count) for name, value in outputs[_BOXES].items()}
     y = as_before(outputs["labels"], views.y) if "labels" in inputs else views.y
-    return views._replace(x=outputs["images"], y=y, annotations=moved)
+    return views._replace(x=outputs["images"], y=y, spatial=moved)
 
 
 def _follows(layer: Any, kind: str) -> bool:

@@ -8,12 +8,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.augment.contract import Adaptive
 from kd_keras.augment.layers import GaussianNoise, SaltAndPepper
 from kd_keras.augment.layers.choice import Choice
 from kd_keras.augment.policies.standard import standard_layers
 from kd_keras.augment.policies.transforms import transforms
 from kd_keras.augment.policy import Policy
-from kd_keras.augment.views import Adaptive, Views
+from kd_keras.training.batch import Batch
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -98,7 +99,7 @@ class Feedback(Adaptive):
             layer_range=(0, 255),
         )
 
-    def augment(self, views: Views, step: Any) -> Views:
+    def augment(self, views: Batch, step: Any) -> Batch:
         return self.policy.augment(views, step)
 
     def probabilities(self) -> tf.Tensor:

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.augment.contract import Adaptive, Augmentation, TeacherGuided
 from kd_keras.augment.rows import gather_global, local_rows
-from kd_keras.augment.views import Adaptive, Augmentation, TeacherGuided, Views
+from kd_keras.training.batch import ASKED, Batch
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -30,7 +31,8 @@ class Pick(TeacherGuided):
     Args:
         policy: What draws the views: a seeded augmentation of ours.
         pool: Views of each example to choose from, at least 2.
-        from_logits: Whether the teacher returns logits; otherwise probabilities.
+        from_logits: Whether the function that `augment_with` gets returns logits; otherwise
+            probabilities. A Distiller gives logits, whatever its teacher ends in.
 
     Raises:
         TypeError: If `policy` is no augmentation of ours.
@@ -74,13 +76,14 @@ class Pick(TeacherGuided):
         self.pool = pool
         self.from_logits = bool(from_logits)
 
-    def augment_with(self, views: Views, step: Any, teacher: Callable[[Any], Any]) -> Views:
+    def augment_with(self, views: Batch, step: Any, teacher: Callable[[Any], Any]) -> Batch:
         rows = local_rows(keras.tree.flatten(views.x)[0])
         step = tf.cast(step, tf.int64)
         drawn = [self.policy.augment(views, step * self.pool + k) for k in range(self.pool)]
-        drawn = [view._replace(teacher_outputs=teacher(view.x)) for view in drawn]
+        drawn = [view.with_extras(**{ASKED: teacher(view.x)}) for view in drawn]
+        from_logits = getattr(teacher, "returns_logits", self.from_logits)
         scores = tf.concat(
-            [gather_global(entropy(v.teacher_outputs, self.from_logits)) for v in drawn], axis=0
+            [gather_global(entropy(view.extras[ASKED], from_logits)) for view in drawn], axis=0
         )
         picked = tf.math.top_k(scores, k=rows.total).indices
         # In the order of the pool, so that nothing depends on tiny differences between scores; and

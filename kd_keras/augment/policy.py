@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kd_keras.augment.annotations import as_given, prepared, refuse_annotations
 from kd_keras.augment.calling import foreign_mixing_layer
+from kd_keras.augment.contract import Augmentation
 from kd_keras.augment.draws import Draws, own_key
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.layers.mixing import Mixing
@@ -16,7 +17,7 @@ from kd_keras.augment.rows import local_rows, only_rows
 from kd_keras.augment.seeding import call_seeded, make_repeatable
 from kd_keras.augment.unseeded import refuse_unrepeatable
 from kd_keras.augment.value_range import as_dtype, checked_range, clip, into_range, scale
-from kd_keras.augment.views import Augmentation, Views
+from kd_keras.training.batch import Batch
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -90,7 +91,7 @@ class Policy(Augmentation):
                 layer.check_range(self.layer_range)
         self._known_repeatable = False
 
-    def augment(self, views: Views, step: Any) -> Views:
+    def augment(self, views: Batch, step: Any) -> Batch:
         if not self.layers:
             return views
         images = tf.convert_to_tensor(views.x)
@@ -100,8 +101,8 @@ class Policy(Augmentation):
         images = scale(into_range(images, self.value_range), self.value_range, self.layer_range)
         if not self._known_repeatable:
             self._refuse_unrepeatable(images, views.y)
-        given = views.annotations
-        views = views._replace(x=images, annotations=prepared(given, images))
+        given = views.spatial
+        views = views._replace(x=images, spatial=prepared(given, images))
         for index, layer in enumerate(self.layers):
             draws = Draws(own_key(self.seed, index), step, rows)
             if isinstance(layer, Drawn):
@@ -113,8 +114,8 @@ class Policy(Augmentation):
         images = scale(views.x, self.layer_range, self.value_range)
         images = clip(images, self.value_range)
         images = tf.ensure_shape(images, [batch_size, *images.shape[1:]])
-        annotations = as_given(views.annotations, given)
-        return views._replace(x=as_dtype(images, dtype), annotations=annotations)
+        annotations = as_given(views.spatial, given)
+        return views._replace(x=as_dtype(images, dtype), spatial=annotations)
 
     def _refuse_unrepeatable(self, images: tf.Tensor, y: Any) -> None:
         for layer in self.layers:
@@ -125,8 +126,8 @@ class Policy(Augmentation):
                 # In a graph of its own, where replicas cannot be asked for their parts.
                 draws = Draws((0,), 0, only_rows(x))
                 if isinstance(layer, Drawn):
-                    return layer.apply(Views(x), draws).x
-                return call_seeded(layer, Views(x, labels), draws).x
+                    return layer.apply(Batch(x), draws).x
+                return call_seeded(layer, Batch(x, labels), draws).x
 
             refuse_unrepeatable(call, layer, images, y)
         self._known_repeatable = True

@@ -12,7 +12,7 @@ from kd_keras.augment.annotations import call_annotated
 from kd_keras.augment.calling import call_layer
 from kd_keras.augment.draws import Draws, active_draws, drawing_from, with_hidden_shape
 from kd_keras.augment.pixelwise import keeps_positions, on_rgb
-from kd_keras.augment.views import Views
+from kd_keras.training.batch import Batch
 
 
 def make_repeatable(layer: Any) -> None:
@@ -36,7 +36,7 @@ def make_repeatable(layer: Any) -> None:
             part._map_fn = _SeededMap(part, part._map_fn)
 
 
-def call_seeded(layer: Any, views: Views, draws: Draws) -> Views:
+def call_seeded(layer: Any, views: Batch, draws: Draws) -> Batch:
     """Call `layer`, any layer or callable that `make_repeatable` has seen, on a batch.
 
     Args:
@@ -46,12 +46,12 @@ def call_seeded(layer: Any, views: Views, draws: Draws) -> Views:
     """
     images = with_hidden_shape(views.x, draws.step)
     with drawing_from(draws):
-        if views.annotations and not keeps_positions(layer):
-            annotations = dict(views.annotations)
+        if views.spatial and not keeps_positions(layer):
+            annotations = dict(views.spatial)
             if "segmentation_masks" in annotations:
                 masks = annotations["segmentation_masks"]
                 annotations["segmentation_masks"] = with_hidden_shape(masks, draws.step)
-            return call_annotated(layer, views._replace(x=images, annotations=annotations))
+            return call_annotated(layer, views._replace(x=images, spatial=annotations))
         labels = views.y
 
         def call(images: tf.Tensor) -> tf.Tensor:

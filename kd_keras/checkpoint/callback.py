@@ -29,7 +29,7 @@ class Checkpoint(keras.callbacks.Callback):
     result is that of the unbroken run: bit for bit on a CPU with
     `tf.config.experimental.enable_op_determinism()` and a seed for everything.
 
-    It works with `kd_keras.Distiller`, `kd_keras.supervised.Supervised` and any `keras.Model`. Put
+    It works with `kd_keras.Distiller`, `kd_keras.Supervised` and any `keras.Model`. Put
     it last in `callbacks`, to see what the others do at the end of an epoch; what they remember,
     such as the patience of `EarlyStopping`, is not in the file. Nor are random numbers that no
     Keras seed generator draws, as those of `tf.random.uniform`. A teacher that a callback moves is

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kd_keras.distiller import Distiller
 from kd_keras.teachers.fingerprint import Fingerprint
+from kd_keras.training.distiller import Distiller
 
 # Keras numbers the names of what is made twice in a process: "dense_1" here is "dense" in the next.
 _NUMBER = re.compile(r"_\d+(?=[/_]|$)")

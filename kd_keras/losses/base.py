@@ -220,8 +220,13 @@ class LogitLoss(Loss):
                 )
 
     def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
-        """Raise `ValueError` when a model is known to end in a softmax or sigmoid."""
+        """Raise `ValueError` when a model is known to end in a softmax or sigmoid.
+
+        `kd_keras.Distiller` turns such outputs into logits; Keras's own distiller does not.
+        """
         super().validate_model_compatibility(teacher, student)
+        if self._attached:
+            return
         for role, model, names in (
             ("teacher", teacher, self.teacher_layer_name),
             ("student", student, self.student_layer_name),
@@ -236,10 +241,8 @@ def probabilities_message(loss_name: str, role: str, model: Any) -> str:
     return (
         f"{loss_name} works on logits, but the {role} {model.name!r} returns probabilities (its "
         "last operation is a softmax or a sigmoid). A softmax of a softmax teaches almost nothing. "
-        "Remove the activation of the last layer (`activation=None`), or build the logits model "
-        "from the same layers, e.g. `layer = model.layers[-1]; layer.activation = "
-        "keras.activations.linear; logits_model = keras.models.clone_model(model); "
-        "logits_model.set_weights(model.get_weights())`."
+        "Build a kd_keras.Distiller, which takes the log-probabilities and the same arguments, or "
+        "make the model with a last layer without activation (`activation=None`)."
     )
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import keras
 
-_PROBABILITY_ACTIVATIONS = (keras.activations.softmax, keras.activations.sigmoid)
-# The operations behind `keras.ops.softmax(x)` and `keras.ops.sigmoid(x)` in a functional model.
-_PROBABILITY_OPERATIONS = ("Softmax", "Sigmoid")
+from kd_keras.compat.structure import place_in_producer, producer
+
+# None where nobody knows.
+OutputKind: TypeAlias = Literal["logits", "softmax", "sigmoid"] | None
+
+# The activations, and the operations behind `keras.ops.softmax(x)` in a functional model.
+_ACTIVATIONS: dict[Any, OutputKind] = {
+    keras.activations.softmax: "softmax",
+    keras.activations.sigmoid: "sigmoid",
+    keras.activations.linear: "logits",
+}
+_OPERATIONS: dict[str, OutputKind] = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 # Layers that hand their input's values on.
 _TRANSPARENT_LAYERS = (
     keras.layers.Identity,
@@ -32,10 +41,21 @@ def output_kind(
         `"probabilities"` if an output comes straight from a softmax or sigmoid, `"logits"` if every
         output comes from a layer with a linear activation, else `None` (a subclassed model, say).
     """
-    kinds = {_tensor_kind(tensor) for tensor in _output_tensors(model, layer_name)}
-    if "probabilities" in kinds:
+    kinds = {tensor_kind(tensor) for tensor in _output_tensors(model, layer_name)}
+    if kinds & {"softmax", "sigmoid"}:
         return "probabilities"
     return "logits" if kinds == {"logits"} else None
+
+
+def kinds_in_graph(model: Any, layer_name: str | None = None) -> list[OutputKind] | None:
+    """Return the kind of each output of `model`, flat; `None` where it has no graph.
+
+    Args:
+        model: As for `output_kind`.
+        layer_name: As for `output_kind`.
+    """
+    tensors = _output_tensors(model, layer_name)
+    return [tensor_kind(tensor) for tensor in tensors] if tensors else None
 
 
 def _output_tensors(model: Any, layer_name: str | None) -> list[Any]:
@@ -48,7 +68,7 @@ def _output_tensors(model: Any, layer_name: str | None) -> list[Any]:
     if isinstance(structured, dict) and layer_name in structured:
         return keras.tree.flatten(structured[layer_name])
     name, _, inside = layer_name.partition("/")
-    for layer in model.layers:
+    for layer in getattr(model, "layers", ()):
         if layer.name == name:
             if inside:
                 return _output_tensors(layer, inside)
@@ -59,20 +79,27 @@ def _output_tensors(model: Any, layer_name: str | None) -> list[Any]:
     return []
 
 
-def _tensor_kind(tensor: Any) -> Literal["logits", "probabilities"] | None:
-    history = getattr(tensor, "_keras_history", None)
-    if history is None:
+def tensor_kind(tensor: Any) -> OutputKind:
+    """Return what a symbolic tensor holds, by the operation that it comes from."""
+    operation = producer(tensor)
+    if operation is None:
         return None
-    operation = history.operation
     if isinstance(operation, keras.Model):
-        return output_kind(operation)
+        kinds = kinds_in_graph(operation)
+        return None if kinds is None else kinds[place_in_producer(tensor)]
+    if isinstance(operation, keras.layers.TimeDistributed):
+        operation = operation.layer
     if isinstance(operation, _TRANSPARENT_LAYERS):
-        return _tensor_kind(operation.input)
+        return tensor_kind(operation.input)
     if isinstance(operation, keras.layers.Softmax):
-        return "probabilities"
+        return "softmax"
     if not isinstance(operation, keras.layers.Layer):
-        return "probabilities" if type(operation).__name__ in _PROBABILITY_OPERATIONS else None
-    activation = getattr(operation, "activation", None)
-    if activation in _PROBABILITY_ACTIVATIONS:
-        return "probabilities"
-    return "logits" if activation is keras.activations.linear else None
+        return _OPERATIONS.get(type(operation).__name__)
+    if isinstance(operation, keras.layers.Activation):
+        kind = _ACTIVATIONS.get(operation.activation)
+        # A linear activation hands on what came.
+        return tensor_kind(operation.input) if kind == "logits" else kind
+    try:
+        return _ACTIVATIONS.get(getattr(operation, "activation", None))
+    except TypeError:  # a layer as the activation of another one need not be hashable
+        return None

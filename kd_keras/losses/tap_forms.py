@@ -62,8 +62,8 @@ def names_in_config(form: Any, argument: str) -> Any:
         return form.name
     raise ValueError(
         f"`{argument}` is a function of the model, which has no name before the loss has seen the "
-        f"model. Received: {argument}={form!r}. Build the Distiller first, or pass the layer's name"
-        "."
+        f"model. Received: {argument}={form!r}. Take the loss of a "
+        "Distiller, `distiller.losses_in_use`, or pass the layer's name."
     )
 
 

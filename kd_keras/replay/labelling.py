@@ -15,6 +15,7 @@ from kd_keras.losses.probe import probed_output_kind
 from kd_keras.replay.rows import RowFormat
 from kd_keras.replay.training_data import TrainingData
 from kd_keras.replay.view_identity import view_identity
+from kd_keras.training.batch import Batch
 
 _SMALLEST_PROBABILITY = 1e-30
 
@@ -74,7 +75,7 @@ class Labeller:
             `(batch,)` int64 and `(batch, classes)` float32.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        views = augment_batch(self._chain, x, y, sample_weight, step)
+        views = augment_batch(self._chain, Batch(x, y, sample_weight), step)
         positions = tf.range(tf.shape(x)[0])
         identity = view_identity(x, step, positions, self._salt)
         outputs = tf.cast(self.teacher(views.x, training=False), tf.float32)

@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.augment.adapter import Chain, as_augmentation, augment_batch
-from kd_keras.augment.views import Augmentation
+from kd_keras.augment.contract import Augmentation
 from kd_keras.replay.manifest import differences
+from kd_keras.training.batch import Batch
 from kd_keras.whole_file import written_beside
 
 PROBE = "probe.npz"
@@ -160,10 +161,10 @@ def _probe(chain: Chain | None, shape: Sequence[int], dtype: str) -> dict[str, n
     images = tf.cast(low + unit * (high - low), dtype)
     labels = tf.range(_PROBE_VIEWS)
     for step in _PROBE_STEPS:
-        views = augment_batch(chain, images, labels, None, tf.constant(step, tf.int64))
+        views = augment_batch(chain, Batch(images, labels), tf.constant(step, tf.int64))
         found[f"views{step}"] = np.asarray(tf.convert_to_tensor(views.x))
-        if views.share is not None:
-            found[f"shares{step}"] = np.asarray(views.share) * (high - low)
+        if views.mix is not None:
+            found[f"shares{step}"] = np.asarray(views.mix.lam) * (high - low)
     return found
 
 

@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from kd_keras.graph_errors import MARKER
 from kd_keras.replay.folder import RecordingFolder, rows_in, table_of
+from kd_keras.training.batch import RECORDED
 
-# What the x of a batch holds: the images, and "rows" and "step" of the recording. The first name is
-# one that no model of a user's has for an input.
-KEY, IMAGES = "kd_keras_replay", "images"
+# What the x of a batch holds beside `RECORDED`, which is "rows" and "step" of the recording.
+IMAGES = "images"
 
 
 def recorded_batches(
@@ -86,7 +86,7 @@ def _joining(row_bytes: int) -> Callable[..., Any]:
         )
         with tf.control_dependencies([check]):
             steps = tf.fill([tf.shape(x)[0]], step)
-        x = {IMAGES: x, KEY: {"rows": recorded, "step": steps}}
+        x = {IMAGES: x, RECORDED: {"rows": recorded, "step": steps}}
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     return join

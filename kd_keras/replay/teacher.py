@@ -13,6 +13,7 @@ from kd_keras.graph_errors import MARKER
 from kd_keras.replay.folder import open_folder
 from kd_keras.replay.manifest import differences, versions
 from kd_keras.replay.stream import recorded_batches, stop
+from kd_keras.replay.teaching import RepeatedTeacher
 from kd_keras.replay.view_identity import view_identity
 
 
@@ -113,6 +114,22 @@ class ReplayTeacher(keras.layers.Layer):
         from kd_keras.replay.policies import from_configs
 
         return from_configs(self._manifest.augmentation)
+
+    def teach(self, terms: Any, student: Any, augmentation: Any) -> RepeatedTeacher:
+        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
+
+        Args:
+            terms: The distillation losses.
+            student: The student.
+            augmentation: As it was given to the Distiller.
+
+        Raises:
+            ValueError: If a loss needs more than was recorded, or the views would be other ones.
+        """
+        teacher = RepeatedTeacher(self)
+        teacher.refuse_losses(terms)
+        self.refuse_other_views(augmentation)
+        return teacher
 
     def training(self, data: Any, first_epoch: int = 0) -> tf.data.Dataset:
         """Return the endless batches of `data` with their labels, from an epoch on.

@@ -12,14 +12,14 @@ import keras
 from rich.console import Console
 
 from kd_keras import augment, data, export, models
-from kd_keras.distiller import Distiller
 from kd_keras.export.presets import Quantization
 from kd_keras.losses import KLDivergence
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.folder import EXPORT, FLOAT32, INT8, STUDENT, STUDENT_ALONE, TEACHER, RunFolder
 from kd_keras.run.saying import say
 from kd_keras.run.training import Training
-from kd_keras.supervised import Supervised
+from kd_keras.training.distiller import Distiller
+from kd_keras.training.supervised import Supervised
 from kd_keras.whole_file import write_whole
 
 # Training images that set the ranges of the int8 file's activations.

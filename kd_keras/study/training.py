@@ -13,7 +13,6 @@ import keras
 from rich.console import Console
 
 from kd_keras import augment
-from kd_keras.distiller import Distiller
 from kd_keras.recipes.recipe import PolicyName
 from kd_keras.run.folder import HISTORY, STUDENT, TEACHER, RunFolder
 from kd_keras.run.history import read_history
@@ -22,7 +21,8 @@ from kd_keras.run.training import Training
 from kd_keras.study.folder import TRAINING, StudyFolder, awaited
 from kd_keras.study.grid import FEEDBACK, PICK, UNIFORM, Cell
 from kd_keras.study.teaching import teaching
-from kd_keras.supervised import Supervised
+from kd_keras.training.distiller import Distiller
+from kd_keras.training.supervised import Supervised
 from kd_keras.whole_file import write_whole
 
 

@@ -1,6 +1,5 @@
 """Who teaches."""
 
-from kd_keras.teachers.frozen import freeze
-from kd_keras.teachers.inference import TeacherInference
+from kd_keras.teachers.frozen import Frozen
 
-__all__ = ["TeacherInference", "freeze"]
+__all__ = ["Frozen"]

@@ -2,39 +2,251 @@
 
 from __future__ import annotations
 
+import numbers
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import keras
+from keras import ops
 
-def freeze(teacher: Any, student: Any) -> None:
-    """Set `teacher.trainable = False`, refusing a teacher that shares weights with the student.
+from kd_keras.compat.structure import mask_of, with_mask
+from kd_keras.losses.logit_form import FORMS, LogitForm
+from kd_keras.teachers.contract import (
+    INPUT_GRADIENT,
+    LOG_PROBABILITIES,
+    LOGITS,
+    TAPS,
+    Teacher,
+)
+from kd_keras.teachers.inference import MODES, TeacherInference
+from kd_keras.teachers.sharing import freeze
+from kd_keras.training.batch import ASKED, Answer, Batch
+from kd_keras.training.inputs import check_inputs, take
+from kd_keras.training.network import answer
+from kd_keras.training.taps import TappedModel, forward
 
-    Freezing a shared layer would freeze it in the student too, silently.
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class Frozen(keras.layers.Layer):
+    """A trained network that teaches as it is, with inputs, outputs and classes of its own.
+
+    ```
+    logits of the network        where it returns logits
+    log p,  p >= 1e-30           where it ends in a softmax: its logits up to a constant
+    log p - log(1 - p)           where it ends in a sigmoid: its logits
+    ```
+
+    `kd_keras.Distiller(teacher, ...)` makes a plain `keras.Model` into one. Write it out where the
+    teacher differs from the student in more than its weights. The network is not changed but for
+    `trainable = False`.
 
     Args:
-        teacher: The `keras.Model` or `keras.Layer` that teaches.
-        student: The `keras.Model` that learns.
+        model: The trained `keras.Model` (or `keras.Layer`). Layers in which nothing trains, such as
+            Normalization, TextVectorization or Rescaling, may be shared with the student.
+        inputs: What it takes of the batch's x: `None` for all of it, a key of a dict x, or a
+            function or layer from x to its inputs, in the graph: another size, other channels, the
+            `preprocess_input` of `keras.applications`. It sees the augmented batch.
+        outputs: "logits", "probabilities", or "auto": its graph tells, and where it does not, a run
+            on made up inputs.
+        classes: For each class of the student, the teacher's class that it is: a subset, another
+            order. `None` where both have the same.
+        inference: "auto": as a graph of constants, with batch normalisation merged, where that
+            differs from the Keras model by at most 1e-4 of the largest output, else as the Keras
+            model; the log "kd_keras" says which. "keras": as the Keras model, which a callback may
+            change while it teaches. "bfloat16": as a graph of constants in bfloat16, whatever the
+            difference, which the log tells; faster on devices that compute in bfloat16.
+        name: Name of the layer.
 
     Raises:
-        ValueError: If a layer with weights (or one that is not built yet) belongs to both.
+        ValueError: If an argument is none of these.
+
+    Example:
+
+    >>> import keras, kd_keras, numpy as np
+    >>> teacher = keras.Sequential(
+    ...     [keras.Input((16, 16, 3)), keras.layers.Flatten(),
+    ...      keras.layers.Dense(5, activation="softmax")])
+    >>> student = keras.Sequential(
+    ...     [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    >>> frozen = kd_keras.teachers.Frozen(
+    ...     teacher, inputs=keras.layers.Resizing(16, 16), classes=[4, 1])
+    >>> images = np.ones((4, 8, 8, 3), "float32")
+    >>> frozen(images).shape
+    TensorShape([4, 2])
+    >>> distiller = kd_keras.Distiller(frozen, student, kd_keras.losses.KLDivergence(4.0))
+    >>> distiller.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> history = distiller.fit(images, np.array([0, 1, 1, 0]), verbose=0)
     """
-    layers = set(teacher._flatten_layers()) & set(student._flatten_layers())
-    weights = {id(weight) for weight in teacher.weights} & {id(w) for w in student.weights}
-    shared = sorted(
-        layer.name
-        for layer in layers
-        if not layer.built or any(id(weight) in weights for weight in _own_weights(layer))
-    )
-    if shared:
-        raise ValueError(
-            "`teacher` and `student` must not share layers: freezing the teacher would freeze them "
-            f"in the student too. Received models that share: {shared}. Build the student from "
-            "layers of its own, or teach it with `keras.models.clone_model(teacher)` and the "
-            "teacher's weights."
+
+    def __init__(
+        self,
+        model: Any,
+        inputs: Any = None,
+        outputs: str = "auto",
+        classes: Sequence[int] | None = None,
+        inference: str = "auto",
+        name: str | None = None,
+    ):
+        if not isinstance(model, keras.Layer):
+            raise ValueError(
+                f"`teacher` must be a keras.Model (or a keras.Layer). Received: {type(model)}."
+            )
+        if outputs not in FORMS:
+            raise ValueError(
+                "`outputs` must be 'auto', 'logits' or 'probabilities': what the teacher returns. "
+                f"Received: outputs={outputs!r}."
+            )
+        super().__init__(name=name or model.name, dtype="float32", autocast=False)
+        self.model = model
+        self.inputs_form = check_inputs("inputs", inputs)
+        self.outputs_form = outputs
+        self.classes = _check_classes(classes)
+        self.inference = check_inference(inference, "inference")
+        self.form = LogitForm(model, outputs, lambda x: forward(model, self.take(x), False))
+        self.built = bool(model.built)
+
+    def build(self, shape: Any = None) -> None:
+        """Do nothing: the network is built when it is first called."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Return the teacher's logits of the student's inputs, in the student's classes."""
+        outputs = forward(self.model, self.take(x), training=False)
+        self.form.look(x)
+        return self.as_logits(outputs)
+
+    def take(self, x: Any) -> Any:
+        """Return what the network takes of the batch's x."""
+        return take("inputs", self.inputs_form, x)
+
+    def as_logits(self, outputs: Any) -> Any:
+        """Return the network's outputs as logits of the student's classes."""
+        logits, classes = self.form(outputs), self.classes
+        if classes is None:
+            return logits
+        return keras.tree.map_structure(lambda leaf: _in_classes(leaf, list(classes)), logits)
+
+    def teach(self, terms: Any, student: Any, augmentation: Any) -> FrozenTeacher:
+        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
+
+        Args:
+            terms: The distillation losses.
+            student: The student.
+            augmentation: As it was given to the Distiller.
+
+        Raises:
+            ValueError: If a loss needs more than this teacher provides, or teacher and student
+                share weights that train.
+        """
+        teacher = FrozenTeacher(self, self, terms)
+        teacher.refuse_losses(terms)
+        freeze(self.model, student)
+        return teacher
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "model": serialize(self.model),
+            "inputs": serialize(self.inputs_form),
+            "outputs": self.outputs_form,
+            "classes": self.classes,
+            "inference": self.inference,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Frozen:
+        deserialize = keras.saving.deserialize_keras_object
+        parts = {name: deserialize(config[name]) for name in ("model", "inputs")}
+        return cls(**{**config, **parts})
+
+
+class FrozenTeacher(Teacher):
+    """A `Frozen` teacher in one Distiller.
+
+    Args:
+        frozen: What describes it.
+        network: What the Distiller keeps: the description, or the plain model inside.
+        terms: The distillation losses.
+    """
+
+    def __init__(self, frozen: Frozen, network: Any, terms: Sequence[Any]):
+        super().__init__(network, [t.teacher_tap for t in terms if t.teacher_tap is not None])
+        self._frozen = frozen
+        # Whether a loss compares the outputs as they are, which need not be logits.
+        self._needs_outputs = any(t.teacher_tap is None and not t.expects_logits for t in terms)
+        self._tapped = TappedModel(frozen.model, self.taps, "teacher")
+        self.moves = frozen.inference == "keras"
+        self.inference = TeacherInference(self._run, frozen.model, frozen.inference)
+
+    @property
+    def version(self) -> int:
+        return self.inference.version
+
+    @property
+    def provides(self) -> frozenset[str]:  # type: ignore[override]
+        kind = LOG_PROBABILITIES if self._frozen.form.is_shifted else LOGITS
+        return frozenset({kind, TAPS, INPUT_GRADIENT})
+
+    @property
+    def holds(self) -> str:  # type: ignore[override]
+        return (
+            f"the teacher {self._frozen.model.name!r} ends in a softmax, so only its "
+            "log-probabilities are known."
         )
-    teacher.trainable = False
+
+    def answer(self, batch: Batch, watched: bool = False) -> Answer | None:
+        asked = batch.extras.get(ASKED)
+        if asked is not None and not (self._tapped.names or watched or self._needs_outputs):
+            return Answer(asked, {}, asked)
+        return answer(self.inference, self._frozen.as_logits, batch.x, False, watched)
+
+    def look(self, x: Any) -> None:
+        self._frozen.form.look(x)
+
+    def offer_sample(self, x: Any) -> None:
+        self.inference.offer_sample(x)
+
+    def refresh(self, is_moving: bool) -> None:
+        if not self.moves:
+            self.inference.refresh(is_moving)
+
+    def forget(self) -> None:
+        self.inference.forget()
+
+    def _run(self, x: Any, training: bool = False) -> tuple[Any, dict[str, Any]]:
+        return self._tapped(self._frozen.take(x), training=False)
 
 
-def _own_weights(layer: Any) -> list[Any]:
-    """Return the weights of `layer` but not of its sublayers, which are looked at one by one."""
-    inner = {id(w) for part in layer._flatten_layers(include_self=False) for w in part.weights}
-    return [weight for weight in layer.weights if id(weight) not in inner]
+def check_inference(mode: Any, argument: str) -> str:
+    """Return how a teacher runs, or raise `ValueError`; `argument` is its name for the error."""
+    if mode not in MODES:
+        raise ValueError(
+            f"`{argument}` must be 'auto' (a graph of constants where that is exact), "
+            "'keras' (the Keras model as it is) or 'bfloat16' (a graph of constants in bfloat16). "
+            f"Received: {argument}={mode!r}."
+        )
+    return mode
+
+
+def _check_classes(classes: Any) -> tuple[int, ...] | None:
+    if classes is None:
+        return None
+    chosen = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else []
+    whole = all(isinstance(c, numbers.Integral) and not isinstance(c, bool) for c in chosen)
+    if not chosen or not whole or min(chosen) < 0 or len(set(chosen)) < len(chosen):
+        raise ValueError(
+            "`classes` must list, for each class of the student, the number of the teacher's class "
+            "that it is, from 0 and each once, such as [3, 0, 7]; None where both have the same "
+            f"classes. Received: classes={classes!r}."
+        )
+    return tuple(int(number) for number in chosen)
+
+
+def _in_classes(logits: Any, classes: list[int]) -> Any:
+    width = logits.shape[-1]
+    if width is not None and max(classes) >= width:
+        raise ValueError(
+            f"`classes` must be classes of the teacher, 0..{width - 1}. Received: classes={classes}"
+            "."
+        )
+    return with_mask(ops.take(logits, classes, axis=-1), mask_of(logits))

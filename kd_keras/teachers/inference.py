@@ -92,7 +92,11 @@ class TeacherInference:
         self.version += 1
         if is_moving:
             self._gives_up = True
-            self._say(logging.WARNING, "its weights moved while it taught")
+            self._say(
+                logging.WARNING,
+                "its weights moved while it taught. Declare such a "
+                "teacher: Frozen(teacher, inference='keras')",
+            )
         else:
             _logger.info(
                 "The weights of teacher %r have changed: its inference graph is made anew.",

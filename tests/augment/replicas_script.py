@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kd_keras import augment
 from kd_keras.augment.adapter import as_augmentation, augment_batch
+from kd_keras.training.batch import Batch
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
         augmentation = as_augmentation(augment.Policy(layers, seed=5))
 
         def views(batch: Any, step: Any, augmentation: Any = augmentation) -> Any:
-            return augment_batch(augmentation, *batch, step)
+            return augment_batch(augmentation, Batch(*batch), step)
 
         alone = tf.function(views, autograph=False)(
             (images, labels, weights), tf.constant(3, tf.int64)
@@ -63,7 +64,7 @@ def main() -> None:
         parts = tf.function(lambda batch, views=views: strategy.run(views, args=(batch, 3)))(batch)
         differences[name] = [
             _distance(expected, strategy.experimental_local_results(field))
-            for expected, field in zip(alone, parts, strict=True)
+            for expected, field in zip(tf.nest.flatten(alone), tf.nest.flatten(parts), strict=True)
             if expected is not None
         ]
     print(json.dumps({"imports": adapter_imports_keras_cv, "differences": differences}))

@@ -7,13 +7,14 @@ import tensorflow as tf
 from kd_keras import augment
 from kd_keras.augment import GaussianNoise, Policy, RandomSubset, standard
 from kd_keras.augment.adapter import as_augmentation, augment_batch
+from kd_keras.training.batch import Batch
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype("uint8")
 ONE_HOT = np.eye(6, dtype="float32")
 
 
 def apply(augmentation, x=IMAGES, y=None, sample_weight=None, step=0):
-    return augment_batch(as_augmentation(augmentation), x, y, sample_weight, step)
+    return augment_batch(as_augmentation(augmentation), Batch(x, y, sample_weight), step)
 
 
 def test_nothing_is_none():
@@ -22,7 +23,7 @@ def test_nothing_is_none():
     assert as_augmentation(()) is None
     views = apply(None, y=ONE_HOT)
     np.testing.assert_array_equal(views.x, IMAGES)
-    assert views.share is None
+    assert views.mix is None
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_after_mixing_layers_change_only_the_images():
     from kd_keras.augment import MixUp
 
     views = apply([MixUp(1.0), keras_cv.layers.RandomFlip(), standard()], y=np.arange(6))
-    assert views.second_y.shape == (6,)
+    assert views.mix.y.shape == (6,)
     np.testing.assert_array_equal(views.y, apply(MixUp(1.0), y=np.arange(6)).y)
 
 
@@ -205,7 +206,7 @@ def test_the_adapter_can_be_traced_with_an_unknown_batch_size():
         ]
     )
     def views(x, y, step):
-        result = augment_batch(augmentation, x, y, None, step)
+        result = augment_batch(augmentation, Batch(x, y), step)
         return result.x, result.y
 
     for count in (6, 1):

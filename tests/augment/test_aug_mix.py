@@ -10,7 +10,7 @@ from kd_keras.augment import AugMix, GaussianNoise, Policy, Posterize
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.aug_mix import _of_chains
 from kd_keras.augment.rows import Rows, local_rows
-from kd_keras.augment.views import Views
+from kd_keras.training.batch import Batch
 
 
 def double(images):
@@ -40,7 +40,7 @@ def test_every_layer_is_chosen_and_each_place_chooses_anew():
     layers = [lambda x: x + 1, lambda x: x + 4, lambda x: x + 16]
     draws = Draws((1,), 0, local_rows(tf.zeros(300)))
     mix = AugMix(layers, width=1, depth=3, alpha=1e6)
-    sums = 2 * mix.apply(Views(tf.zeros((300, 1, 1, 1))), draws).x.numpy().ravel()
+    sums = 2 * mix.apply(Batch(tf.zeros((300, 1, 1, 1))), draws).x.numpy().ravel()
     counts = np.stack([np.round(sums) // base % 4 for base in (1, 4, 16)], axis=1)
     np.testing.assert_array_equal(counts.sum(axis=1), np.full(300, 3))
     # Binomial of 900 with 1/3: four standard deviations are 57.

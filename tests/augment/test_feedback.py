@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kd_keras.augment import Feedback
 from kd_keras.augment.adapter import as_augmentation
-from kd_keras.augment.views import Views
+from kd_keras.training.batch import Batch
 
 IMAGES = tf.constant(np.random.default_rng(0).integers(0, 256, (300, 4, 4, 1)).astype("uint8"))
 
@@ -23,8 +23,8 @@ def three(**options):
 
 
 def test_the_choice_says_what_each_view_went_through():
-    views = three().augment(Views(IMAGES), 0)
-    choice = views.choice.numpy()
+    views = three().augment(Batch(IMAGES), 0)
+    choice = views.extras["choice"].numpy()
     assert set(choice) == {0, 1, 2}
     np.testing.assert_array_equal(views.x[choice == 0], IMAGES[choice == 0])
     assert (views.x[choice == 1].numpy() == 0).all()
@@ -37,7 +37,8 @@ def test_views_come_in_the_stated_proportions():
     expected = 0.9 * np.array([0.1, 0.3, 0.6]) + 0.1 / 3
     np.testing.assert_allclose(feedback.probabilities(), expected, rtol=1e-5)
     counts = sum(
-        np.bincount(feedback.augment(Views(IMAGES), step).choice, minlength=3) for step in range(20)
+        np.bincount(feedback.augment(Batch(IMAGES), step).extras["choice"], minlength=3)
+        for step in range(20)
     )
     np.testing.assert_allclose(counts / counts.sum(), expected, atol=0.02)
 
@@ -74,21 +75,21 @@ def test_gaps_are_running_means_by_hand():
 
 def test_views_are_a_function_of_seed_step_and_gaps():
     one, two = three(), three()
-    np.testing.assert_array_equal(one.augment(Views(IMAGES), 3).x, two.augment(Views(IMAGES), 3).x)
+    np.testing.assert_array_equal(one.augment(Batch(IMAGES), 3).x, two.augment(Batch(IMAGES), 3).x)
     two.state.gaps.assign([1.0, 9.0, 1.0])
-    assert not np.array_equal(one.augment(Views(IMAGES), 3).x, two.augment(Views(IMAGES), 3).x)
-    graph = tf.function(lambda images, step: two.augment(Views(images), step).x)
+    assert not np.array_equal(one.augment(Batch(IMAGES), 3).x, two.augment(Batch(IMAGES), 3).x)
+    graph = tf.function(lambda images, step: two.augment(Batch(images), step).x)
     np.testing.assert_array_equal(
-        graph(IMAGES, tf.constant(3, tf.int64)), two.augment(Views(IMAGES), 3).x
+        graph(IMAGES, tf.constant(3, tf.int64)), two.augment(Batch(IMAGES), 3).x
     )
 
 
 def test_the_default_changes_work_on_colour_and_keep_dtype_and_range():
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3)).astype("uint8"))
     feedback = Feedback(seed=2)
-    views = feedback.augment(Views(images, tf.range(64)), 0)
+    views = feedback.augment(Batch(images, tf.range(64)), 0)
     assert views.x.dtype == tf.uint8 and views.x.shape == images.shape
-    assert len(set(views.choice.numpy())) > 8
+    assert len(set(views.extras["choice"].numpy())) > 8
     np.testing.assert_array_equal(views.y, tf.range(64))
 
 

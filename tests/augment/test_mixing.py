@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from kd_keras.augment import CutMix, FMix, MixUp, Policy
 from kd_keras.augment.adapter import as_augmentation, augment_batch
+from kd_keras.training.batch import Batch
 
 
 def constant_images(count, size=8):
@@ -92,8 +93,8 @@ def test_keras_blends_sparse_labels_into_fractions_and_ours_does_not():
     ids=["sparse", "bytes", "column", "one-hot", "dict", "none"],
 )
 def test_labels_keep_their_format(layer, labels):
-    views = augment_batch(as_augmentation(layer()), constant_images(6), labels, None, 0)
-    for mixed in (views.y, views.second_y):
+    views = augment_batch(as_augmentation(layer()), Batch(constant_images(6), labels), 0)
+    for mixed in (views.y, views.mix.y):
         keras.tree.assert_same_structure(mixed, labels)
         for after, before in zip(
             keras.tree.flatten(mixed), keras.tree.flatten(labels), strict=True
@@ -101,9 +102,9 @@ def test_labels_keep_their_format(layer, labels):
             if before is not None:
                 assert (after.dtype.name, tuple(after.shape)) == (before.dtype.name, before.shape)
                 assert {v.tobytes() for v in after.numpy()} <= {v.tobytes() for v in before}
-    assert views.share.shape == (6,)
-    assert views.share.dtype == tf.float32
-    assert views.sample_weight is None and views.second_sample_weight is None
+    assert views.mix.lam.shape == (6,)
+    assert views.mix.lam.dtype == tf.float32
+    assert views.weight is None and views.mix.weight is None
 
 
 @pytest.mark.parametrize("layer", [MixUp(1.0), CutMix(), FMix()])
@@ -180,14 +181,14 @@ def test_a_batch_of_one_is_its_own_partner():
 
 def test_mixup_blends_any_floats_and_cutmix_only_images():
     audio = np.random.default_rng(0).normal(size=(6, 50)).astype("float32")
-    views = augment_batch(as_augmentation(MixUp(1.0)), audio, np.arange(6), None, 0)
-    share = views.share.numpy()[:, None]
-    expected = share * audio[views.y] + (1 - share) * audio[views.second_y]
+    views = augment_batch(as_augmentation(MixUp(1.0)), Batch(audio, np.arange(6)), 0)
+    share = views.mix.lam.numpy()[:, None]
+    expected = share * audio[views.y] + (1 - share) * audio[views.mix.y]
     np.testing.assert_allclose(views.x, expected, atol=1e-6)
     with pytest.raises(ValueError, match=r"shape \(6, 50\). Use MixUp"):
-        augment_batch(as_augmentation(CutMix()), audio, None, None, 0)
+        augment_batch(as_augmentation(CutMix()), Batch(audio, None), 0)
     with pytest.raises(ValueError, match="ids of tokens"):
-        augment_batch(as_augmentation(MixUp()), np.zeros((6, 50), "int32"), None, None, 0)
+        augment_batch(as_augmentation(MixUp()), Batch(np.zeros((6, 50), "int32"), None), 0)
 
 
 def test_labels_for_each_pixel_go_with_mixup_and_not_with_cutmix():
@@ -200,7 +201,7 @@ def test_labels_for_each_pixel_go_with_mixup_and_not_with_cutmix():
 
 def test_mixing_twice_is_refused():
     with pytest.raises(ValueError, match="mixed already"):
-        augment_batch(as_augmentation([MixUp(), CutMix()]), constant_images(4), None, None, 0)
+        augment_batch(as_augmentation([MixUp(), CutMix()]), Batch(constant_images(4), None), 0)
 
 
 @pytest.mark.parametrize("alpha", [0, -1.0, "1", None, float("nan"), True])

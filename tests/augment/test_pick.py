@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kd_keras.augment import Feedback, GaussianNoise, Pick, Policy, cutmix, standard
 from kd_keras.augment.pick import entropy
-from kd_keras.augment.views import Views
+from kd_keras.training.batch import Batch
 
 RANDOM = np.random.default_rng(0)
 IMAGES = tf.constant(RANDOM.integers(0, 256, (6, 8, 8, 1)).astype("uint8"))
@@ -41,8 +41,8 @@ def test_entropy_of_dense_and_of_several_outputs():
 def test_the_kept_views_are_those_of_the_pool_with_the_highest_entropy(pool):
     policy = standard(seed=4)
     noisy = Policy([*policy.layers, GaussianNoise(0.3)], seed=4)
-    picked = Pick(noisy, pool).augment_with(Views(IMAGES, LABELS), 5, darkness)
-    drawn = [noisy.augment(Views(IMAGES, LABELS), 5 * pool + k) for k in range(pool)]
+    picked = Pick(noisy, pool).augment_with(Batch(IMAGES, LABELS), 5, darkness)
+    drawn = [noisy.augment(Batch(IMAGES, LABELS), 5 * pool + k) for k in range(pool)]
     views = np.concatenate([view.x for view in drawn])
     labels = np.concatenate([view.y for view in drawn])
     kept = np.sort(np.argsort(-entropy(darkness(views)).numpy(), kind="stable")[:6])
@@ -53,40 +53,40 @@ def test_the_kept_views_are_those_of_the_pool_with_the_highest_entropy(pool):
 
 
 def test_the_teachers_outputs_belong_to_the_kept_views():
-    picked = Pick(cutmix(seed=1), 3).augment_with(Views(IMAGES, LABELS), 0, darkness)
+    picked = Pick(cutmix(seed=1), 3).augment_with(Batch(IMAGES, LABELS), 0, darkness)
     np.testing.assert_allclose(picked.teacher_outputs, darkness(picked.x), rtol=1e-6)
 
 
 def test_labels_shares_and_weights_of_mixed_views_stay_together():
     weights = tf.range(6, dtype=tf.float32)
-    views = Views(IMAGES, LABELS, weights)
+    views = Batch(IMAGES, LABELS, weights)
     policy = cutmix(seed=2)
     picked = Pick(policy, 2).augment_with(views, 1, darkness)
     drawn = [policy.augment(views, step) for step in (2, 3)]
     every = {
         view.x[i].numpy().tobytes(): [
-            leaf[i].numpy() for leaf in (view.y, view.second_y, view.share, view.sample_weight)
+            leaf[i].numpy() for leaf in (view.y, view.mix.y, view.mix.lam, view.weight)
         ]
         for view in drawn
         for i in range(6)
     }
     for i in range(6):
         belongs = every[picked.x[i].numpy().tobytes()]
-        mine = [picked.y, picked.second_y, picked.share, picked.sample_weight]
+        mine = [picked.y, picked.mix.y, picked.mix.lam, picked.weight]
         assert [leaf[i].numpy() for leaf in mine] == belongs
 
 
 @pytest.mark.slow
 def test_the_same_in_a_graph_and_dtype_and_shape_stay():
     pick = Pick(cutmix(seed=3))
-    views = Views(IMAGES, LABELS)
+    views = Batch(IMAGES, LABELS)
     eager = pick.augment_with(views, 7, darkness)
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.uint8), tf.TensorSpec((), tf.int64)]
     )
     def graph(images, step):
-        return pick.augment_with(Views(images), step, darkness).x
+        return pick.augment_with(Batch(images), step, darkness).x
 
     np.testing.assert_array_equal(graph(IMAGES, 7), eager.x)
     assert eager.x.dtype == tf.uint8 and eager.x.shape == IMAGES.shape

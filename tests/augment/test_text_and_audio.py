@@ -9,6 +9,7 @@ import kd_keras
 from kd_keras.augment import MixUp
 from kd_keras.augment.adapter import as_augmentation, augment_batch
 from kd_keras.losses import KLDivergence
+from kd_keras.training.batch import Batch
 from tests.conftest import sparse_crossentropy
 
 RANDOM = np.random.default_rng(0)
@@ -96,7 +97,7 @@ def test_waveforms_get_seeded_gain_and_are_mixed_in_fit():
     augmentation = [gain, MixUp(0.4, seed=2)]
     losses, seen = fitted(audio_net, WAVES, augmentation)
     expected = augment_batch(
-        as_augmentation(augmentation), WAVES[16:], LABELS[16:], None, tf.constant(5, tf.int64)
+        as_augmentation(augmentation), Batch(WAVES[16:], LABELS[16:]), tf.constant(5, tf.int64)
     )
     np.testing.assert_allclose(seen, expected.x, atol=1e-6)
     np.testing.assert_array_equal(losses, fitted(audio_net, WAVES, augmentation)[0])

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kd_keras
 from kd_keras.checkpoint.data import Epochs
-from kd_keras.supervised import Supervised
+from kd_keras.training.supervised import Supervised
 from tests.conftest import sparse_crossentropy
 
 STEPS = 5  # 40 images in batches of 8

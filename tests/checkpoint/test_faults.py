@@ -164,7 +164,7 @@ def test_what_a_generator_raises_is_said_too(options):
     spec = (tf.TensorSpec((None, 16)), tf.TensorSpec((None,), tf.int32))
     data = tf.data.Dataset.from_generator(batches, output_signature=spec)
     network = keras.Sequential([keras.Input((16,)), keras.layers.Dense(3)])
-    model = kd_keras.supervised.Supervised(network)
+    model = kd_keras.Supervised(network)
     model.compile("sgd", sparse_crossentropy(), **options)
     with pytest.raises(kd_keras.UnreadableDataError, match="RuntimeError: the camera is gone"):
         model.fit(data, verbose=0)

@@ -78,7 +78,7 @@ def test_epochs_of_another_length_than_was_said_are_an_error(images, tmp_path, s
     checkpoint = Checkpoint(tmp_path / "c.npz")
     with pytest.raises(ValueError, match="`steps_per_epoch` must be the number of batches.*-2"):
         checkpoint.epochs(lambda epoch: unknown)
-    model = compiled(kd_keras.supervised.Supervised(net()))
+    model = compiled(kd_keras.Supervised(net()))
     with pytest.raises(kd_keras.UnreadableDataError, match=f"contain {steps}.*contained {found}"):
         model.fit(
             checkpoint.epochs(lambda epoch: unknown, steps),
@@ -156,7 +156,7 @@ def test_data_of_one_epoch_are_refused(images, training, tmp_path):
     # Where TensorFlow cannot tell, the end is an error, and the first epoch is kept.
     unknown = one.filter(lambda x, y: True)
     with pytest.raises(kd_keras.UnreadableDataError, match="infinite.*but contained only 5"):
-        supervised = compiled(kd_keras.supervised.Supervised(net()))
+        supervised = compiled(kd_keras.Supervised(net()))
         fit(supervised, Checkpoint(tmp_path / "c.npz"), lambda first: unknown, epochs=2)
     assert len(Checkpoint(tmp_path / "c.npz").history) == 1
 

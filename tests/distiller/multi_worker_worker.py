@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 import kd_keras
-from kd_keras.supervised import Supervised
+from kd_keras.training.supervised import Supervised
 
 STRATEGY = tf.distribute.MultiWorkerMirroredStrategy()  # before TensorFlow computes anything
 RANK = json.loads(os.environ["TF_CONFIG"])["task"]["index"]

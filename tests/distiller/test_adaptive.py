@@ -8,7 +8,8 @@ import tensorflow as tf
 import kd_keras
 from kd_keras.augment import Feedback, GaussianNoise, Pick, Policy, cutmix
 from kd_keras.losses import KLDivergence
-from kd_keras.supervised import Supervised
+from kd_keras.training.batch import Batch
+from kd_keras.training.supervised import Supervised
 from tests.conftest import sparse_crossentropy
 
 
@@ -65,7 +66,7 @@ def test_the_step_on_picked_views_is_the_step_on_those_views(make_net, images):
     x, y = images[0][:10], images[1][:10]
     picking = distiller(make_net, Pick(noise(seed=4)))
     chosen = Pick(noise(seed=4)).augment_with(
-        kd_keras.augment.adapter.Views(tf.constant(x), tf.constant(y)),
+        kd_keras.augment.adapter.Batch(tf.constant(x), tf.constant(y)),
         0,
         lambda views: picking.teacher(views, training=False),
     )
@@ -100,14 +101,14 @@ def test_the_policy_follows_the_measured_gap(make_net, images):
     """What it learns is the mean KL on each transform's views, recomputed by hand."""
     model = distiller(make_net, feedback(rate=1.0))
     x, y = images[0][:20], images[1][:20]
-    views = model.augmentation.augment(kd_keras.augment.adapter.Views(tf.constant(x)), 0)
+    views = model.augmentation.augment(Batch(tf.constant(x)), 0)
     teacher = tf.nn.log_softmax(model.teacher(views.x, training=False))
     # The step runs the student in training mode; here it has seen nothing yet.
     student = tf.nn.log_softmax(model.student(views.x, training=True))
     gaps = tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1).numpy()
     model = distiller(make_net, feedback(rate=1.0))
     model.fit(x, y, batch_size=20, shuffle=False, verbose=0)
-    choice = views.choice.numpy()
+    choice = views.extras["choice"].numpy()
     expected = [gaps[choice == k].mean() for k in range(3)]
     np.testing.assert_allclose(model.augmentation.state.gaps, expected, rtol=1e-4)
 

@@ -69,31 +69,6 @@ def test_a_teacher_that_shares_layers_with_the_student():
         kd_keras.Distiller(models[0], models[0], KLDivergence())
 
 
-def test_softmax_outputs_under_a_logit_loss():
-    with pytest.raises(ValueError, match="works on logits, but the teacher.*activation=None"):
-        kd_keras.Distiller(net(activation="softmax"), net(), KLDivergence())
-    with pytest.raises(ValueError, match="works on logits, but the student"):
-        kd_keras.Distiller(net(), net(activation="softmax"), KLDivergence())
-
-
-def test_softmax_outputs_of_a_subclassed_model_are_found_before_training():
-    class Softmax(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.dense = keras.layers.Dense(3)
-
-        def call(self, x):
-            return keras.ops.softmax(self.dense(x))
-
-    student = net()
-    distiller = kd_keras.Distiller(Softmax(), student, KLDivergence())
-    distiller.compile("sgd", sparse_crossentropy())
-    before = student.get_weights()
-    with pytest.raises(ValueError, match="works on logits, but the teacher"):
-        distiller.fit(X, Y, verbose=0)
-    np.testing.assert_array_equal(before[0], student.get_weights()[0])
-
-
 def test_class_counts_of_subclassed_models_are_compared_at_the_first_step():
     class Plain(keras.Model):
         def __init__(self, units):

@@ -7,13 +7,19 @@ import tensorflow as tf
 
 import kd_keras
 from kd_keras.losses import KLDivergence
-from kd_keras.step.mixing import mixed_loss, mixed_weight
+from kd_keras.training.batch import Batch, Mix
+from kd_keras.training.mixing import label_loss, mixed_weight
 from tests.conftest import sparse_crossentropy
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(6, 3)).astype("float32")
 FIRST, SECOND = RANDOM.integers(0, 3, 6), RANDOM.integers(0, 3, 6)
 SHARE = RANDOM.uniform(0.5, 1.0, 6).astype("float32")
+
+
+def mixed_loss(loss, y, second_y, y_pred, weight, second_weight, share):
+    views = Batch(None, y, weight, mix=Mix(second_y, second_weight, share))
+    return label_loss(loss, views, y_pred)
 
 
 def per_example(labels):
@@ -32,7 +38,9 @@ def test_each_label_keeps_its_own_sample_weight():
     values = SHARE * first * per_example(FIRST) + (1 - SHARE) * second * per_example(SECOND)
     assert float(loss) == pytest.approx(values.mean(), rel=1e-5)
     np.testing.assert_allclose(
-        mixed_weight(first, second, SHARE), SHARE * first + (1 - SHARE) * second, rtol=1e-5
+        mixed_weight(first, Mix(None, second, SHARE)),
+        SHARE * first + (1 - SHARE) * second,
+        rtol=1e-5,
     )
 
 

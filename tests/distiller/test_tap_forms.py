@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kd_keras
-from kd_keras.step.taps import TappedModel
+from kd_keras.training.taps import TappedModel
 from tests.conftest import sparse_crossentropy
 from tests.distiller.test_taps import ReturnsDict, functional, sequential
 
@@ -68,7 +68,8 @@ def test_every_form_taps_the_same_layer_and_is_saved_as_its_name(form, data):
     hidden = [model.get_layer("hidden")(data[0]) for model in (teacher, student)]
     expected = np.mean((hidden[0] - hidden[1]) ** 2)
     assert loss_of(distiller, data) == pytest.approx(expected)
-    assert loss.get_config() == {"teacher_layer_name": "hidden", "student_layer_name": "hidden"}
+    names = distiller.losses_in_use[0].get_config()
+    assert names == {"teacher_layer_name": "hidden", "student_layer_name": "hidden"}
     assert distiller._loss_layers == []
 
 
@@ -78,7 +79,9 @@ def test_several_taps_arrive_as_a_list_and_come_back_from_the_config(data):
     single = [kd_keras.Distiller(teacher, student, Gap(n, n)) for n in ("hidden", "logits")]
     several = kd_keras.Distiller(teacher, student, loss)
     assert loss_of(several, data) == pytest.approx(sum(loss_of(d, data) for d in single))
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(several.losses_in_use[0])
+    )
     assert again.student_layer_name == ("hidden", "logits")
     history = several.fit(*data, sample_weight=np.ones(16), verbose=0).history
     assert np.isfinite(history["loss"]).all()
@@ -206,8 +209,13 @@ def test_probabilities_are_seen_through_lists_and_paths():
     inner = keras.Model(inputs, keras.layers.Dense(3, "softmax", name="scores")(inputs), name="in")
     student = nested("s", keras.Model(inputs, keras.layers.Dense(5)(inner(inputs)), name="inner"))
     kl = kd_keras.losses.KLDivergence(2.0, "logits", "inner/in/scores")
-    with pytest.raises(ValueError, match="KLDivergence works on logits"):
-        kd_keras.Distiller(functional("t"), student, kl)
+    teacher, x = functional("t"), np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
+    distiller = kd_keras.Distiller(teacher, student, kl, student_loss_weight=0.0)
+    distiller.compile("sgd")
+    value = distiller.evaluate(x, verbose=0, return_dict=True)["distillation_loss"]
+    scores = keras.ops.log(inner(x))
+    expected = kd_keras.losses.KLDivergence(2.0).compute_loss(teacher(x), scores)
+    assert value == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_keras_own_distiller_takes_forms_that_come_down_to_one_layer(data):

@@ -171,6 +171,8 @@ def test_layers_of_a_loss_train_with_the_student_are_saved_and_never_leave_with_
     distiller.compile("sgd", sparse_crossentropy())
     distiller.fit(x, y, verbose=0)
     assert all(loss.seen)
+    assert not loss.projection.built  # what is passed is a description
+    loss = distiller.losses_in_use[0]
     assert len(distiller.trainable_variables) == 4 + 2
     kernel = np.asarray(loss.projection.kernel)
     distiller.fit(x, y, verbose=0)
@@ -179,9 +181,7 @@ def test_layers_of_a_loss_train_with_the_student_are_saved_and_never_leave_with_
 
     distiller.save(tmp_path / "distiller.keras")
     loaded = keras.models.load_model(tmp_path / "distiller.keras")
-    np.testing.assert_array_equal(
-        loaded.distillation_losses[0].projection.kernel, loss.projection.kernel
-    )
+    np.testing.assert_array_equal(loaded.losses_in_use[0].projection.kernel, loss.projection.kernel)
     assert loaded.evaluate(x, y, verbose=0) == pytest.approx(distiller.evaluate(x, y, verbose=0))
 
 
@@ -228,14 +228,23 @@ def test_tapped_features_of_a_dict_may_differ_in_width_and_count_nothing_in_agre
         assert np.isfinite(history["loss"]).all()
 
 
-def test_classes_that_differ_in_a_dict_are_still_refused(data):
+@pytest.mark.parametrize(
+    "loss", [kd_keras.losses.KLDivergence(2.0), keras.distillation.FeatureDistillation("mse")]
+)
+def test_classes_that_differ_in_a_dict_are_refused_where_a_loss_compares_outputs(data, loss):
     class OneMore(ReturnsFeature):
         def __init__(self):
             super().__init__(4)
             self.head = keras.layers.Dense(5)
 
     x, y = data
-    distiller = kd_keras.Distiller(OneMore(), ReturnsFeature(4), ProjectedMSE(4))
+    distiller = kd_keras.Distiller(OneMore(), ReturnsFeature(4), loss)
     distiller.compile("sgd", {"logits": sparse_crossentropy()})
     with pytest.raises(ValueError, match="give the student's last layer 5 units"):
         distiller.fit(x, {"logits": y}, verbose=0)
+    # Features ask nothing of the classes, and then there is no agreement to speak of.
+    distiller = kd_keras.Distiller(OneMore(), ReturnsFeature(4), ProjectedMSE(4))
+    distiller.compile("sgd", {"logits": sparse_crossentropy()})
+    history = distiller.fit(x, {"logits": y}, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert "agreement" not in history

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kd_keras.step.taps import TappedModel
-from kd_keras.teachers import TeacherInference, inference, inference_graph
+from kd_keras.teachers import inference, inference_graph
+from kd_keras.teachers.inference import TeacherInference
+from kd_keras.training.taps import TappedModel
 
 IMAGE = (6, 6, 1)
 

@@ -13,7 +13,7 @@ from kd_keras.augment.layers.chosen import apply_choice, checked_layers
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.pixelwise import keeps_positions
 from kd_keras.augment.rows import Rows
-from kd_keras.augment.views import Views
+from kd_keras.training.batch import Batch
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -81,7 +81,7 @@ class AugMix(Drawn):
         self.depth = bounds
         self.alpha = float(alpha)
 
-    def apply(self, views: Views, draws: Draws) -> Views:
+    def apply(self, views: Batch, draws: Draws) -> Batch:
         images = views.x
         refuse_per_pixel_labels(self, images, views.y)
         count, width = tf.shape(draws.rows.index)[0], self.width

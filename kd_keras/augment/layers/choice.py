@@ -12,11 +12,11 @@ from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.chosen import apply_where, checked_layers
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.pixelwise import keeps_positions
-from kd_keras.augment.views import Views
+from kd_keras.training.batch import CHOICE, Batch
 
 
 class Choice(Drawn):
-    """Send each image through one of the transforms, and say in `Views.choice` through which.
+    """Send each image through one of the transforms, and say in `Batch.extras` through which.
 
     Each transform gets only its own images, so a batch costs about as much as one transform.
 
@@ -36,7 +36,7 @@ class Choice(Drawn):
         """Whether none of the transforms moves pixels."""
         return all(layer is None or keeps_positions(layer) for layer in self.layers)
 
-    def apply(self, views: Views, draws: Draws) -> Views:
+    def apply(self, views: Batch, draws: Draws) -> Batch:
         refuse_per_pixel_labels(self, views.x, views.y)
         # Where each transform's share of the unit interval ends; rounding must not leave a rest.
         ends = tf.cumsum(self._probabilities())[:-1]
@@ -46,7 +46,7 @@ class Choice(Drawn):
         for index, layer in enumerate(self.layers):
             if layer is not None:
                 images = apply_where(layer, images, choice == index, draws.child(index))
-        return views._replace(x=images, choice=choice)
+        return views._replace(x=images).with_extras(**{CHOICE: choice})
 
     def __repr__(self) -> str:
         names = ", ".join("None" if la is None else type(la).__name__ for la in self.layers)

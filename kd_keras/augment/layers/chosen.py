@@ -7,9 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from kd_keras.augment.contract import Augmentation
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.seeding import call_seeded, make_repeatable
-from kd_keras.augment.views import Augmentation, Views
+from kd_keras.training.batch import Batch
 
 
 def checked_layers(layers: Any) -> list[Any]:
@@ -80,4 +81,4 @@ def _changed(layer: Any, images: tf.Tensor, indices: tf.Tensor, draws: Draws) ->
     Not every layer stands an empty batch, which is why there must be one.
     """
     some = tf.ensure_shape(tf.gather(images, indices), [None, *images.shape[1:]])
-    return call_seeded(layer, Views(some), draws.on(draws.rows.subset(indices))).x
+    return call_seeded(layer, Batch(some), draws.on(draws.rows.subset(indices))).x

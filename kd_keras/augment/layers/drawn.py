@@ -8,10 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from kd_keras.augment.annotations import refuse_annotations
+from kd_keras.augment.contract import Augmentation
 from kd_keras.augment.draws import Draws, own_key
 from kd_keras.augment.rows import local_rows
 from kd_keras.augment.value_range import as_dtype
-from kd_keras.augment.views import Augmentation, Views
+from kd_keras.training.batch import Batch
 
 
 class Drawn(Augmentation):
@@ -27,7 +28,7 @@ class Drawn(Augmentation):
         self.seed = seed
 
     @abc.abstractmethod
-    def apply(self, views: Views, draws: Draws) -> Views:
+    def apply(self, views: Batch, draws: Draws) -> Batch:
         """Return `views`, whose `x` is floating, augmented by the numbers of `draws`."""
 
     def check_range(self, value_range: tuple[float, float]) -> None:
@@ -36,7 +37,7 @@ class Drawn(Augmentation):
         A `Policy` asks before anything is drawn. Most augmentations work in any range.
         """
 
-    def augment(self, views: Views, step: Any) -> Views:
+    def augment(self, views: Batch, step: Any) -> Batch:
         x = tf.convert_to_tensor(views.x)
         if x.dtype.is_integer and len(x.shape) != 4:
             raise ValueError(

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.drawn import Drawn
-from kd_keras.augment.views import Views
 from kd_keras.generator import CheckedGenerator
+from kd_keras.training.batch import Batch
 
 
 class Generated(Drawn):
@@ -88,7 +88,7 @@ class Generated(Drawn):
                 f"Pass Generated(..., value_range={tuple(value_range)})."
             )
 
-    def apply(self, views: Views, draws: Draws) -> Views:
+    def apply(self, views: Batch, draws: Draws) -> Batch:
         self._check(views)
         count = tf.shape(views.x)[0]
         is_replaced = draws.uniform((count,)) < self.share
@@ -122,8 +122,8 @@ class Generated(Drawn):
             return tf.argmax(y, axis=-1, output_type=tf.int32)
         return tf.cast(tf.reshape(y, [-1]), tf.int32)
 
-    def _check(self, views: Views) -> None:
-        if views.share is not None:
+    def _check(self, views: Batch) -> None:
+        if views.mix is not None:
             raise ValueError(
                 "Generated met views that are mixed already, which have two labels each. Put it "
                 "before MixUp or CutMix."

@@ -11,7 +11,7 @@ import tensorflow as tf
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.rows import gather_global
-from kd_keras.augment.views import Views
+from kd_keras.training.batch import CHOICE, Batch, Mix
 
 
 class Mixing(Drawn):
@@ -49,15 +49,15 @@ class Mixing(Drawn):
             draws: Random numbers for the rest.
         """
 
-    def check(self, views: Views) -> None:
+    def check(self, views: Batch) -> None:
         """Raise if the views do not allow this kind of mixing."""
-        if views.share is not None:
+        if views.mix is not None:
             raise ValueError(
                 f"{type(self).__name__} met views that are mixed already; after a second mixing a "
                 "view has up to four labels. Keep one of MixUp, CutMix and FMix."
             )
 
-    def apply(self, views: Views, draws: Draws) -> Views:
+    def apply(self, views: Batch, draws: Draws) -> Batch:
         self.check(views)
         rows = draws.rows
         others = tf.maximum(rows.total - 1, 1)
@@ -68,14 +68,17 @@ class Mixing(Drawn):
         is_first = share >= 0.5
         first = tf.where(is_first, rows.index, partner)
         second = tf.where(is_first, partner, rows.index)
-        return Views(
+        return Batch(
             x=tf.ensure_shape(x, views.x.shape),
             y=_pick(views.y, first),
-            sample_weight=_pick(views.sample_weight, first),
-            second_y=_pick(views.y, second),
-            second_sample_weight=_pick(views.sample_weight, second),
-            share=tf.where(is_first, share, 1.0 - share),
-            sample_index=_pick(views.sample_index, first),
+            weight=_pick(views.weight, first),
+            mix=Mix(
+                _pick(views.y, second),
+                _pick(views.weight, second),
+                lam=tf.where(is_first, share, 1.0 - share),
+            ),
+            # A view of two examples went through no single transform.
+            extras={k: _pick(v, first) for k, v in views.extras.items() if k != CHOICE},
         )
 
     def get_config(self) -> dict[str, Any]:

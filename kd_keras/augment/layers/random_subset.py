@@ -12,7 +12,7 @@ from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.chosen import apply_where, checked_layers
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.pixelwise import keeps_positions
-from kd_keras.augment.views import Views
+from kd_keras.training.batch import Batch
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -60,7 +60,7 @@ class RandomSubset(Drawn):
             )
         self.count = count
 
-    def apply(self, views: Views, draws: Draws) -> Views:
+    def apply(self, views: Batch, draws: Draws) -> Batch:
         images = views.x
         if not self.layers:
             return views

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from kd_keras.augment.layers.mixing import Mixing
-from kd_keras.augment.views import Views
+from kd_keras.training.batch import Batch
 
 
 class RegionMixing(Mixing):
@@ -16,7 +16,7 @@ class RegionMixing(Mixing):
         seed: Seed for use outside of a `Policy`; inside, the policy's seed rules.
     """
 
-    def check(self, views: Views) -> None:
+    def check(self, views: Batch) -> None:
         super().check(views)
         name = type(self).__name__
         if len(views.x.shape) != 4:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import keras.src.losses.loss as keras_loss
 import tensorflow as tf
-
-_scope = threading.local()
 
 
 def count() -> int:
@@ -43,32 +37,6 @@ def any_replica(flag: tf.Tensor) -> tf.Tensor:
     return votes > 0
 
 
-@contextmanager
-def undivided_losses() -> Iterator[None]:
-    """Let `keras.losses.Loss` instances called inside return their mean, whatever the strategy.
-
-    They divide it by the number of replicas, and nothing at the outside tells whether a loss that
-    returns a scalar did so. Every replica traces in a thread of its own and they take turns inside
-    the block, so the switch is one per thread.
-    """
-    if count() == 1:
-        yield
-        return
-    if not isinstance(keras_loss.scale_loss_for_distribution, _Scaling):
-        keras_loss.scale_loss_for_distribution = _Scaling(keras_loss.scale_loss_for_distribution)
-    outer = getattr(_scope, "undivided", False)
-    _scope.undivided = True
-    try:
-        yield
-    finally:
-        _scope.undivided = outer
-
-
-class _Scaling:
-    """Keras's own function outside of `undivided_losses`, the identity inside."""
-
-    def __init__(self, original: Callable[[Any], Any]):
-        self._original = original
-
-    def __call__(self, value: Any) -> Any:
-        return value if getattr(_scope, "undivided", False) else self._original(value)
+def share_of_replica(value: tf.Tensor) -> tf.Tensor:
+    """Scale this replica's mean so that the sum over replicas is the mean of the global batch."""
+    return value / float(count())

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kd_keras.augment.views import Views
-from kd_keras.step.masks import masks_of, with_masks
+from kd_keras.compat.structure import first_of_compiled
+from kd_keras.training.batch import Batch, Mix
+from kd_keras.training.masks import masks_of, with_masks
 
 
 def refuse_unmixable_loss(loss: Any) -> None:
@@ -27,69 +28,45 @@ def refuse_unmixable_loss(loss: Any) -> None:
             )
 
 
-def label_loss(compiled_loss: Callable[..., Any], views: Views, y_pred: Any) -> Any:
+def label_loss(compiled_loss: Callable[..., Any], views: Batch, y_pred: Any) -> Any:
     """Return the mean loss of the views' labels, of both where they are mixed.
 
-    Args:
-        compiled_loss: As for `mixed_loss`.
-        views: What the student saw, and its labels.
-        y_pred: Outputs of the student, any structure.
-    """
-    if views.share is None:
-        return compiled_loss(views.y, y_pred, views.sample_weight)
-    return mixed_loss(
-        compiled_loss,
-        views.y,
-        views.second_y,
-        y_pred,
-        views.sample_weight,
-        views.second_sample_weight,
-        views.share,
-    )
+    ```
+    mixed:  mean over the batch of  lam * w_a * loss(y_a) + (1 - lam) * w_b * loss(y_b)
+    ```
 
-
-def mixed_loss(
-    compiled_loss: Callable[..., Any],
-    y: Any,
-    second_y: Any,
-    y_pred: Any,
-    sample_weight: Any,
-    second_sample_weight: Any,
-    share: tf.Tensor,
-) -> Any:
-    """Return the mean over the batch of share * w_a * loss(y_a) + (1 - share) * w_b * loss(y_b).
-
-    One call of the user's own compiled loss on the batch laid out twice, weighted so that its mean
-    over 2B values is that sum: labels keep their format, and Keras's per-output loss trackers see
-    the whole loss. Each label keeps its own weight, so a label of weight 0 never teaches.
+    The mixed loss is one call of the user's own compiled loss on the batch laid out twice, weighted
+    so that its mean over 2B values is that sum: labels keep their format, and Keras's per-output
+    loss trackers see the whole loss. Each label keeps its own weight, so a label of weight 0 never
+    teaches.
 
     Args:
         compiled_loss: Called as `compiled_loss(y_true, y_pred, sample_weight)`; averages.
-        y: Labels of the larger share, any structure.
-        second_y: Labels of the smaller share, the same structure.
+        views: What the student saw, and its labels.
         y_pred: Outputs of the student, any structure.
-        sample_weight: Weights that belong to `y`, or `None`.
-        second_sample_weight: Weights that belong to `second_y`, or `None`.
-        share: `(batch,)` float32, the share of `y`.
     """
+    if views.mix is None:
+        return compiled_loss(views.y, y_pred, views.weight)
     doubled_pred = with_masks(
         keras.tree.map_structure(_twice, y_pred),
         [None if mask is None else _twice(mask) for mask in masks_of(y_pred)],
     )
-    doubled_y = keras.tree.map_structure(lambda a, b: tf.concat([a, b], axis=0), y, second_y)
+    doubled_y = keras.tree.map_structure(
+        lambda a, b: tf.concat([a, b], axis=0), views.y, views.mix.y
+    )
     rank = _rank_of_values(compiled_loss, doubled_y, doubled_pred)
-    weights = _doubled_weights(sample_weight, second_sample_weight, share, y_pred, rank)
+    weights = _doubled_weights(views.weight, views.mix.weight, views.mix.lam, y_pred, rank)
     return compiled_loss(doubled_y, doubled_pred, weights)
 
 
-def mixed_weight(sample_weight: Any, second_sample_weight: Any, share: tf.Tensor) -> Any:
-    """Return the weight of a mixed example where no label is involved: share-weighted mean."""
-    if sample_weight is None:
+def mixed_weight(weight: Any, mix: Mix) -> Any:
+    """Return the weight of a mixed example where no label is involved: the mean, shared by lam."""
+    if weight is None:
         return None
     return keras.tree.map_structure(
-        lambda first, second: _scaled(first, share) + _scaled(second, 1.0 - share),
-        sample_weight,
-        second_sample_weight,
+        lambda first, second: _scaled(first, mix.lam) + _scaled(second, 1.0 - mix.lam),
+        weight,
+        mix.weight,
     )
 
 
@@ -129,11 +106,7 @@ def _rank_of_values(compiled_loss: Any, y: Any, y_pred: Any) -> int | None:
     """
     if keras.tree.is_nested(y) or keras.tree.is_nested(y_pred):
         return None
-    loss = compiled_loss
-    if hasattr(loss, "_flat_losses"):
-        if not loss.built:
-            loss.build(y, y_pred)
-        loss = loss._flat_losses[0].loss
+    loss = first_of_compiled(compiled_loss, y, y_pred)
     if not isinstance(loss, keras.losses.Loss):
         return None
     tensors = [tf.convert_to_tensor(tensor) for tensor in (y, y_pred)]

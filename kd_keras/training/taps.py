@@ -7,6 +7,9 @@ from typing import Any
 
 import keras
 
+from kd_keras.compat import structure as compat
+from kd_keras.compat.model import takes_training
+
 
 class TappedModel:
     """Run a model once and return `(outputs, taps)`.
@@ -65,7 +68,7 @@ class TappedModel:
         Args:
             inside: For each nested model, by its name, the taps that lie in it.
         """
-        functional = _functional(self.model)
+        functional = compat.functional(self.model)
         taps: dict[str, Any] = {}
         for name in inside:
             self._node_of(name)  # refuses a model that is unknown or called twice
@@ -93,7 +96,7 @@ class TappedModel:
         inputs = keras.tree.map_structure(
             lambda t: keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name), functional.input
         )
-        outputs = functional._run_through_graph(inputs, call_fn=call)
+        outputs = compat.called_again(self.model, inputs, call)
         taps.update({name: outputs[name] for name in given})
         if isinstance(self.model, keras.Sequential):
             inputs, outputs = keras.tree.flatten(inputs)[0], keras.tree.flatten(outputs)[0]
@@ -110,9 +113,7 @@ class TappedModel:
         layer = next((layer for layer in self.model.layers if layer.name == name), None)
         if layer is None:
             raise ValueError(self._unknown_name(name))
-        # `layer.output` is the layer's first call anywhere: of a shared layer it may be another
-        # model's tensor, and of a layer called twice it is one of two, silently.
-        nodes = [node for node in layer._inbound_nodes if node in self._nodes()]
+        nodes = compat.calls_in(self.model, layer)
         if len(nodes) != 1:
             raise ValueError(
                 f"The {self.role}'s layer {name!r} is called {len(nodes)} times in model "
@@ -120,10 +121,6 @@ class TappedModel:
                 "once, for example a `keras.layers.Identity(name=...)` behind the call meant."
             )
         return nodes[0]
-
-    def _nodes(self) -> set[Any]:
-        functional = _functional(self.model)
-        return {node for nodes in functional._nodes_by_depth.values() for node in nodes}
 
     def _from_dict(self, outputs: Any, name: str) -> Any:
         if isinstance(outputs, dict) and name in outputs:
@@ -159,7 +156,7 @@ class TappedModel:
 
 def forward(model: Any, x: Any, training: bool | None) -> Any:
     """Call `model`, with `training` if its `call` takes it."""
-    if model._call_has_training_arg:
+    if takes_training(model):
         return model(x, training=training)
     return model(x)
 
@@ -169,16 +166,11 @@ def _graph(model: Any) -> tuple[Any, Any] | None:
 
     `None` for a model whose class writes its own `call`: that does something else than its graph.
     """
-    defines_call = next(kind for kind in type(model).__mro__ if "call" in vars(kind))
-    if not defines_call.__module__.startswith("keras.src.models."):
+    if not compat.is_plain_functional(model):
         return None
     if isinstance(model, keras.Sequential):
         return (model.inputs[0], model.outputs[0]) if model.built else None
-    return (model.input, model.output) if hasattr(model, "_nodes_by_depth") else None
-
-
-def _functional(model: Any) -> Any:
-    return model._functional if isinstance(model, keras.Sequential) else model
+    return (model.input, model.output) if compat.has_graph(model) else None
 
 
 def _keys(outputs: Any) -> set[str]:

@@ -7,10 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-
-def mask_of(tensor: Any) -> Any:
-    """Return the Keras mask on `tensor`, or `None`."""
-    return getattr(tensor, "_keras_mask", None)
+from kd_keras.compat.structure import mask_of, with_mask
 
 
 def masks_of(outputs: Any) -> list[Any]:
@@ -21,8 +18,7 @@ def masks_of(outputs: Any) -> list[Any]:
 def with_masks(outputs: Any, masks: list[Any]) -> Any:
     """Return `outputs` with `masks` (flat, as `masks_of` gave them) attached again."""
     for tensor, mask in zip(keras.tree.flatten(outputs), masks, strict=True):
-        if mask is not None:
-            tensor._keras_mask = mask
+        with_mask(tensor, mask)
     return outputs
 
 
@@ -32,9 +28,6 @@ def cast_with_mask(outputs: Any, dtype: str) -> Any:
     def cast(tensor: Any) -> Any:
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype)):
             return tensor
-        result = ops.cast(tensor, dtype)
-        if mask_of(tensor) is not None:
-            result._keras_mask = mask_of(tensor)
-        return result
+        return with_mask(ops.cast(tensor, dtype), mask_of(tensor))
 
     return keras.tree.map_structure(cast, outputs)

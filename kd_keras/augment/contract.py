@@ -4,55 +4,25 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
+
+from kd_keras.training.batch import Batch
 
 _ANNOTATIONS = ("segmentation_masks", "bounding_boxes")
 _KEYS = ("images", "labels", "sample_weight", *_ANNOTATIONS)
 
 
-class Views(NamedTuple):
-    """One augmented batch.
-
-    Attributes:
-        x: What teacher and student see, `(batch, ...)`.
-        y: Labels in the user's own format, `None`, or a structure of them. After mixing, each is
-            the label of the larger share of its view.
-        sample_weight: Weights that belong to `y`, or `None`.
-        second_y: After mixing, the labels of the smaller share; else `None`.
-        second_sample_weight: Weights that belong to `second_y`, or `None`.
-        share: After mixing, `(batch,)` float32 in `[0.5, 1]`, the share of `y`; else `None`.
-        choice: After an `Adaptive` augmentation, `(batch,)` int32, which of its transforms each
-            view went through; else `None`.
-        teacher_outputs: What the teacher says of `x`, where the augmentation had to ask it; else
-            `None`.
-        sample_index: Numbers of the examples, `(batch,)`, for losses that remember each one; else
-            `None`. After mixing, those of the larger shares.
-        annotations: Where a policy is called on a dict, its masks and boxes; else `None`.
-    """
-
-    x: Any
-    y: Any = None
-    sample_weight: Any = None
-    second_y: Any = None
-    second_sample_weight: Any = None
-    share: Any = None
-    choice: Any = None
-    teacher_outputs: Any = None
-    sample_index: Any = None
-    annotations: dict[str, Any] | None = None
-
-
 class Augmentation(abc.ABC):
     """A seeded, stateless augmentation: the views depend on (seed, step, position) alone."""
 
-    # Whether `augment` moves `Views.annotations` with the images, or refuses to.
+    # Whether `augment` moves `Batch.spatial` with the images, or refuses to.
     minds_annotations = False
 
     @abc.abstractmethod
-    def augment(self, views: Views, step: Any) -> Views:
+    def augment(self, views: Batch, step: Any) -> Batch:
         """Return the views of one batch at one step.
 
         Args:
@@ -86,7 +56,7 @@ class Augmentation(abc.ABC):
         if not training:
             return inputs
         if not isinstance(inputs, dict):
-            views = self.augment(Views(tf.convert_to_tensor(inputs)), step)
+            views = self.augment(Batch(tf.convert_to_tensor(inputs)), step)
             return views.x
         unknown = sorted(set(inputs) - set(_KEYS))
         if "images" not in inputs or unknown:
@@ -102,23 +72,23 @@ class Augmentation(abc.ABC):
             )
         annotations = {key: inputs[key] for key in _ANNOTATIONS if key in inputs}
         views = self.augment(
-            Views(
+            Batch(
                 tf.convert_to_tensor(inputs["images"]),
                 inputs.get("labels"),
                 inputs.get("sample_weight"),
-                annotations=annotations or None,
+                spatial=annotations or None,
             ),
             step,
         )
-        outputs = {"images": views.x, "labels": views.y, "sample_weight": views.sample_weight}
-        outputs.update(views.annotations or {})
+        outputs = {"images": views.x, "labels": views.y, "sample_weight": views.weight}
+        outputs.update(views.spatial or {})
         outputs = {key: value for key, value in outputs.items() if key in inputs}
-        if views.share is not None:
-            outputs["share"] = views.share
+        if views.mix is not None:
+            outputs["share"] = views.mix.lam
             if "labels" in inputs:
-                outputs["second_labels"] = views.second_y
+                outputs["second_labels"] = views.mix.y
             if "sample_weight" in inputs:
-                outputs["second_sample_weight"] = views.second_sample_weight
+                outputs["second_sample_weight"] = views.mix.weight
         return outputs
 
 
@@ -126,7 +96,7 @@ class TeacherGuided(Augmentation):
     """An augmentation that asks the teacher about its views; a `kd_keras.Distiller` can run it."""
 
     @abc.abstractmethod
-    def augment_with(self, views: Views, step: Any, teacher: Callable[[Any], Any]) -> Views:
+    def augment_with(self, views: Batch, step: Any, teacher: Callable[[Any], Any]) -> Batch:
         """Return the views of one batch at one step.
 
         Args:
@@ -135,7 +105,7 @@ class TeacherGuided(Augmentation):
             teacher: Returns the teacher's outputs for inputs of the model.
         """
 
-    def augment(self, views: Views, step: Any) -> Views:
+    def augment(self, views: Batch, step: Any) -> Batch:
         raise ValueError(
             f"{self!r} asks a teacher about its views, and there is none here. Pass it to "
             "`kd_keras.Distiller(..., augmentation=...)`, or call "
@@ -146,7 +116,7 @@ class TeacherGuided(Augmentation):
 class Adaptive(Augmentation):
     """An augmentation that learns from the gap between teacher and student on its views.
 
-    Its `augment` says in `Views.choice` what each view went through, and the Distiller hands that
+    Its `augment` says in `Batch.extras` what each view went through, and the Distiller hands that
     back together with what came of it.
     """
 
@@ -164,6 +134,6 @@ class Adaptive(Augmentation):
         """Learn from one batch; in replica context, where all replicas learn the same.
 
         Args:
-            choice: As in `Views`.
+            choice: Which transform each view went through, `(batch,)` int32.
             gaps: `(batch,)` float32, how far the student is from the teacher on each view, >= 0.
         """

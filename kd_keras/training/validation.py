@@ -8,32 +8,45 @@ from typing import Any
 
 import keras
 
-from kd_keras.losses.base import Loss
 from kd_keras.losses.schedules import is_schedule
-from kd_keras.step.objective import Term
-from kd_keras.teachers.inference import MODES
+from kd_keras.training.batch import Answer
 
 
 def check_models(teacher: Any, student: Any) -> None:
-    """Raise `ValueError` unless teacher and student fit together as far as their graphs tell."""
+    """Raise `ValueError` unless teacher and student are Keras networks."""
     if not isinstance(teacher, keras.Layer):
         raise ValueError(
             f"`teacher` must be a keras.Model (or a keras.Layer). Received: {type(teacher)}."
         )
     if not isinstance(student, keras.Model):
         raise ValueError(f"`student` must be a keras.Model. Received: {type(student)}.")
-    _check_shapes("input", _symbolic(teacher, "inputs"), _symbolic(student, "inputs"))
-    _check_shapes("output", _symbolic(teacher, "outputs"), _symbolic(student, "outputs"))
+
+
+def check_shapes(teacher: Any, student: Any, terms: Sequence[Any], student_inputs: Any) -> None:
+    """Raise `ValueError` unless teacher and student fit together as far as their graphs tell.
+
+    Args:
+        teacher: A description of a teacher: `Frozen`, `ReplayTeacher`.
+        student: The student.
+        terms: The distillation losses. Only those between outputs ask for the same classes.
+        student_inputs: As the Distiller takes it.
+    """
+    model = getattr(teacher, "model", teacher)
+    if getattr(teacher, "inputs_form", None) is None and student_inputs is None:
+        _check_shapes("input", _symbolic(model, "inputs"), _symbolic(student, "inputs"))
+    is_mapped = getattr(teacher, "classes", None) is not None
+    if not is_mapped and any(term.matches_outputs for term in terms):
+        _check_shapes("output", _symbolic(model, "outputs"), _symbolic(student, "outputs"))
 
 
 def check_output_shapes(
-    teacher_outputs: Any, student_outputs: Any, loss: Any, y: Any, terms: Sequence[Term]
+    teacher: Answer, student: Answer, loss: Any, y: Any, terms: Sequence[Any]
 ) -> list[str] | None:
-    """Raise `ValueError` when the outputs of a step differ in the number of classes.
+    """Raise `ValueError` when outputs that a loss compares differ in the number of classes.
 
     Args:
-        teacher_outputs: All outputs, any structure.
-        student_outputs: The same.
+        teacher: What the teacher said.
+        student: What the student said.
         loss: The compiled loss, as given.
         y: Labels, or `None`.
         terms: The distillation losses.
@@ -41,13 +54,12 @@ def check_output_shapes(
     Returns:
         The keys of dict outputs that hold classes; `None` where the outputs are no dicts.
     """
-    names = _class_outputs(teacher_outputs, student_outputs, loss, y, terms)
-    if names is not None:
-        teacher_outputs = [teacher_outputs[name] for name in names]
-        student_outputs = [student_outputs[name] for name in names]
-    _check_shapes(
-        "output", keras.tree.flatten(teacher_outputs), keras.tree.flatten(student_outputs)
-    )
+    outputs = teacher.logits, student.logits
+    names = _class_outputs(*outputs, loss, y, terms)
+    if any(term.matches_outputs for term in terms):
+        if names is not None:
+            outputs = ([outputs[0][n] for n in names], [outputs[1][n] for n in names])
+        _check_shapes("output", keras.tree.flatten(outputs[0]), keras.tree.flatten(outputs[1]))
     return names
 
 
@@ -58,16 +70,6 @@ def check_balance(balance: Any) -> str | None:
             f"divided by a running mean of its size first). Received: balance={balance!r}."
         )
     return balance
-
-
-def check_teacher_inference(mode: Any) -> str:
-    if mode not in MODES:
-        raise ValueError(
-            "`teacher_inference` must be 'auto' (a graph of constants where that is exact), "
-            "'keras' (the Keras model as it is) or 'bfloat16' (a graph of constants in bfloat16). "
-            f"Received: teacher_inference={mode!r}."
-        )
-    return mode
 
 
 def check_student_loss_weight(weight: Any, combine: str) -> Any:
@@ -150,20 +152,6 @@ def check_loss_weights(weights: Any, losses: Sequence[Any]) -> list[Any]:
     return weights
 
 
-def check_compatibility(terms: Sequence[Term], teacher: Any, student: Any) -> None:
-    """Let each loss look at the models."""
-    keras_feature = keras.distillation.FeatureDistillation.validate_model_compatibility
-    for term in terms:
-        if isinstance(term.loss, Loss):
-            term.loss.attach(teacher, student)
-            continue
-        check = term.loss.validate_model_compatibility
-        # Keras's check refuses unbuilt Sequential models and subclassed models that return their
-        # taps in a dict; both work here, and taps are checked when they are resolved.
-        if getattr(check, "__func__", None) is not keras_feature:
-            check(teacher, student)
-
-
 def warn_of_broken_losses(losses: Sequence[Any]) -> None:
     """Warn of each LogitsDistillation of Keras 3.15 with "kl_divergence" as a plain function."""
     for loss in losses:
@@ -182,7 +170,7 @@ def warn_of_broken_losses(losses: Sequence[Any]) -> None:
 
 
 def _class_outputs(
-    teacher: Any, student: Any, loss: Any, y: Any, terms: Sequence[Term]
+    teacher: Any, student: Any, loss: Any, y: Any, terms: Sequence[Any]
 ) -> list[str] | None:
     # Those with labels, if names tell which; else all but the taps of losses between features,
     # which subclassed models return in the same dict and which may differ.
@@ -193,7 +181,7 @@ def _class_outputs(
         return [name for name in common if loss.get(name) is not None]
     if isinstance(y, dict):
         return [name for name in common if name in y]
-    features = [term for term in terms if not getattr(term.loss, "expects_logits", False)]
+    features = [term for term in terms if not term.expects_logits]
     taps = set(keras.tree.flatten([(term.teacher_tap, term.student_tap) for term in features]))
     return [name for name in common if name not in taps]
 
@@ -220,13 +208,41 @@ def _check_shapes(context: str, teacher: list[Any] | None, student: list[Any] | 
         )
         if compatible:
             continue
-        remedy = "Both must take the same images."
+        remedy = _remedy_for_inputs(teacher_shape, student_shape)
         if context == "output":
             remedy = (
                 "Both must predict the same classes: give the student's last layer "
-                f"{teacher_shape[-1]} units."
+                f"{teacher_shape[-1]} units, or say which class of the teacher each class of the "
+                "student is: teacher=kd_keras.teachers.Frozen(teacher, classes=[...])."
             )
         raise ValueError(
             f"Teacher and student {context} shapes are incompatible. Received: teacher "
             f"{teacher_shape}, student {student_shape}. {remedy}"
         )
+
+
+def _remedy_for_inputs(teacher: tuple[Any, ...], student: tuple[Any, ...]) -> str:
+    """Return the line to write for a teacher that takes other images than the student."""
+    steps = []
+    if len(teacher) == len(student) == 4 and None not in (*teacher[1:], *student[1:]):
+        if (student[3], teacher[3]) == (1, 3):
+            steps.append("x = keras.ops.repeat(x, 3, axis=-1)")
+        elif (student[3], teacher[3]) == (3, 1):
+            steps.append("x = keras.ops.image.rgb_to_grayscale(x)")
+        elif student[3] != teacher[3]:
+            return "Both must take the same channels."
+        if student[1:3] != teacher[1:3]:
+            steps.append(f"x = keras.ops.image.resize(x, {tuple(teacher[1:3])})")
+    if not steps:
+        return (
+            "Both get the same x. Say what the teacher takes of it: "
+            "teacher=kd_keras.teachers.Frozen(teacher, inputs=lambda x: ...), a function of x or a "
+            "key of a dict x."
+        )
+    made = "x"
+    for step in steps:
+        made = step.removeprefix("x = ").replace("(x,", f"({made},").replace("(x)", f"({made})")
+    return (
+        "Both get the same x. To show the teacher its own size and channels: "
+        f"teacher=kd_keras.teachers.Frozen(teacher, inputs=lambda x: {made})."
+    )

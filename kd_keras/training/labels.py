@@ -175,3 +175,49 @@ def refuse_class_weight_on_dense_labels(y: Any, outputs_rank: int | None) -> Non
                 f"{tuple(labels.shape)}. Pass `sample_weight` with one weight per position: "
                 "`sample_weight = class_weights_array[y]`."
             )
+
+
+def top_one(logits: Any) -> Any:
+    """Return the class of each position, int32 `logits.shape[:-1]`; of one unit 0 or 1."""
+    if logits.shape[-1] == 1:
+        return tf.cast(tf.squeeze(logits, axis=-1) > 0.0, tf.int32)
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+
+def accuracy(loss: Any, y: Any, logits: Any) -> tuple[Any, Any]:
+    """Return (share of labelled positions that `logits` class as `y` does, number of them).
+
+    Args:
+        loss: The compiled loss as given, which tells class ids from one value per class.
+        y: Labels.
+        logits: Of the teacher.
+
+    Returns:
+        Float32 scalars; `(None, None)` where the labels are no classes of one output.
+    """
+    if y is None or keras.tree.is_nested(y) or keras.tree.is_nested(logits):
+        return None, None
+    if keras.tree.is_nested(loss):
+        leaves = keras.tree.flatten(loss)
+        loss = leaves[0] if len(leaves) == 1 else None
+    kind, classes = _crossentropy_class(loss), logits.shape[-1]
+    chosen = top_one(logits)
+    if kind == _SPARSE[1]:
+        labels = tf.cast(y, tf.int32)
+        if len(labels.shape) == len(logits.shape) and labels.shape[-1] == 1:
+            labels = tf.squeeze(labels, axis=-1)
+    elif kind == _CATEGORICAL[1] and y.shape[-1] == classes:
+        labels = tf.argmax(y, axis=-1, output_type=tf.int32)
+    elif kind == _BINARY[1] and classes == 1:
+        labels = tf.reshape(tf.cast(tf.cast(y, tf.float32) > 0.5, tf.int32), tf.shape(chosen))
+    else:
+        return None, None
+    if len(labels.shape) != len(chosen.shape):
+        return None, None
+    counted = tf.ones_like(labels, tf.float32)
+    ignored = getattr(loss, "ignore_class", None)
+    if ignored is not None:
+        counted = tf.cast(labels != ignored, tf.float32)
+    hits = tf.cast(labels == chosen, tf.float32) * counted
+    number = tf.reduce_sum(counted)
+    return tf.math.divide_no_nan(tf.reduce_sum(hits), number), number

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kd_keras.graph_errors import MARKER, NOT_FINITE
-from kd_keras.step import replicas
+from kd_keras.training import replicas
 
 
 class Snapshot:

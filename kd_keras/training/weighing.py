@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from kd_keras.losses.schedules import at_step, is_schedule
+from kd_keras.training.plugin import Plugin, Results
 
 _DECAY = 0.99
 
@@ -22,11 +23,10 @@ class Weighed(NamedTuple):
     objective: Any
 
 
-class Weighing:
+class Weighing(Plugin):
     """Combine the student's loss and the distillation losses.
 
-    A plain object, so that Keras does not track what is in it; the Distiller tracks `sizes` and
-    `trackers`.
+    The Distiller tracks `sizes` and `metrics`.
 
     Args:
         terms: The distillation losses.
@@ -50,7 +50,7 @@ class Weighing:
             for name, value in vars(term.loss).items():
                 if is_schedule(value):
                     self._scheduled.append((f"{term.name}_{name}", value))
-        self.trackers = [keras.metrics.Mean(name=name) for name, _ in self._scheduled]
+        self.metrics = [keras.metrics.Mean(name=name) for name, _ in self._scheduled]
 
     def __call__(self, student: Any, values: Sequence[Any], step: Any) -> Weighed:
         """Return the parts of the objective at `step`.
@@ -60,6 +60,8 @@ class Weighing:
             values: The distillation losses, the same.
             step: The step before this one is counted: 0 at first.
         """
+        if not values:
+            return Weighed(student, None, student)
         student, *values = self._balanced([student, *values], step)
         distillation = tf.add_n(
             [at_step(w, step) * value for w, value in zip(self._weights, values, strict=True)]
@@ -70,18 +72,12 @@ class Weighing:
             objective = share * student + (1.0 - share) * distillation
         return Weighed(student, distillation, objective)
 
-    def learn(self, student: Any, values: Sequence[Any], step: Any) -> None:
-        """Move the running means by what a step measured, and log what is scheduled.
-
-        Args:
-            student: As in the call.
-            values: As in the call.
-            step: As in the call.
-        """
-        for tracker, (_, schedule) in zip(self.trackers, self._scheduled, strict=True):
+    def after_step(self, results: Results, step: Any) -> None:
+        """Move the running means by what a step measured, and log what is scheduled."""
+        for tracker, (_, schedule) in zip(self.metrics, self._scheduled, strict=True):
             tracker.update_state(at_step(schedule, step))
         if self.sizes is not None:
-            now = tf.abs(tf.stack([student, *values]))
+            now = tf.abs(tf.stack([results.losses.student, *results.losses.terms]))
             self.sizes.assign(_DECAY * self.sizes + (1.0 - _DECAY) * now)
 
     def _balanced(self, values: list[Any], step: Any) -> list[Any]:

@@ -1,0 +1,120 @@
+"""What the step asks of whoever teaches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from kd_keras.training.batch import RECORDED, Answer, Batch
+from kd_keras.training.plugin import Plugin
+
+# What a teacher may give, `Teacher.provides`: raw logits or, known up to a constant for each
+# example, log-probabilities; features inside of it; the gradient at its inputs.
+LOGITS = "logits"
+LOG_PROBABILITIES = "log_probabilities"
+TAPS = "taps"
+INPUT_GRADIENT = "input_gradient"
+
+
+class Teacher(Plugin):
+    """Whoever teaches in one Distiller.
+
+    What a user makes and passes (`Frozen`, `ReplayTeacher`) describes a teacher; its `teach`
+    returns one of these.
+
+    Args:
+        network: The layer or model behind it, which the Distiller keeps and saves.
+        taps: Names of its layers that losses match.
+    """
+
+    provides: frozenset[str] = frozenset({LOGITS, TAPS, INPUT_GRADIENT})
+    # Whether its weights change while it teaches. Never guessed: whoever moves them says so.
+    moves = False
+    # Ends the sentences that refuse what it does not provide.
+    holds = ""
+
+    def __init__(self, network: Any, taps: Sequence[Any] = ()):
+        self.network = network
+        self.taps = tuple(taps)
+
+    @property
+    def version(self) -> int:
+        """How many times graphs that call this teacher became stale."""
+        return 0
+
+    def accept(self, batch: Batch, step: Any) -> tuple[Batch, list[Any]]:
+        if isinstance(batch.x, dict) and RECORDED in batch.x:
+            raise ValueError(
+                "The data carry recorded labels, and `teacher` is a live one. Received: teacher="
+                f"{type(self.network).__name__}. Pass the ReplayTeacher that made them, or plain "
+                "data."
+            )
+        return batch, []
+
+    def answer(self, batch: Batch, watched: bool = False) -> Answer | None:
+        """Return what the teacher says of a batch, with its taps.
+
+        Args:
+            batch: What the student sees.
+            watched: Whether the gradient at the inputs is wanted.
+
+        Returns:
+            The answer; `None` where it has nothing to say, as a recording of unrecorded images.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `answer(batch, watched)`.")
+
+    def look(self, x: Any) -> None:
+        """Learn the shapes of the inputs, symbolic ones, before anything runs."""
+
+    def offer_sample(self, x: Any) -> None:
+        """Take note of real inputs, on which an approximation may be judged."""
+
+    def refresh(self, is_moving: bool) -> None:
+        """Look whether the teacher is what it was, at the start of an epoch or an evaluation.
+
+        Args:
+            is_moving: Whether a change means that it moves while it teaches.
+        """
+
+    def forget(self) -> None:
+        """Drop what was traced, as when the Distiller is compiled."""
+
+    def refuse_losses(self, terms: Sequence[Any]) -> None:
+        """Raise `ValueError` where a loss needs what this teacher does not provide.
+
+        Args:
+            terms: The distillation losses, `kd_keras.training.objective.Term`s.
+        """
+        for term in terms:
+            name = type(term.loss).__name__
+            if (term.teacher_tap is not None or term.layers) and TAPS not in self.provides:
+                raise ValueError(f"{name} matches features, and {self.holds}")
+            if term.wants_input_gradients and INPUT_GRADIENT not in self.provides:
+                raise ValueError(
+                    f"{name} needs the teacher's gradient at its inputs, and {self.holds}"
+                )
+            if needs_raw_logits(term) and LOGITS not in self.provides:
+                raise ValueError(raw_logits_message(name, self.holds))
+
+
+def needs_raw_logits(term: Any) -> bool:
+    """Return whether a loss is not the same for logits and for log-probabilities."""
+    compares_logits = term.expects_logits or term.wants_input_gradients
+    return compares_logits and term.teacher_tap is None and not term.ignores_a_shift
+
+
+def raw_logits_message(loss_name: str, holds: str) -> str:
+    """Return the text of the error for a loss that needs more than log-probabilities."""
+    return (
+        f"{loss_name} needs raw logits, and {holds} Log-probabilities are the logits up to a "
+        "constant for each example. Use KLDivergence, SoftCrossentropy, ProbabilityMSE, "
+        "DecoupledKD, DIST, StandardizedKL or HardLabel; a loss of your own that is the same for "
+        "logits + constant says so with the class attribute `shift_invariant = True`."
+    )
+
+
+def is_description(teacher: Any) -> bool:
+    """Return whether `teacher` describes one, by a method `teach`, and is no plain network."""
+    return isinstance(teacher, keras.Layer) and callable(getattr(teacher, "teach", None))

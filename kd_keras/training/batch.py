@@ -1,0 +1,74 @@
+"""What flows through a step: one batch of examples, and what a network answers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+# Entries of `Batch.extras`, by their owners.
+SAMPLE_INDEX = "sample_index"  # numbers of the examples, `(batch,)`, for losses that remember each
+CHOICE = "choice"  # which transform of an adaptive augmentation each view went through, `(batch,)`
+RECORDED = "kd_keras_replay"  # what was recorded of the views; a name that no model's input has
+ASKED = "asked"  # the teacher's logits of these very views, where the augmentation had to ask it
+
+
+class Mix(NamedTuple):
+    """What a mixing augmentation leaves of the second example that is in each view.
+
+    Attributes:
+        y: Labels of the smaller share, in the structure of `Batch.y`.
+        weight: Weights that belong to them, or `None`.
+        lam: The mixing coefficient, `(batch,)` float32 in `[0.5, 1]`: the share of `Batch.y`.
+    """
+
+    y: Any
+    weight: Any
+    lam: Any
+
+
+class Batch(NamedTuple):
+    """One batch of examples, or of their views.
+
+    Attributes:
+        x: What the networks see, `(batch, ...)`, any structure.
+        y: Labels in the user's own format, `None`, or a structure of them. After mixing, each is
+            the label of the larger share of its view.
+        weight: Weights that belong to `y`, or `None`.
+        spatial: Masks and boxes that move with the pixels of `x`, or `None`.
+        mix: After mixing, the second examples; else `None`.
+        extras: Further tensors with an entry for each row, by the name of the part that owns them.
+            Those that belong to an example follow it where an augmentation reorders the rows.
+    """
+
+    x: Any
+    y: Any = None
+    weight: Any = None
+    spatial: Any = None
+    mix: Mix | None = None
+    extras: dict[str, Any] = {}  # noqa: RUF012, never changed in place
+
+    def with_extras(self, **entries: Any) -> Batch:
+        """Return this batch with more extras; an entry of `None` is left out."""
+        kept = {name: value for name, value in entries.items() if value is not None}
+        others = {name: value for name, value in self.extras.items() if name not in entries}
+        return self._replace(extras={**others, **kept})
+
+
+class Answer(NamedTuple):
+    """What one network says of one batch.
+
+    Attributes:
+        outputs: Its outputs as they are, any structure.
+        taps: Intermediate outputs by name.
+        logits: The outputs as logits, up to a constant for each example: the same where the network
+            returns logits, log-probabilities where it ends in a softmax, log-odds after a sigmoid.
+        input_gradient: Function of (output_gradients, tap) that returns the gradient of the sum of
+            output_gradients * output at the inputs: float32, in their structure, 0 for inputs that
+            the output does not depend on. Called inside another tape it can be differentiated.
+            `None` where nobody asks.
+    """
+
+    outputs: Any
+    taps: dict[str, Any]
+    logits: Any
+    input_gradient: Callable[..., Any] | None = None

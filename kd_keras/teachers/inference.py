@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.teachers.fingerprint import Fingerprint
-from kd_keras.teachers.inference_graph import NotFreezableError, freeze_graph
+from kd_keras.teachers.inference_graph import NoBfloat16Error, NotFreezableError, freeze_graph
 
 MODES = ("auto", "keras", "bfloat16")
 # The largest difference to the Keras model's outputs, as a part of the largest output.
@@ -111,7 +111,12 @@ class TeacherInference:
             known = self._fingerprint if self.is_frozen else None
             fingerprint = known or Fingerprint(self._teacher)
             weights = fingerprint()
-            graph = freeze_graph(self._network, self._teacher, specs, bfloat16=is_asked_for)
+            try:
+                graph = freeze_graph(self._network, self._teacher, specs, bfloat16=is_asked_for)
+            except NoBfloat16Error as error:
+                is_asked_for = False
+                _logger.warning("Teacher %r runs in float32: %s.", self._teacher.name, error)
+                graph = freeze_graph(self._network, self._teacher, specs)
             difference, data = self._difference(graph, specs)
             if not is_asked_for and not difference <= TOLERANCE:
                 raise NotFreezableError(

@@ -21,6 +21,10 @@ _CALLS = ("PartitionedCall", "StatefulPartitionedCall", "If", "While", "Case")
 _ROUNDING = ("FakeQuant", "Quantize", "Round", "Rint")
 
 
+class NoBfloat16Error(Exception):
+    """Nothing of the network would run in bfloat16 here; the message ends a sentence."""
+
+
 class NotFreezableError(Exception):
     """The network cannot become constants; the message says why, as the end of a sentence."""
 
@@ -43,6 +47,7 @@ def freeze_graph(
         graphs, compiled by XLA, and differentiated at x.
 
     Raises:
+        NoBfloat16Error: If bfloat16 was asked for and there is none.
         NotFreezableError: If the network keeps a state, draws random numbers, rounds, puts out
             Keras masks or something else than tensors, or has too many weights.
     """
@@ -51,6 +56,8 @@ def freeze_graph(
     graph, inputs = _without_captures(traced)
     _refuse_by_operations(graph)
     graph = fold(graph, inputs, traced.outputs, bfloat16)
+    if bfloat16 and not _computes_in_bfloat16(graph):
+        raise NoBfloat16Error("TensorFlow computes nothing of it in bfloat16 on this processor")
     names = [tensor.name for tensor in inputs], [tensor.name for tensor in traced.outputs]
     shapes = [tensor.shape for tensor in traced.outputs]
 
@@ -73,6 +80,10 @@ def freeze_graph(
         return keras.tree.pack_sequence_as(structure, list(function(*keras.tree.flatten(x))))
 
     return run
+
+
+def _computes_in_bfloat16(graph: tf.compat.v1.GraphDef) -> bool:
+    return any(node.attr["T"].type == tf.bfloat16.as_datatype_enum for node in graph.node)
 
 
 def _refuse_by_weights(model: Any) -> None:

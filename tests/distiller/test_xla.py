@@ -61,8 +61,8 @@ def test_the_compiled_core_equals_the_plain_core(images):
     """With taps, regularisers, Dropout, BatchNorm statistics and sample weights."""
     (plain, plain_logs), (compiled, compiled_logs) = (train(images, jit) for jit in (False, True))
     assert compiled.jit_compile
-    assert compiled._jitted_core is not None
-    assert plain._jitted_core is None
+    assert compiled._loop._jitted_core is not None
+    assert plain._loop._jitted_core is None
     for name, values in plain_logs.items():
         np.testing.assert_allclose(values, compiled_logs[name], rtol=1e-4, atol=1e-6)
     for a, b in zip(plain.student.variables, compiled.student.variables, strict=True):
@@ -77,7 +77,7 @@ def test_layers_that_xla_cannot_compile_stay_outside(images):
     keras_cv = pytest.importorskip("keras_cv")
     rotation = keras_cv.layers.RandomRotation(0.2, seed=1)
     distiller, history = train(images, True, augmentation=rotation)
-    assert distiller._jitted_core is not None
+    assert distiller._loop._jitted_core is not None
     assert np.isfinite(history["loss"]).all()
 
 
@@ -168,7 +168,7 @@ def losses_of_two_steps(jit_compile, make, teacher="resnet8x4", student=None):
     if len(made) > 1:
         x = {"image": x, "sample_index": np.arange(8)}
     logs = [distiller.train_on_batch(x, np.arange(8) % 3, return_dict=True) for _ in range(2)]
-    assert (distiller._jitted_core is not None) == jit_compile
+    assert (distiller._loop._jitted_core is not None) == jit_compile
     return logs
 
 

@@ -160,8 +160,13 @@ def test_bfloat16_computes_so_and_says_what_it_costs(log):
     teacher, _ = functional()
     found, graph, plain = infer(teacher, mode="bfloat16")
     convolutions = [n for n in operations(found, images()) if n.op in ("Conv2D", "MatMul")]
-    assert {node.attr["T"].type for node in convolutions} == {tf.bfloat16.as_datatype_enum}
     assert graph[0].dtype == tf.float32
+    if "runs in float32" in log.text:  # a processor for which TensorFlow has no such kernels
+        assert "nothing of it in bfloat16 on this processor" in log.text
+        assert {node.attr["T"].type for node in convolutions} == {tf.float32.as_datatype_enum}
+        assert inference.relative_difference(plain[0].numpy(), graph[0].numpy()) < 1e-4
+        return
+    assert {node.attr["T"].type for node in convolutions} == {tf.bfloat16.as_datatype_enum}
     difference = inference.relative_difference(plain[0].numpy(), graph[0].numpy())
     assert 1e-4 < difference < 0.05
     assert "in bfloat16: the largest difference to the Keras model is" in log.text

@@ -29,12 +29,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tyro
-from kd_keras.training.input_gradients import Forward
 from rich.console import Console
 from rich.progress import track
 
 import kd_keras
 from kd_keras import losses
+from kd_keras.training.batch import Answer, Batch
+from kd_keras.training.building import build_for
 
 STAGES = ["stage1_out", "stage2_out", "stage3_out"]
 LAST = {"teacher_layer_name": STAGES[-1], "student_layer_name": STAGES[-1]}
@@ -105,18 +106,19 @@ class Networks:
     def loss(self, loss: Any) -> Callable[[], Any]:
         """Return the loss by itself with its gradients, from tensors that are there."""
         distiller = self.distiller(loss)
-        distiller._build_for(self.x, self.y)
-        (term,) = distiller._terms
+        build_for(distiller, self.x, self.y)
+        (term,) = distiller._parts.terms
         # In pieces: the networks would need far more memory than the loss.
         parts = tf.split(self.x, max(1, len(self.x) // 128))
+        answers = [distiller.forward(Batch(part), training=False) for part in parts]
         teacher, student = (
-            Forward(
+            Answer(
                 *keras.tree.map_structure(
                     lambda *tensors: tf.concat(tensors, 0),
-                    *[network(part, training=False) for part in parts],
+                    *[(one.outputs, one.taps, one.logits) for one in of_network],
                 )
             )
-            for network in (distiller._tapped_teacher, distiller._tapped_student)
+            for of_network in zip(*answers, strict=True)
         )
         owned = [w.value for layer in term.layers for w in layer.trainable_weights]
         inputs = {"x": self.x, "y": self.y, "sample_weight": None, "training": True}
@@ -124,9 +126,9 @@ class Networks:
         @tf.function(autograph=False)
         def cost() -> Any:
             with tf.GradientTape() as tape:
-                tape.watch([student.outputs, student.taps])
+                tape.watch([student.outputs, student.logits, student.taps])
                 value = term.value(teacher, student, inputs, tf.zeros((), tf.int64))
-            return tape.gradient(value, [student.outputs, student.taps, owned])
+            return tape.gradient(value, [student.outputs, student.logits, student.taps, owned])
 
         return cost
 

@@ -26,9 +26,9 @@ import tensorflow as tf
 import tyro
 
 import kd_keras
+from kd_keras import Supervised
 from kd_keras.export.fake_quantization import output_steps
 from kd_keras.recipes import Recipe
-from kd_keras.training.supervised import Supervised
 from kd_keras.whole_file import write_whole, written_beside
 
 _CALIBRATION_EXAMPLES = 500

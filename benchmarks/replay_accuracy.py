@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import kd_keras
-from kd_keras.training.supervised import Supervised
+from kd_keras import Supervised
 
 
 def network(name: str, seed: int) -> keras.Model:

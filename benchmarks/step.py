@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 import kd_keras
-from kd_keras.teachers import TeacherInference
+from kd_keras.teachers.inference import TeacherInference
 from kd_keras.training.taps import TappedModel
 
 FEATURE_TAP = "features"

@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 import kd_keras
-from kd_keras.training.supervised import Supervised
+from kd_keras import Supervised
 
 # Predicting with a dozen networks is no reason for a warning about retracing.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)

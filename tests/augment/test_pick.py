@@ -54,7 +54,7 @@ def test_the_kept_views_are_those_of_the_pool_with_the_highest_entropy(pool):
 
 def test_the_teachers_outputs_belong_to_the_kept_views():
     picked = Pick(cutmix(seed=1), 3).augment_with(Batch(IMAGES, LABELS), 0, darkness)
-    np.testing.assert_allclose(picked.teacher_outputs, darkness(picked.x), rtol=1e-6)
+    np.testing.assert_allclose(picked.extras["asked"], darkness(picked.x), rtol=1e-6)
 
 
 def test_labels_shares_and_weights_of_mixed_views_stay_together():

@@ -12,6 +12,8 @@ import tensorflow as tf
 from kd_keras.augment.calling import call_layer
 from kd_keras.augment.contract import Adaptive, Augmentation, TeacherGuided
 from kd_keras.augment.draws import at_place
+from kd_keras.augment.frozen_draws import refuse_frozen_draws
+from kd_keras.compat.model import flat_layers
 from kd_keras.training.batch import ASKED, Batch
 
 __all__ = ["Chain", "as_augmentation", "augment_batch"]
@@ -26,6 +28,8 @@ class Chain:
 
     def __init__(self, parts: list[Any]):
         self.parts = parts
+        # The parts whose traces were compared, by identity.
+        self.checked: set[int] = set()
 
     @property
     def adaptive(self) -> Adaptive | None:
@@ -100,7 +104,9 @@ def augment_batch(
     x, y, weight = (_as_tensors(part) for part in (batch.x, batch.y, batch.weight))
     views = batch._replace(x=x, y=y, weight=weight)
     place = 0  # among the seeded parts, which alone draw by it
-    for part in [] if augmentation is None else augmentation.parts:
+    if augmentation is None:
+        return views
+    for part in augmentation.parts:
         # What the teacher said of other views does not hold for these.
         views = views.with_extras(**{ASKED: None})
         if isinstance(part, Augmentation):
@@ -116,11 +122,17 @@ def augment_batch(
                     views = part.augment(views, step)
             place += 1
         else:
-            views = _apply_foreign(part, views, step)
+            views = _apply_foreign(part, views, step, augmentation.checked)
     return views
 
 
-def _apply_foreign(part: Any, views: Batch, step: Any) -> Batch:
+def _apply_foreign(part: Any, views: Batch, step: Any, checked: set[int]) -> Batch:
+    if id(part) not in checked and _is_own_code(part):
+        checked.add(id(part))
+        if all(tf.is_tensor(leaf) for leaf in keras.tree.flatten(views.x)):
+            refuse_frozen_draws(
+                lambda x: call_layer(part, x, None, step=tf.zeros((), tf.int64))[0], part, views.x
+            )
     if views.mix is None:
         x, y = call_layer(part, views.x, views.y, views.weight, step)
     else:
@@ -134,6 +146,12 @@ def _apply_foreign(part: Any, views: Batch, step: Any) -> Batch:
                 f"{part!r} returned {new!r} for an input of shape {tuple(old.shape)}."
             )
     return views._replace(x=x, y=y)
+
+
+def _is_own_code(part: Any) -> bool:
+    """Whether some of `part` is a user's, and no layer of Keras or keras-cv."""
+    layers = flat_layers(part) if isinstance(part, keras.layers.Layer) else [part]
+    return any(type(la).__module__.split(".")[0] not in ("keras", "keras_cv") for la in layers)
 
 
 def _as_tensors(structure: Any) -> Any:

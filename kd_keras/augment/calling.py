@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from kd_keras.augment.pixelwise import keeps_positions
+from kd_keras.compat.model import flat_layers
 
 # The base class of all image layers of Keras has no public name of its own.
 _KerasImageLayer: type = keras.layers.RandomFlip.__base__ or keras.layers.Layer
@@ -40,6 +41,7 @@ def call_layer(
         step: Count of the steps so far, for a callable that names `step` in its signature.
     """
     _refuse_foreign_mixing(layer, y, sample_weight)
+    refuse_images_without_channels(layer, x)
     options: dict[str, Any] = {"training": True} if _names(layer, "training") else {}
     if not takes_dict(layer):
         if isinstance(layer, keras.layers.Layer):
@@ -133,6 +135,25 @@ def foreign_mixing_layer(layer: Any) -> Any:
         return None
     mixing = _mixing_classes()
     return next((part for part in layer._flatten_layers() if isinstance(part, mixing)), None)
+
+
+def refuse_images_without_channels(layer: Any, x: Any) -> None:
+    """Raise where an image layer would take a batch of rank 3 for one image and move its rows.
+
+    Args:
+        layer: A layer of Keras or keras-cv, or one that holds some.
+        x: The batch.
+    """
+    if not isinstance(layer, keras.layers.Layer) or not tf.is_tensor(x) or len(x.shape) != 3:
+        return
+    bases = (_KerasImageLayer, *keras_cv_bases())
+    inner = next((part for part in flat_layers(layer) if isinstance(part, bases)), None)
+    if inner is not None:
+        raise ValueError(
+            f"{type(inner).__name__} needs images of shape (batch, height, width, channels); a "
+            "batch of rank 3 it takes for one image, and moves its rows. Received: x of shape "
+            f"{tuple(x.shape)}. Give grey images their channel: x[..., None]."
+        )
 
 
 def refuse_per_pixel_labels(layer: Any, x: Any, y: Any) -> None:

@@ -32,7 +32,8 @@ def into_range(images: Any, value_range: tuple[float, float]) -> tf.Tensor:
     if len(images.shape) != 4:
         raise ValueError(
             "A policy augments a batch of images of shape (batch, height, width, channels). "
-            f"Received: images of shape {tuple(images.shape)}."
+            f"Received: images of shape {tuple(images.shape)}. Give grey images their channel: "
+            "x[..., None]."
         )
     low, high = value_range
     if images.dtype.is_integer and high <= 1:

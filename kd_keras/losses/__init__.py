@@ -17,7 +17,12 @@ from kd_keras.losses.hard_label import HardLabel, hard_label
 from kd_keras.losses.hint import Hint, feature_mse
 from kd_keras.losses.in_batch_contrast import InBatchContrast, in_batch_contrast
 from kd_keras.losses.input_gradient import InputGradient, input_gradient
-from kd_keras.losses.kl_divergence import KLDivergence, kl_divergence
+from kd_keras.losses.kl_divergence import (
+    BinaryKLDivergence,
+    KLDivergence,
+    binary_kl_divergence,
+    kl_divergence,
+)
 from kd_keras.losses.knowledge_review import KnowledgeReview, hierarchical_context
 from kd_keras.losses.mean_squared import LogitsMSE, ProbabilityMSE, logits_mse, probability_mse
 from kd_keras.losses.neuron_selectivity import NeuronSelectivity, neuron_selectivity
@@ -39,6 +44,7 @@ from kd_keras.losses.variational_information import VariationalInformation, gaus
 __all__ = [
     "DIST",
     "AttentionTransfer",
+    "BinaryKLDivergence",
     "ContrastiveRepresentation",
     "CorrelationCongruence",
     "DecoupledKD",
@@ -66,6 +72,7 @@ __all__ = [
     "VariationalInformation",
     "attention_transfer",
     "batch_norm_margin",
+    "binary_kl_divergence",
     "correlation_congruence",
     "decoupled_kd",
     "dist",

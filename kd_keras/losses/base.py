@@ -47,6 +47,8 @@ class Loss(keras.distillation.DistillationLoss):
     expects_logits = False
     # Whether a constant added to all logits of an example leaves the loss as it is.
     shift_invariant = False
+    # Whether it may compare outputs whose units do not compete, as in multi-label classification.
+    suits_independent_labels = False
     # What a list of losses says of it.
     matches = "features"
 

@@ -25,7 +25,7 @@ class ContrastMemory(keras.layers.Layer):
     """
 
     def __init__(self, samples: int, dimensions: int, seed: int | None, **kwargs: Any):
-        super().__init__(dtype="float32", trainable=False, **kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         self.samples = samples
         self.dimensions = dimensions
         self.seeds = keras.random.SeedGenerator(seed)

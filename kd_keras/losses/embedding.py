@@ -31,7 +31,7 @@ class Embedding(keras.layers.Layer):
     """
 
     def __init__(self, dimensions: int, **kwargs: Any):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.dimensions = dimensions
         self.linear = keras.layers.Dense(dimensions, dtype="float32", name="linear")
 

@@ -123,7 +123,7 @@ class Adapters(keras.layers.Layer):
     """One dense layer on the channels for each pair of features that needs it."""
 
     def __init__(self, **kwargs: Any):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.layers: list[Any] = []
 
     def make(self, widths: list[int | None], shapes: list[Any]) -> None:

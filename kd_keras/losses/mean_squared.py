@@ -57,6 +57,8 @@ class LogitsMSE(LogitLoss):
     Reference: Ba, Caruana, "Do Deep Nets Really Need to be Deep?", NeurIPS 2014, arXiv:1312.6184.
     """
 
+    suits_independent_labels = True
+
     def values(self, teacher_logits: Any, student_logits: Any) -> Any:
         return logits_mse(teacher_logits, student_logits)
 

@@ -206,7 +206,7 @@ class Connectors(keras.layers.Layer):
     """
 
     def __init__(self, **kwargs: Any):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.dense: list[Any] = []
         self.norms: list[Any] = []
 

@@ -18,7 +18,7 @@ class ReviewFusion(keras.layers.Layer):
     """
 
     def __init__(self, max_width: int, **kwargs: Any):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.max_width = max_width
         self.stages: list[Any] = []
 
@@ -56,7 +56,7 @@ class FusionStage(keras.layers.Layer):
     """
 
     def __init__(self, width: int, sizes: Any, channels: int, has_deeper: bool, **kwargs: Any):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.width = width
         self.sizes = tuple(sizes)
         # 1x1 convolutions, as dense layers on the channels.

@@ -105,7 +105,7 @@ class Regressors(keras.layers.Layer):
     """One `Regressor` for each pair of features."""
 
     def __init__(self, initial_variance: float, **kwargs: Any):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.initial_variance = initial_variance
         self.regressors: list[Any] = []
 
@@ -134,7 +134,7 @@ class Regressor(keras.layers.Layer):
     LEAST = 1e-5
 
     def __init__(self, channels: int, initial_variance: float, **kwargs: Any):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.channels = channels
         # softplus(r) = v - LEAST, written so that it does not overflow for a large v.
         wanted = initial_variance - self.LEAST

@@ -225,7 +225,8 @@ class Distiller(TrainingModel):
                 "student_loss_weight=0 to train on the teacher alone."
             )
         names = [metric.name for metric in self._part_metrics]
-        refuse_taken_names([*names, "loss"], [metrics, weighted_metrics])
+        outputs = getattr(self.student, "output_names", None) or []
+        refuse_taken_names([*names, "loss"], [metrics, weighted_metrics], outputs)
 
     def _begin_pass(self) -> Any:
         changed = self._assembled.changed(self)

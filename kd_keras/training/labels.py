@@ -33,7 +33,7 @@ def check_present(x: Any, y: Any, student_loss_weight: float) -> None:
     )
 
 
-def _crossentropy_class(loss: Any) -> str | None:
+def crossentropy_of(loss: Any) -> str | None:
     """Return the class name of the crossentropy that `loss` means, or `None`."""
     if isinstance(loss, str):
         name = loss
@@ -66,7 +66,7 @@ def warn_if_logits_meet_probability_loss(loss: Any, student: Any, kind: str | No
     if (kind or output_kind(student)) != "logits":
         return
     for leaf in keras.tree.flatten(loss):
-        name = _crossentropy_class(leaf)
+        name = crossentropy_of(leaf)
         if name is not None and not _takes_logits(leaf):
             warnings.warn(
                 f"The student {student.name!r} returns logits, but the compiled loss "
@@ -86,7 +86,7 @@ def assert_labels_in_range(loss: Any, y: Any, y_pred: Any) -> list[Any]:
     """Return assertions (to be used as control dependencies) that sparse labels are class ids."""
     checks = []
     for leaf_loss, labels, logits in _aligned(loss, y, y_pred):
-        if _crossentropy_class(leaf_loss) != _SPARSE[1] or logits.shape[-1] is None:
+        if crossentropy_of(leaf_loss) != _SPARSE[1] or logits.shape[-1] is None:
             continue
         classes = logits.shape[-1]
         ignored = getattr(leaf_loss, "ignore_class", None)
@@ -177,6 +177,20 @@ def refuse_class_weight_on_dense_labels(y: Any, outputs_rank: int | None) -> Non
             )
 
 
+def refuse_class_weight_on_independent_labels(loss: Any, y: Any) -> None:
+    """Raise for `class_weight` with several labels per example, of which Keras takes the first."""
+    leaves = keras.tree.flatten(loss)
+    binary = any(crossentropy_of(leaf) == _BINARY[1] for leaf in leaves)
+    for labels in keras.tree.flatten(y):
+        if binary and len(labels.shape) > 1 and labels.shape[-1] != 1:
+            raise ValueError(
+                "`class_weight` works for one label per example only; of independent labels Keras "
+                "would weigh an example by its first positive one. Received: class_weight with "
+                f"labels of shape {tuple(labels.shape)} and a binary crossentropy. Pass "
+                "`sample_weight`, one weight per example, or a loss of your own that weighs labels."
+            )
+
+
 def top_one(logits: Any) -> Any:
     """Return the class of each position, int32 `logits.shape[:-1]`; of one unit 0 or 1."""
     if logits.shape[-1] == 1:
@@ -200,7 +214,7 @@ def accuracy(loss: Any, y: Any, logits: Any) -> tuple[Any, Any]:
     if keras.tree.is_nested(loss):
         leaves = keras.tree.flatten(loss)
         loss = leaves[0] if len(leaves) == 1 else None
-    kind, classes = _crossentropy_class(loss), logits.shape[-1]
+    kind, classes = crossentropy_of(loss), logits.shape[-1]
     chosen = top_one(logits)
     if kind == _SPARSE[1]:
         labels = tf.cast(y, tf.int32)
@@ -221,3 +235,34 @@ def accuracy(loss: Any, y: Any, logits: Any) -> tuple[Any, Any]:
     hits = tf.cast(labels == chosen, tf.float32) * counted
     number = tf.reduce_sum(counted)
     return tf.math.divide_no_nan(tf.reduce_sum(hits), number), number
+
+
+def ignored_positions(loss: Any, y: Any, outputs: Any) -> Any:
+    """Return, for each output, which of its positions have a label, or `None` for all.
+
+    A crossentropy with `ignore_class` counts nothing where the label is that class, and neither may
+    the teacher's word on padding or void pixels. Rows of one label each are unlabelled examples,
+    of which the teacher may speak.
+
+    Args:
+        loss: The compiled loss as given.
+        y: Labels.
+        outputs: The student's outputs, any structure.
+
+    Returns:
+        In the order of `keras.tree.flatten(outputs)`, booleans of shape `output.shape[:-1]`.
+    """
+    flat = keras.tree.flatten(outputs)
+    found: list[Any] = [None] * len(flat)
+    if y is None:
+        return found
+    for leaf_loss, labels, output in _aligned(loss, y, outputs):
+        ignored = getattr(leaf_loss, "ignore_class", None)
+        place = next((i for i, leaf in enumerate(flat) if leaf is output), None)
+        if ignored is None or place is None or len(output.shape) < 3:
+            continue
+        labels = tf.cast(labels, tf.int64)
+        if len(labels.shape) == len(output.shape) and labels.shape[-1] == 1:
+            labels = tf.squeeze(labels, axis=-1)
+        found[place] = labels != ignored
+    return found

@@ -62,20 +62,24 @@ class StepLogs:
         return {tracker.name for tracker, _, _ in told}
 
 
-def refuse_taken_names(names: Iterable[str], compiled: Any) -> None:
-    """Raise where a metric that the user compiles would overwrite one of ours in the logs.
+def refuse_taken_names(names: Iterable[str], compiled: Any, outputs: Sequence[str]) -> None:
+    """Raise where a metric or an output of the user's would overwrite one of ours in the logs.
 
     Args:
         names: Of our metrics.
         compiled: The compiled metrics as given, any structure.
+        outputs: Names of the student's outputs; of several, Keras logs "<output>_loss".
 
     Raises:
         ValueError: If a name is there twice.
     """
     given = {getattr(metric, "name", metric) for metric in keras.tree.flatten(compiled)}
+    if len(outputs) > 1:
+        given |= {f"{output}_loss" for output in outputs}
     taken = sorted(set(names) & {name for name in given if isinstance(name, str)})
     if taken:
         raise ValueError(
-            f"`metrics` has metrics of names that the Distiller logs itself: {taken}. Received: "
-            f"metrics={compiled!r}. Give them other names, such as name='my_{taken[0]}'."
+            "`metrics`, or losses of the student's outputs, are logged by names that the Distiller "
+            f"logs itself: {taken}. Received: metrics={compiled!r}, outputs {list(outputs)}. Give "
+            f"the metric or the output another name, such as 'my_{taken[0]}'."
         )

@@ -22,6 +22,20 @@ def with_masks(outputs: Any, masks: list[Any]) -> Any:
     return outputs
 
 
+def masked_further(outputs: Any, masks: list[Any]) -> Any:
+    """Return `outputs` where positions count only if `masks` (flat, or `None`) say so as well."""
+
+    def masked(tensor: Any, mask: Any) -> Any:
+        if mask is None:
+            return tensor
+        own = mask_of(tensor)
+        both = mask if own is None else ops.logical_and(ops.cast(own, "bool"), mask)
+        return with_mask(ops.copy(tensor), both)
+
+    flat = zip(keras.tree.flatten(outputs), masks, strict=True)
+    return keras.tree.pack_sequence_as(outputs, [masked(tensor, mask) for tensor, mask in flat])
+
+
 def cast_with_mask(outputs: Any, dtype: str) -> Any:
     """Cast every floating tensor of `outputs` to `dtype` and keep its mask."""
 

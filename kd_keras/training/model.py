@@ -28,6 +28,7 @@ from kd_keras.training.inputs import take
 from kd_keras.training.logs import StepLogs
 from kd_keras.training.loop import Loop, plain_graph
 from kd_keras.training.masks import masks_of, with_masks
+from kd_keras.training.metrics import warn_if_logits_meet_probability_metrics
 from kd_keras.training.network import Network
 from kd_keras.training.objective import Goal, Losses, Term, objective
 from kd_keras.training.plugin import Plugin, Results
@@ -145,6 +146,7 @@ class TrainingModel(OpenModel):
         """
         self.refuse_compilation(loss, metrics, weighted_metrics)
         labels.warn_if_logits_meet_probability_loss(loss, self.student)
+        warn_if_logits_meet_probability_metrics([metrics, weighted_metrics], self.student)
         self.forget_compilation()
         self._label_format = None
         self._ready = False
@@ -419,6 +421,7 @@ class TrainingModel(OpenModel):
             built = self.student.built and getattr(self.student, "outputs", None)
             rank = max(len(t.shape) for t in self.student.outputs) if built else None
             labels.refuse_class_weight_on_dense_labels(y, rank)
+            labels.refuse_class_weight_on_independent_labels(self.loss, y)
 
     def build_from_batch(self, iterator: Any = None, data_batch: Any = None) -> None:
         if data_batch is not None:
@@ -489,6 +492,37 @@ class TrainingModel(OpenModel):
         if "test_step" not in self._loop.ran:
             raise ValueError(empty_message("validation_data" if self._loop.is_fitting else "x"))
         return results
+
+    @functools.wraps(keras.Model.export)
+    def export(self, *args: Any, **kwargs: Any) -> Any:
+        """Export the student: it is what leaves the training."""
+        return self.student.export(*args, **kwargs)
+
+    def set_weights(self, weights: Any) -> None:
+        """Set all weights, as `EarlyStopping(restore_best_weights=True)` does.
+
+        The count of steps never goes back: the optimizer's does not either, and views that were
+        drawn would come again.
+        """
+        before = int(self.step)
+        super().set_weights(weights)
+        self.step.assign(max(before, int(self.step)))
+
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        self._class_weighted = class_weight is not None
+        try:
+            self._check_class_weight(y)
+            return super().train_on_batch(x, y, sample_weight, class_weight, **kwargs)
+        finally:
+            self._class_weighted = False
 
     def get_build_config(self) -> dict[str, Any]:
         return build_config(self._specs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import itertools
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,9 +24,20 @@ from kd_keras.losses.schedules import loss_at_step
 from kd_keras.losses.trainable import TrainableLoss
 from kd_keras.training import labels, mixing, replicas
 from kd_keras.training.batch import SAMPLE_INDEX, Answer, Batch
-from kd_keras.training.masks import cast_with_mask
+from kd_keras.training.masks import cast_with_mask, masked_further
+from kd_keras.training.outputs import (
+    ALL_OUTPUTS,
+    ClassOutputs,
+    class_outputs,
+    refuse_softmax_of_independent,
+)
 from kd_keras.training.validation import check_output_shapes
 from kd_keras.training.weighing import Weighing
+
+# The Distiller logs these itself, whatever a loss is called.
+OWN_NAMES = frozenset(
+    ("loss", "student_loss", "distillation_loss", "total_loss", "agreement", "teacher_accuracy")
+)
 
 
 class Losses(NamedTuple):
@@ -98,7 +110,11 @@ def objective(
         value = tf.add_n([replicas.share_of_replica(student_loss), *added])
         total = value * replicas.count()
         return Losses(value, total, student_loss, None, [], None, None, None, None)
-    names = check_output_shapes(teacher, student, goal.compiled, batch.y, goal.terms)
+    chosen = class_outputs(goal.compiled, batch.y, teacher.logits, student.logits, goal.terms)
+    check_output_shapes(chosen.of(teacher.logits), chosen.of(student.logits), goal.terms)
+    refuse_softmax_of_independent(goal.terms, chosen)
+    labelled = labels.ignored_positions(goal.compiled, batch.y, student.logits)
+    student = student._replace(logits=masked_further(student.logits, labelled))
     if batch.mix is not None:
         weight = mixing.mixed_weight(weight, batch.mix)
     inputs = {
@@ -108,7 +124,9 @@ def objective(
         "training": training,
         SAMPLE_INDEX: batch.extras.get(SAMPLE_INDEX),
     }
-    terms = [term.value(teacher, student, inputs, step, goal.student) for term in goal.terms]
+    terms = [
+        term.value(teacher, student, inputs, step, goal.student, chosen) for term in goal.terms
+    ]
     weighed = goal.weighing(student_loss, terms, step)
     value = tf.add_n([replicas.share_of_replica(weighed.objective), *added])
     return Losses(
@@ -117,7 +135,7 @@ def objective(
         student_loss,
         weighed.distillation,
         terms,
-        *top1_agreement(teacher.logits, student.logits, names),
+        *_agreement(teacher, student, chosen),
         *labels.accuracy(goal.compiled, batch.y, teacher.logits),
     )
 
@@ -200,10 +218,10 @@ class Term:
             for model, tap in ((teacher, self.teacher_tap), (student, self.student_tap))
         ]
 
-    def _matched(self, answer: Answer, tap: Any, side: int) -> Any:
+    def _matched(self, answer: Answer, tap: Any, side: int, chosen: ClassOutputs) -> Any:
         """Return what the loss compares: logits where it wants them, else outputs as they are."""
         if tap is None:
-            return answer.logits if self.expects_logits else answer.outputs
+            return chosen.of(answer.logits) if self.expects_logits else answer.outputs
         kinds = self._tap_kinds[side]
         if self.expects_logits and kinds is not None and len(kinds) == 1:
             return as_logits(answer.taps[tap], kinds[0])
@@ -225,6 +243,7 @@ class Term:
         inputs: dict[str, Any],
         step: Any,
         model: Any = None,
+        chosen: ClassOutputs = ALL_OUTPUTS,
     ) -> Any:
         """Return the scalar loss of this replica's batch, not scaled for distribution.
 
@@ -235,14 +254,21 @@ class Term:
                 `training`, `sample_index`.
             step: The count of steps, for what is scheduled.
             model: The student itself, which knows the names of its outputs.
+            chosen: The outputs that hold classes, for losses between logits.
         """
-        teacher_outputs = cast_with_mask(self._matched(teacher, self.teacher_tap, 0), "float32")
-        student_outputs = cast_with_mask(self._matched(student, self.student_tap, 1), "float32")
+        teacher_outputs, student_outputs = (
+            cast_with_mask(self._matched(answer, tap, side, chosen), "float32")
+            for side, (answer, tap) in enumerate(
+                ((teacher, self.teacher_tap), (student, self.student_tap))
+            )
+        )
         self.loss.validate_outputs(teacher_outputs, student_outputs)
         sample_weight = inputs["sample_weight"]
         if self.student_tap is not None and keras.tree.is_nested(sample_weight):
             names = getattr(model, "output_names", ())
             sample_weight = _weight_of_tap(sample_weight, self.student_tap, names)
+        elif self.expects_logits and keras.tree.is_nested(sample_weight):
+            sample_weight = chosen.of(sample_weight)
         inputs = {**inputs, "sample_weight": sample_weight}
         for role, answer, tap in (
             ("teacher", teacher, self.teacher_tap),
@@ -296,25 +322,28 @@ def make_terms(losses: Sequence[Any], weights: Sequence[Any]) -> list[Term]:
     terms: list[Term] = []
     for loss, weight in zip(losses, weights, strict=True):
         base = _snake_case(type(loss).__name__)
-        taken = {term.name for term in terms}
-        number = next(i for i in range(len(losses) + 1) if _numbered(base, i) not in taken)
+        taken = {"", *OWN_NAMES, *(term.name for term in terms)}
+        number = next(i for i in itertools.count() if _numbered(base, i) not in taken)
         terms.append(Term(loss, weight, _numbered(base, number)))
     return terms
 
 
-def top1_agreement(teacher: Any, student: Any, names: Sequence[str] | None) -> tuple[Any, Any]:
+def _agreement(teacher: Answer, student: Answer, chosen: ClassOutputs) -> tuple[Any, Any]:
+    if chosen.independent:
+        return None, None  # of labels that do not compete none is picked
+    return top1_agreement(chosen.of(teacher.logits), chosen.of(student.logits))
+
+
+def top1_agreement(teacher: Any, student: Any) -> tuple[Any, Any]:
     """Return (share of positions where both pick the same class, number of positions).
 
     Args:
         teacher: The teacher's logits.
         student: The student's logits, the same structure.
-        names: Keys of dict outputs to look at, as `check_output_shapes` returns them.
 
     Returns:
         Float32 scalars; `(None, None)` where no output of both has the same classes.
     """
-    if names is not None:
-        teacher, student = ([logits[name] for name in names] for logits in (teacher, student))
     same, number = ops.zeros((), "float32"), ops.zeros((), "float32")
     compared = False
     for theirs, ours in zip(keras.tree.flatten(teacher), keras.tree.flatten(student), strict=False):
@@ -416,6 +445,14 @@ def _anew(value: Any) -> Any:
     try:
         new = type(value).from_config(value.get_config())
     except (NotImplementedError, TypeError):
+        if value.built:
+            warnings.warn(
+                f"The layer {value.name!r} inside a loss has no `get_config` to make another one "
+                "of it, so what it has learnt stays in it when the loss is used again. Write "
+                "`get_config`, or make a new loss for each Distiller.",
+                UserWarning,
+                stacklevel=2,
+            )
         return value
     if value.built:
         new.build_from_config(value.get_build_config())

@@ -10,6 +10,7 @@ from kd_keras.training import persistence
 from kd_keras.training.inputs import check_inputs
 from kd_keras.training.model import Parts, TrainingModel
 from kd_keras.training.network import Network
+from kd_keras.training.validation import refuse_preprocessor
 from kd_keras.training.weighing import Weighing
 
 
@@ -57,6 +58,7 @@ class Supervised(TrainingModel):
         super().__init__(augmentation, inputs, name, **kwargs)
         if not isinstance(network, keras.Model):
             raise ValueError(f"`network` must be a keras.Model. Received: {type(network)}.")
+        refuse_preprocessor("student", network, inputs, "student_inputs")
         normalised = self._augmentation.normalised
         if normalised is not None and normalised.needs_teacher:
             raise ValueError(

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 
 from kd_keras.losses.schedules import is_schedule
-from kd_keras.training.batch import Answer
 
 
 def check_models(teacher: Any, student: Any) -> None:
@@ -22,6 +21,31 @@ def check_models(teacher: Any, student: Any) -> None:
         raise ValueError(f"`student` must be a keras.Model. Received: {type(student)}.")
 
 
+def refuse_preprocessor(role: str, model: Any, inputs: Any, argument: str) -> None:
+    """Raise for a KerasHub task that preprocesses in its own `fit`, which is not called here.
+
+    Args:
+        role: "teacher" or "student".
+        model: The network.
+        inputs: What it takes of x; where it says so, the user knows.
+        argument: Name of the argument that says so.
+
+    Raises:
+        ValueError: If the network has a preprocessor and nothing says what it takes.
+    """
+    preprocessor = getattr(model, "preprocessor", None)
+    if preprocessor is None or inputs is not None or not hasattr(model, "backbone"):
+        return
+    own = f"kd_keras.teachers.Frozen(teacher, {argument}=teacher.preprocessor)"
+    raise ValueError(
+        f"The {role} {model.name!r} has a preprocessor ({type(preprocessor).__name__}), which it "
+        "uses in its own `fit` and `predict` and not when it is called: here it would see raw "
+        "data. Preprocess the data, `data.map(lambda x, y: (model.preprocessor(x), y))`, and say "
+        "so: `model.preprocessor = None`."
+        + (f" Or let it preprocess in the step: {own}." if role == "teacher" else "")
+    )
+
+
 def check_shapes(teacher: Any, student: Any, terms: Sequence[Any], student_inputs: Any) -> None:
     """Raise `ValueError` unless teacher and student fit together as far as their graphs tell.
 
@@ -32,6 +56,8 @@ def check_shapes(teacher: Any, student: Any, terms: Sequence[Any], student_input
         student_inputs: As the Distiller takes it.
     """
     model = getattr(teacher, "model", teacher)
+    refuse_preprocessor("teacher", model, getattr(teacher, "inputs_form", None), "inputs")
+    refuse_preprocessor("student", student, student_inputs, "student_inputs")
     if getattr(teacher, "inputs_form", None) is None and student_inputs is None:
         _check_shapes("input", _symbolic(model, "inputs"), _symbolic(student, "inputs"))
     is_mapped = getattr(teacher, "classes", None) is not None
@@ -39,28 +65,16 @@ def check_shapes(teacher: Any, student: Any, terms: Sequence[Any], student_input
         _check_shapes("output", _symbolic(model, "outputs"), _symbolic(student, "outputs"))
 
 
-def check_output_shapes(
-    teacher: Answer, student: Answer, loss: Any, y: Any, terms: Sequence[Any]
-) -> list[str] | None:
+def check_output_shapes(teacher: Any, student: Any, terms: Sequence[Any]) -> None:
     """Raise `ValueError` when outputs that a loss compares differ in the number of classes.
 
     Args:
-        teacher: What the teacher said.
-        student: What the student said.
-        loss: The compiled loss, as given.
-        y: Labels, or `None`.
+        teacher: The teacher's logits, any structure.
+        student: The student's logits.
         terms: The distillation losses.
-
-    Returns:
-        The keys of dict outputs that hold classes; `None` where the outputs are no dicts.
     """
-    outputs = teacher.logits, student.logits
-    names = _class_outputs(*outputs, loss, y, terms)
     if any(term.matches_outputs for term in terms):
-        if names is not None:
-            outputs = ([outputs[0][n] for n in names], [outputs[1][n] for n in names])
-        _check_shapes("output", keras.tree.flatten(outputs[0]), keras.tree.flatten(outputs[1]))
-    return names
+        _check_shapes("output", keras.tree.flatten(teacher), keras.tree.flatten(student))
 
 
 def check_balance(balance: Any) -> str | None:
@@ -167,23 +181,6 @@ def warn_of_broken_losses(losses: Sequence[Any]) -> None:
                 UserWarning,
                 stacklevel=3,  # the line that makes the Distiller
             )
-
-
-def _class_outputs(
-    teacher: Any, student: Any, loss: Any, y: Any, terms: Sequence[Any]
-) -> list[str] | None:
-    # Those with labels, if names tell which; else all but the taps of losses between features,
-    # which subclassed models return in the same dict and which may differ.
-    if not (isinstance(teacher, dict) and isinstance(student, dict)):
-        return None
-    common = [name for name in student if name in teacher]
-    if isinstance(loss, dict):
-        return [name for name in common if loss.get(name) is not None]
-    if isinstance(y, dict):
-        return [name for name in common if name in y]
-    features = [term for term in terms if not term.expects_logits]
-    taps = set(keras.tree.flatten([(term.teacher_tap, term.student_tap) for term in features]))
-    return [name for name in common if name not in taps]
 
 
 def _symbolic(model: Any, attribute: str) -> list[Any] | None:

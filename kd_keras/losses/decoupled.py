@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kd_keras.losses.kl_divergence import kl_divergence
-from kd_keras.losses.schedules import check_weight
+from kd_keras.losses.schedules import checked_weight
 from kd_keras.losses.softened import SoftenedLoss
 from kd_keras.losses.target_classes import labels_per_output, target_classes
 
@@ -111,8 +111,8 @@ class DecoupledKD(SoftenedLoss):
         student_layer_name: str | None = None,
     ):
         super().__init__(temperature, teacher_layer_name, student_layer_name)
-        self.alpha = check_weight("alpha", alpha)
-        self.beta = check_weight("beta", beta)
+        self.alpha = checked_weight("alpha", alpha)
+        self.beta = checked_weight("beta", beta)
 
     def per_example(
         self, teacher_outputs: Any, student_outputs: Any, sample_weight: Any = None, y: Any = None

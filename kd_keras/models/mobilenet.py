@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from kd_keras.arguments import check_integer, check_number, check_seed
 from kd_keras.models.arguments import (
-    check_at_least,
     check_input_shape,
-    check_seed,
     he_normal,
     kernel_regularizer,
 )
@@ -81,11 +79,10 @@ def mobilenet(
         Bottlenecks", CVPR 2018, arXiv:1801.04381.
     """
     shape = check_input_shape(input_shape)
-    check_at_least(2, num_classes=num_classes)
-    check_at_least(1, expansion=expansion)
-    check_seed(seed)
-    if not isinstance(width, numbers.Real) or not 0.0 < width <= 8.0:
-        raise ValueError(f"`width` must be a number in (0, 8]. Received: width={width!r}.")
+    num_classes = check_integer("num_classes", num_classes, 2, 2**20)
+    expansion = check_integer("expansion", expansion, 1, 64)
+    seed = None if seed is None else check_seed(seed)
+    width = check_number("width", width, above=0, high=8)
     regularizer = kernel_regularizer(weight_decay)
 
     image, x = image_input(shape)

@@ -8,10 +8,9 @@ from typing import Any
 
 import keras
 
+from kd_keras.arguments import check_integer, check_seed
 from kd_keras.models.arguments import (
-    check_at_least,
     check_input_shape,
-    check_seed,
     he_normal,
     kernel_regularizer,
 )
@@ -19,6 +18,7 @@ from kd_keras.models.layers import image_input, logits_output
 from kd_keras.models.rematerialized import rematerialized
 
 _STAGES = 3
+_DEEPEST = 1202
 
 
 def resnet(
@@ -82,9 +82,9 @@ def resnet(
         arXiv:1512.03385, section 4.2.
     """
     shape = check_input_shape(input_shape)
-    check_at_least(2, num_classes=num_classes)
-    check_at_least(1, width=width)
-    check_seed(seed)
+    num_classes = check_integer("num_classes", num_classes, 2, 2**20)
+    width = check_integer("width", width, 1, 1024)
+    seed = None if seed is None else check_seed(seed)
     blocks = _blocks_per_stage(depth)
     regularizer = kernel_regularizer(weight_decay)
 
@@ -110,7 +110,8 @@ def resnet(
 
 
 def _blocks_per_stage(depth: int) -> int:
-    check_at_least(8, depth=depth)
+    remedy = "The deepest network of its paper has 1202 layers."
+    depth = check_integer("depth", depth, 8, _DEEPEST, remedy)
     blocks, remainder = divmod(depth - 2, 2 * _STAGES)
     if remainder:
         below = depth - remainder

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.arguments import check_integer
 from kd_keras.replay.folder import RecordingFolder, open_folder, rows_in, table_of
 from kd_keras.replay.labelling import Labeller, fingerprint
 from kd_keras.replay.policies import from_configs, replayable
@@ -68,8 +69,7 @@ def check(
     checked.other_views, checked.mean_difference  # 0 and some 1e-5, on the machine that recorded
     ```
     """
-    if isinstance(batches, bool) or not isinstance(batches, int) or batches < 1:
-        raise ValueError(f"`batches` must be an integer of at least 1. Received: {batches!r}.")
+    batches = check_integer("batches", batches, 1)
     recording = open_folder(folder)
     recording.refuse_unfinished()
     recording.refuse_damaged()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.arguments import check_integer, is_integer
 from kd_keras.folders import made_folder
 from kd_keras.replay.folder import RecordingFolder, Shard
 from kd_keras.replay.labelling import Labeller, fingerprint
@@ -113,8 +114,8 @@ def begin(
     steps_per_shard: int,
 ) -> Work:
     """Begin a recording, or join the one in the folder; arguments and errors as for `record`."""
-    for name, value in (("epochs", epochs), ("steps_per_shard", steps_per_shard)):
-        _check_count(name, value)
+    epochs = check_integer("epochs", epochs, 1)
+    steps_per_shard = check_integer("steps_per_shard", steps_per_shard, 1)
     training = as_training_data(data)
     chain = replayable(augmentation)
     labeller = Labeller(teacher, chain, training, k)
@@ -212,14 +213,9 @@ def _check_sizes(rows: Sequence[np.ndarray], shard: Shard, training: TrainingDat
         )
 
 
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}.")
-
-
 def _check_share(share: Any) -> None:
     is_pair = isinstance(share, (tuple, list)) and len(share) == 2
-    if not is_pair or not all(type(n) is int for n in share) or not 1 <= share[0] <= share[1]:
+    if not is_pair or not all(map(is_integer, share)) or not 1 <= share[0] <= share[1]:
         raise ValueError(
             "`share` must be (i, n) with i from 1 to n, such as (1, 4) for the first of four. "
             f"Received: share={share!r}."

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-from kd_keras.recipes.checks import check_count
+from kd_keras.arguments import check_integer
 from kd_keras.recipes.recipe import PolicyName, Recipe
 
 # What they are stands in `kd_keras.study.teaching`.
@@ -121,7 +121,7 @@ class Study:
         _check_names("distillation", self.distillation, get_args(Distillation))
         _check_names("augmentation", self.augmentation, (*policies, *adaptive), suffix=PICK)
         _check_names("teacher_augmentation", self.teacher_augmentation, policies)
-        check_count("seeds", self.seeds, 1)
+        check_integer("seeds", self.seeds, 1)
         for name in ("distillation", "augmentation", "teacher_augmentation"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.cells():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 # Networks, losses and views are computed in float32, where anything smaller is 0 and anything
@@ -157,6 +157,26 @@ def check_seed(value: Any, name: str = "seed") -> int:
             f"{type(value).__name__}."
         )
     return int(value)
+
+
+def refuse_complex(name: str, tensors: Iterable[Any], model: Any) -> None:
+    """Raise `ValueError` if one of `tensors` is complex and `model` declares no such input.
+
+    Keras casts them to floats, and the imaginary part is gone.
+    """
+    inputs = getattr(model, "inputs", None) or ()
+    if any(map(_is_complex, inputs)):
+        return
+    found = next(filter(_is_complex, tensors), None)
+    if found is not None:
+        raise ValueError(
+            f"`{name}` must be of real numbers. Received: shape {tuple(found.shape)}, "
+            f"{found.dtype}. Split it into real and imaginary part, as two channels."
+        )
+
+
+def _is_complex(tensor: Any) -> bool:
+    return "complex" in str(getattr(tensor, "dtype", ""))
 
 
 def check_text(name: str, value: Any, example: str) -> None:

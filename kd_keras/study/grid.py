@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -30,6 +31,7 @@ PICK = "+pick"
 # Policies that follow the gap between teacher and student, and their control.
 FEEDBACK, UNIFORM = "feedback", "uniform"
 
+_WORD = re.compile(r"[A-Za-z0-9_+]*")
 _FORMAT = "kd_keras_study"
 _FORMAT_VERSION = 1
 
@@ -49,6 +51,16 @@ class Cell:
     augmentation: str
     teacher_augmentation: str
     seed: int
+
+    def __post_init__(self) -> None:
+        # Cells are read from their results too, and their words become names of folders.
+        for word in (self.distillation, self.augmentation, self.teacher_augmentation):
+            if not isinstance(word, str) or not _WORD.fullmatch(word):
+                raise ValueError(
+                    "A cell is named by words of letters, digits, '_' and '+'. Received: "
+                    f"{word!r}. If it comes from a result, delete that, and its cell runs again."
+                )
+        check_integer("seed", self.seed, 0)
 
     @property
     def name(self) -> str:

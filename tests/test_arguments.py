@@ -68,9 +68,10 @@ def test_the_ends_are_taken_or_not_as_said():
     [
         lambda value: augment.Policy([], value_range=value),
         lambda value: augment.standard(value_range=value),
+        lambda value: augment.GaussianNoise(value_range=value),
         lambda value: kd_keras.evaluate.fgsm(None, None, None, value_range=value),
     ],
-    ids=["Policy", "standard", "fgsm"],
+    ids=["Policy", "standard", "GaussianNoise", "fgsm"],
 )
 def test_no_range_of_values_is_infinite_reversed_or_empty(take, value):
     with pytest.raises(ValueError, match=r"`value_range` must be \(low, high\).*Received"):
@@ -108,6 +109,21 @@ def test_no_range_of_values_is_infinite_reversed_or_empty(take, value):
 def test_no_weight_temperature_or_schedule_is_taken_that_no_loss_survives(take, value):
     with pytest.raises(ValueError, match="must be a finite number"):
         take(value)
+
+
+@pytest.mark.parametrize("value", INFINITE)
+def test_no_amount_of_change_is_infinite(value):
+    for take in (
+        lambda: augment.cutout(side=value),
+        lambda: augment.GaussianBlur(value),
+        lambda: augment.Sharpness((0.0, value)),
+        lambda: augment.RandomResizedCrop(aspect_ratio=(0.5, value)),
+        lambda: augment.MixUp(value),
+        lambda: augment.FMix(decay=value),
+        lambda: kd_keras.quantize.FakeQuantize(0.0, value),
+    ):
+        with pytest.raises(ValueError, match="Received: .*(nan|inf)"):
+            take()
 
 
 def test_a_schedule_whose_end_is_not_finite_is_refused():

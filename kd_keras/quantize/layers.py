@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kd_keras.arguments import check_number
+from kd_keras.arguments import check_number, is_number
 from kd_keras.quantize.rounding import (
     LEAST_WIDTH,
     round_in_range,
@@ -56,7 +56,7 @@ class FakeQuantize(keras.layers.Identity):
     def __init__(
         self, low: float = -1.0, high: float = 1.0, *, momentum: float | None = 0.9, **kwargs: Any
     ):
-        if not low <= 0 <= high or not low < high:
+        if not (is_number(low) and is_number(high) and low <= 0 <= high and low < high):
             raise ValueError(
                 "The range of a FakeQuantize must hold zero, low <= 0 <= high with low < high: "
                 "int8 stores zero exactly, which padding needs. "

@@ -246,6 +246,7 @@ def refused_of(folder, count, seed, monkeypatch):
     return found
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_damage_is_refused_by_name_whatever_it_is(copy, monkeypatch):
     ReplayTeacher(copy)
     found = refused_of(copy, 60, 0, monkeypatch)

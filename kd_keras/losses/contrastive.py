@@ -18,7 +18,7 @@ class ContrastiveLoss(TrainableLoss):
     Args:
         teacher_layer_name: The layer of the teacher, usually its pooled features (see `Loss`).
         student_layer_name: The layer of the student.
-        temperature: T > 0.
+        temperature: T, from 0.001 to 1000.
         dimensions: Length of the embeddings.
         other_classes_only: Whether negatives of the same class are left out; needs labels.
     """

@@ -83,7 +83,7 @@ class ContrastiveRepresentation(ContrastiveLoss):
         teacher_layer_name: The layer of the teacher, usually its pooled features (see `Loss`).
         student_layer_name: The layer of the student.
         negatives: K, negatives for each example, drawn with replacement.
-        temperature: T > 0.
+        temperature: T, from 0.001 to 1000.
         momentum: m, from 0 to 1.
         dimensions: Length of the embeddings.
         other_classes_only: Whether negatives of the same class count nothing (the others then as

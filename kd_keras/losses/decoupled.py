@@ -79,7 +79,7 @@ class DecoupledKD(SoftenedLoss):
     beta 0.5 on ImageNet; beside a student loss of weight 1 (`combine="sum"`).
 
     Args:
-        temperature: T > 0.
+        temperature: T, from 0.001 to 1000.
         alpha: Weight >= 0 of the target-class term.
         beta: Weight >= 0 of the non-target-class term; with two classes that term is 0.
         teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).

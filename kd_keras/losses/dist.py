@@ -95,7 +95,7 @@ class DIST(SoftenedLoss):
     temperature 4, beta 2 and gamma 2; beside a student loss of weight 1 (`combine="sum"`).
 
     Args:
-        temperature: T > 0.
+        temperature: T, from 0.001 to 1000.
         beta: Weight >= 0 of the row term.
         gamma: Weight >= 0 of the column term.
         teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).

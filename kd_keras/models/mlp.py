@@ -33,7 +33,7 @@ def mlp(
     Args:
         input_shape: (height, width, channels) of the images, without the batch axis.
         num_classes: Number of classes, the width of the logits.
-        hidden: Widths of the hidden layers, first to last; at least one.
+        hidden: Widths of the hidden layers, first to last, each up to 65,536; 1 to 64 of them.
         weight_decay: Decay of the kernels, in [0, 1), as a loss term whose gradient is
             `weight_decay * kernel`.
         seed: Makes the initial weights repeatable. None draws new ones.

@@ -50,7 +50,7 @@ def mobilenet(
         num_classes: Number of classes, the width of the logits.
         width: Multiplies every channel count, which is then rounded to a multiple of eight, at
             least eight. In (0, 8].
-        expansion: Channels inside a block over channels at its input, at least 1.
+        expansion: Channels inside a block over channels at its input, 1 to 64.
         weight_decay: Decay of kernels in [0, 1), as a loss term whose gradient is
             `weight_decay * kernel`. Depthwise kernels, nine weights each, are left alone.
         seed: Makes the initial weights repeatable. None draws new ones.

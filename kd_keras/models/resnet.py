@@ -48,8 +48,8 @@ def resnet(
     Args:
         input_shape: (height, width, channels) of the images, without the batch axis.
         num_classes: Number of classes, the width of the logits.
-        depth: Layers with weights on the longest path, `6n + 2`: 8, 14, 20, 26, 32, ...
-        width: Channels of the first stage.
+        depth: Layers with weights on the longest path, `6n + 2`: 8, 14, 20, ... 1202.
+        width: Channels of the first stage, 1 to 1024.
         weight_decay: Decay of convolution and dense kernels, in [0, 1), as a loss term whose
             gradient is `weight_decay * kernel`.
         seed: Makes the initial weights repeatable. None draws new ones.

@@ -65,7 +65,7 @@ class Recipe:
         teacher: Architecture of the teacher, as `kd_keras.models.from_name` takes it.
         student: Architecture of the student, as `kd_keras.models.from_name` takes it.
         policy: Augmentation that all three networks are trained with.
-        temperature: Softens the probabilities of teacher and student; above 0.
+        temperature: Softens the probabilities of teacher and student; 0.001 to 1000.
         student_loss_weight: w, the share of the labels in the distilled student's loss, 0 to 1.
         teacher_epochs: Epochs of the teacher.
         epochs: Epochs of each student.

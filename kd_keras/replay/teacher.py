@@ -42,7 +42,8 @@ class ReplayTeacher(keras.layers.Layer):
         folder: The recording.
         cycle: Whether training may go on after the last recorded epoch with the first one's views
             and order again; otherwise more epochs than were recorded are refused.
-        verify: Whether to compare the files' checksums now, which reads all of them once.
+        verify: Whether to compare the files' checksums now. What was read before and has not
+            changed since is not read again.
         name: Name of the layer.
 
     Raises:

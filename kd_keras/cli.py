@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kd_keras import __version__, recipes
-from kd_keras.commands import COMMANDS, NotGoodEnough
+from kd_keras.commands import COMMANDS, NotGoodEnough, usage
 
 _NOT_GOOD_ENOUGH = 3
 _INTERRUPTED = 130
@@ -94,8 +94,10 @@ def _description() -> str:
 def _parsed(arguments: list[str]) -> Any:
     """Return the job that the arguments ask for, or leave by `SystemExit` as `main` says."""
     held = io.StringIO()
+    asks_for_help = not arguments or not {"-h", "--help"}.isdisjoint(arguments)
+    lines = contextlib.nullcontext() if asks_for_help else usage.unwrapped()
     try:
-        with contextlib.redirect_stderr(held):
+        with contextlib.redirect_stderr(held), lines:
             return tyro.extras.subcommand_cli_from_dict(
                 {name: command.parse for name, command in COMMANDS.items()},
                 prog="kd-keras",
@@ -105,12 +107,10 @@ def _parsed(arguments: list[str]) -> Any:
             )
     except SystemExit as leaving:
         refused = _refused_value(leaving) if "__tyro" in held.getvalue() else None
-        if refused is not None:
+        if leaving.code:
             # tyro would put a name of its own before the words of the recipe that was refused.
-            _complain(f"{refused} (see kd-keras {shlex.join(arguments[:2])} --help)")
-        else:
-            sys.stderr.write(held.getvalue())
-            _suggest(arguments)
+            said = refused or _mistyped(arguments) or usage.in_one_line(held.getvalue())
+            _complain(f"{said} (see {shlex.join(['kd-keras', *_known(arguments)])} --help)")
         raise
 
 
@@ -120,19 +120,26 @@ def _refused_value(error: BaseException | None) -> ValueError | None:
     return error
 
 
-def _suggest(arguments: list[str]) -> None:
-    """Name the recipe or the command that a mistyped word is near to."""
-    words = arguments[:2]
-    if not words:
-        return
-    known = list(COMMANDS)
-    wrong = words[0]
-    if wrong in COMMANDS and len(words) == 2 and COMMANDS[wrong].per_recipe:
-        known, wrong = list(recipes.NAMED), words[1]
-    close = difflib.get_close_matches(wrong, known, n=1)
-    if wrong not in known and close:
-        better = " ".join(close[0] if word == wrong else word for word in words)
-        _complain(f"there is no {wrong!r}. Did you mean `kd-keras {better}`?")
+def _known(arguments: list[str]) -> list[str]:
+    """Return the command that the arguments begin with, and the recipe behind it."""
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    if command is None:
+        return []
+    has_recipe = command.per_recipe and arguments[1:2] and arguments[1] in recipes.NAMED
+    return arguments[: 2 if has_recipe else 1]
+
+
+def _mistyped(arguments: list[str]) -> str | None:
+    """Return what to say of a recipe or a command that there is not, with the one it is near to."""
+    known = _known(arguments)
+    there = list(recipes.NAMED if known else COMMANDS)
+    wrong = arguments[len(known)] if len(arguments) > len(known) else "-"
+    if wrong.startswith("-") or (known and not COMMANDS[known[0]].per_recipe) or len(known) == 2:
+        return None
+    close = difflib.get_close_matches(wrong, there, n=1)
+    better = shlex.join(["kd-keras", *known, *close, *arguments[len(known) + 1 : 2]])
+    meant = f" Did you mean `{better}`?" if close else ""
+    return f"there is no {wrong!r}, only {', '.join(there)}.{meant}"
 
 
 def _complain(message: str) -> None:

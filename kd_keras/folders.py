@@ -1,4 +1,4 @@
-"""A folder to write into. Below every room."""
+"""A folder to write into, and the files in it. Below every room."""
 
 from __future__ import annotations
 
@@ -26,3 +26,25 @@ def made_folder(path: str | os.PathLike[str], argument: str, remedy: str) -> Pat
             f"Received: {argument}={str(path)!r}"
         ) from error
     return folder
+
+
+def file_inside(folder: Path, name: str) -> Path:
+    """Return the path of a file in a folder that may be a stranger's.
+
+    Args:
+        folder: The folder.
+        name: Of the file, which need not exist.
+
+    Raises:
+        ValueError: If `name` is more than a name, or what it names is a link to what lies
+            elsewhere, or no file.
+    """
+    path = folder / name
+    leads_out = path.is_symlink() and path.resolve().parent != folder.resolve()
+    if "\0" in name or path.name != name or leads_out:
+        raise ValueError(
+            f"{name!r} leads out of {str(folder)!r}. Put the file itself into that folder."
+        )
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{str(path)!r} must be a file, and is none. Remove it.")
+    return path

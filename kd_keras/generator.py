@@ -5,12 +5,13 @@ Below every room, as `kd_keras.augment` and `kd_keras.data` both use it.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from kd_keras.arguments import check_integer, check_range, is_integer
 
 _PROBES = 4
 # Room for float arithmetic at the ends of the range, as a part of its width.
@@ -58,9 +59,9 @@ class CheckedGenerator:
         self.generator_range = (
             _range_of_last_activation(model)
             if generator_range is None
-            else _checked_range("generator_range", generator_range)
+            else check_range("generator_range", generator_range)
         )
-        self.value_range = _checked_range("value_range", value_range)
+        self.value_range = check_range("value_range", value_range)
         self._id_type = tf.as_dtype(inputs[1].dtype) if len(inputs) == 2 else tf.int32
         self._id_column = len(inputs) == 2 and len(inputs[1].shape) == 2
         self.image_shape = self._probe()
@@ -130,10 +131,8 @@ def _checked_latent(latent: Any, inputs: list[Any]) -> tuple[int, ...]:
                 f"Received: latent=None, inputs={inputs!r}. Pass the length of a latent vector."
             )
         return own
-    shape = (latent,) if isinstance(latent, int) and not isinstance(latent, bool) else latent
-    is_shape = isinstance(shape, tuple) and all(
-        isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape
-    )
+    shape = (latent,) if is_integer(latent) else latent
+    is_shape = isinstance(shape, tuple) and all(is_integer(size) and size > 0 for size in shape)
     fits = own is None or (
         is_shape
         and len(own) == len(shape)
@@ -145,15 +144,13 @@ def _checked_latent(latent: Any, inputs: list[Any]) -> tuple[int, ...]:
             + ("" if own is None else f"; this generator takes {own}")
             + f". Received: latent={latent!r}."
         )
-    return shape
+    return tuple(map(int, shape))
 
 
 def _checked_classes(num_classes: Any, inputs: list[Any]) -> int | None:
-    is_count = isinstance(num_classes, int) and not isinstance(num_classes, bool)
-    if num_classes is not None and not (is_count and num_classes >= 2):
-        raise ValueError(
-            "`num_classes` must be an integer of at least 2, or None. Received: "
-            f"num_classes={num_classes!r}."
+    if num_classes is not None:
+        num_classes = check_integer(
+            "num_classes", num_classes, 2, remedy="None is a generator without classes."
         )
     expected = 1 if num_classes is None else 2
     if inputs and len(inputs) != expected:
@@ -175,17 +172,6 @@ def _checked_classes(num_classes: Any, inputs: list[Any]) -> int | None:
             "that encodes ids itself, as keras.layers.Embedding or CategoryEncoding do."
         )
     return num_classes
-
-
-def _checked_range(argument: str, value: Any) -> tuple[float, float]:
-    values = tuple(value) if isinstance(value, (tuple, list)) else ()
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    if len(values) != 2 or not numbers or not -math.inf < values[0] < values[1] < math.inf:
-        raise ValueError(
-            f"`{argument}` must be (low, high) with low < high, such as (-1, 1) or (0, 255). "
-            f"Received: {argument}={value!r}."
-        )
-    return values
 
 
 def _range_of_last_activation(model: Any) -> tuple[float, float]:

@@ -105,7 +105,7 @@ def test_the_version_is_printed():
         (("distil", "digits"), ["distil", "Did you mean `kd-keras distill digits`?"]),
         (("distill",), ["digits, cifar10"]),
         (("distill", "digits", "--temprature", 3), ["--temprature", "--temperature"]),
-        (("distill", "digits", "--temperature", -1), ["above 0", "temperature=-1.0"]),
+        (("distill", "digits", "--temperature", -1), ["in [0.001, 1000]", "temperature=-1.0"]),
         (("distill", "digits", "--temperature", -1), ["kd-keras: error: `temperature` must be"]),
         (("study", "digits", "--batch-size", 0), ["kd-keras: error: `batch_size` must be"]),
         (("distill", "digits", "--epochs", 1.5), ["--epochs", "1.5"]),

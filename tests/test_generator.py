@@ -79,7 +79,7 @@ def test_nothing_of_the_generator_moves():
         (unconditional, {"latent": 0}, "latent=0"),
         (unconditional, {"num_classes": 5}, "1 inputs. Leave `num_classes` out"),
         (conditional, {}, "2 inputs. Pass `num_classes`"),
-        (conditional, {"num_classes": 1}, "at least 2, or None.*num_classes=1"),
+        (conditional, {"num_classes": 1}, "an integer >= 2.*num_classes=1.*None"),
         (unconditional, {"generator_range": (1, -1)}, r"`generator_range` must be.*\(1, -1\)"),
         (unconditional, {"value_range": 255}, "`value_range` must be.*value_range=255"),
         (

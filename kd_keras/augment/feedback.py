@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_integer, check_number
 from kd_keras.augment.contract import Adaptive
 from kd_keras.augment.layers import GaussianNoise, SaltAndPepper
 from kd_keras.augment.layers.choice import Choice
@@ -84,9 +85,10 @@ class Feedback(Adaptive):
                     "`changes` must hold layers, callables on images, or None. Received: "
                     f"{name}={layer!r} of type {type(layer).__name__}."
                 )
-        self.rate = _number("rate", rate, 0.0, None, "0 keeps all transforms equally likely.")
-        self.floor = _number("floor", floor, 1e-3, 1.0, "Try 0.2.")
-        self.memory = int(_number("memory", memory, 1, None, "Try 1000."))
+        remedy = "0 keeps all transforms equally likely."
+        self.rate = float(check_number("rate", rate, low=0, remedy=remedy))
+        self.floor = float(check_number("floor", floor, low=1e-3, high=1, remedy="Try 0.2."))
+        self.memory = check_integer("memory", memory, 1, remedy="Try 1000.")
         self.names = tuple(chosen)
         self._layers = tuple(chosen.values())
         self._before = standard_layers() if before is None else list(before)
@@ -171,16 +173,6 @@ class _Gaps(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return inputs
-
-
-def _number(name: str, value: Any, low: float, high: float | None, remedy: str) -> float:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not low <= value <= (float("inf") if high is None else high):
-        limits = f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
-        raise ValueError(
-            f"`{name}` must be a number, {limits}. Received: {name}={value!r}. {remedy}"
-        )
-    return float(value)
 
 
 def _default_changes() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_integer
 from kd_keras.augment.contract import Adaptive, Augmentation, TeacherGuided
 from kd_keras.augment.rows import gather_global, local_rows
 from kd_keras.training.batch import ASKED, Batch
@@ -67,13 +68,9 @@ class Pick(TeacherGuided):
                 "`policy` must draw views by its seed alone; this one follows the teacher itself. "
                 f"Received: policy={policy!r}."
             )
-        if isinstance(pool, bool) or not isinstance(pool, int) or pool < 2:
-            raise ValueError(
-                f"`pool` must be an integer of at least 2. Received: pool={pool!r}. To keep every "
-                "view pass the policy itself."
-            )
         self.policy = policy
-        self.pool = pool
+        remedy = "To keep every view pass the policy itself."
+        self.pool = check_integer("pool", pool, 2, remedy=remedy)
         self.from_logits = bool(from_logits)
 
     def augment_with(self, views: Batch, step: Any, teacher: Callable[[Any], Any]) -> Batch:

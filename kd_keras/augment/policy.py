@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_range, check_seed
 from kd_keras.augment.annotations import as_given, prepared, refuse_annotations
 from kd_keras.augment.calling import foreign_mixing_layer
 from kd_keras.augment.contract import Augmentation
@@ -16,7 +17,7 @@ from kd_keras.augment.layers.mixing import Mixing
 from kd_keras.augment.rows import local_rows, only_rows
 from kd_keras.augment.seeding import call_seeded, make_repeatable
 from kd_keras.augment.unseeded import refuse_unrepeatable
-from kd_keras.augment.value_range import as_dtype, checked_range, clip, into_range, scale
+from kd_keras.augment.value_range import as_dtype, clip, into_range, scale
 from kd_keras.training.batch import Batch
 
 
@@ -80,11 +81,11 @@ class Policy(Augmentation):
                 f"Received: layers={list(layers)!r}. Keep one of MixUp, CutMix and FMix."
             )
         self.layers = list(layers)
-        self.seed = _checked_seed(seed)
-        self.value_range = checked_range(value_range)
+        self.seed = check_seed(seed)
+        self.value_range = check_range("value_range", value_range)
         self.name = name or "policy"
         self.layer_range = (
-            self.value_range if layer_range is None else checked_range(layer_range, "layer_range")
+            self.value_range if layer_range is None else check_range("layer_range", layer_range)
         )
         for layer in self.layers:
             if isinstance(layer, Drawn):
@@ -173,11 +174,3 @@ def _check_layer(layer: Any) -> None:
             f"{layer!r} of type {type(layer).__name__}"
             + (f". Pass an instance: {layer.__name__}(...)" if isinstance(layer, type) else "")
         )
-
-
-def _checked_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(
-            f"`seed` must be an integer. Received: seed={seed!r} of type {type(seed).__name__}"
-        )
-    return seed

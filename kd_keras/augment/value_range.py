@@ -12,18 +12,6 @@ from kd_keras.augment.draws import unfolded
 _TOLERANCE = 1e-3
 
 
-def checked_range(value_range: Any, argument: str = "value_range") -> tuple[float, float]:
-    """Return `value_range` as two increasing numbers, or raise naming the `argument`."""
-    values = tuple(value_range) if isinstance(value_range, (tuple, list)) else ()
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    if len(values) != 2 or not numbers or not values[0] < values[1]:
-        raise ValueError(
-            f"`{argument}` must be (low, high) with low < high, such as (0, 255) or (0, 1). "
-            f"Received: {argument}={value_range!r}"
-        )
-    return values
-
-
 def into_range(images: Any, value_range: tuple[float, float]) -> tf.Tensor:
     """Return `images` as float32 after checking that they are in `value_range`.
 

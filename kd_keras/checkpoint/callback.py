@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.arguments import check_integer
 from kd_keras.checkpoint import state
 from kd_keras.checkpoint.data import Epochs, TrainingData, refuse_other_data
 from kd_keras.checkpoint.file import CheckpointFile, Header
@@ -71,13 +72,9 @@ class Checkpoint(keras.callbacks.Callback):
                 "`path` must be the path of a file, such as 'run/checkpoint.npz'. "
                 f"Received: path={path!r}."
             )
-        if every_steps is not None and (
-            isinstance(every_steps, bool) or not isinstance(every_steps, int) or every_steps < 1
-        ):
-            raise ValueError(
-                "`every_steps` must be None or an integer of at least 1. "
-                f"Received: every_steps={every_steps!r}."
-            )
+        if every_steps is not None:
+            remedy = "None writes at the end of each epoch alone."
+            every_steps = check_integer("every_steps", every_steps, 1, remedy=remedy)
         self._file = CheckpointFile(Path(path).expanduser())
         self._every_steps = every_steps
         self._history: list[dict[str, Any]] = []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.arguments import check_integer
+from kd_keras.checkpoint.seal import is_whole, seal
 from kd_keras.checkpoint.state import Described
-from kd_keras.whole_file import PARTIAL, refuse_unwritable, written_beside
+from kd_keras.whole_file import refuse_unwritable, remove_unfinished, written_beside
 
-_FORMAT = 1
+_FORMAT = 2
 _HEADER = "header"
 _ANEW = "To begin anew, delete the file or choose another `path`."
 
@@ -88,9 +88,7 @@ class CheckpointFile:
                 f"The folder of `path` cannot be created: {error.strerror}. Choose a folder that "
                 f"you may write to. Received: path={str(self.path)!r}"
             ) from error
-        for left in self.path.parent.iterdir():
-            if left.name.startswith(PARTIAL) and left.name.endswith(f"-{self.path.name}"):
-                left.unlink(missing_ok=True)
+        remove_unfinished(self.path.parent, self.path.name)
         refuse_unwritable(self.path)
 
     def write(self, header: Header, values: Sequence[np.ndarray]) -> None:
@@ -103,8 +101,10 @@ class CheckpointFile:
         arrays: dict[str, Any] = {str(index): value for index, value in enumerate(values)}
         arrays[_HEADER] = np.array(text)
         try:
-            with written_beside(self.path) as beside, open(beside, "wb") as file:
-                np.savez(file, **arrays)
+            with written_beside(self.path) as beside:
+                with open(beside, "wb") as file:
+                    np.savez(file, **arrays)
+                seal(beside)
         except OSError as error:
             kept = self.header()
             raise OSError(
@@ -120,14 +120,17 @@ class CheckpointFile:
         if not self.path.is_file():
             return None, []  # what else it may be, `prepare` says
         try:
+            whole = is_whole(self.path)
             with np.load(self.path) as arrays:
                 header = None if _HEADER not in arrays else _parsed(arrays[_HEADER].item())
+                if header is not None and not whole:
+                    raise ValueError("its bytes are not those that were written")
                 if header is not None and values:
                     return header, [
-                        _typed(arrays[str(index)], variable.dtype)
+                        _typed(arrays[str(index)], variable)
                         for index, variable in enumerate(header.variables)
                     ]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # zip, NumPy and JSON: each has many of its own
             raise ValueError(
                 f"The checkpoint is damaged ({error}). Put back a whole copy. {_ANEW} Received: "
                 f"path={str(self.path)!r}"
@@ -151,6 +154,10 @@ def _parsed(text: str) -> Header | None:
     fields = json.loads(text)
     if fields.pop("format") != _FORMAT:
         return None
+    check_integer("step", fields["step"], 0)
+    check_integer("steps_per_epoch", fields["steps_per_epoch"], 1)
+    if not all(isinstance(logs, dict) for logs in fields["history"]):
+        raise TypeError("its history is none")
     fields["variables"] = [
         Described(part, name, tuple(shape), dtype)
         for part, name, shape, dtype in fields["variables"]
@@ -158,6 +165,10 @@ def _parsed(text: str) -> Header | None:
     return Header(**fields)
 
 
-def _typed(values: np.ndarray, dtype: str) -> np.ndarray:
+def _typed(values: np.ndarray, variable: Described) -> np.ndarray:
+    dtype = np.dtype(tf.as_dtype(variable.dtype).as_numpy_dtype)
     # NumPy does not know bfloat16 and reads back nothing but its bytes.
-    return values.view(tf.as_dtype(dtype).as_numpy_dtype) if values.dtype.kind == "V" else values
+    typed = values.view(dtype) if values.dtype.kind == "V" else values
+    if (typed.shape, typed.dtype) != (variable.shape, dtype):
+        raise TypeError(f"the values of {variable} are of shape {typed.shape}, {typed.dtype}")
+    return typed

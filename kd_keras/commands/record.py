@@ -75,6 +75,8 @@ class Record(Job):
                 raise ValueError(f"--{name} must be at least 1. Received: {getattr(self, option)}")
         if self.top is not None and self.top < 1:
             raise ValueError(f"--top must be at least 1. Received: {self.top}")
+        if not 0 <= self.tolerance <= 1:
+            raise ValueError(f"--tolerance must be from 0 to 1. Received: {self.tolerance:g}")
         if not 1 <= self.share[0] <= self.share[1]:
             raise ValueError(f"--share K/N takes K from 1 to N. Received: {self.share}")
 

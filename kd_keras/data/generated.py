@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_integer
 from kd_keras.generator import CheckedGenerator
 
 
@@ -68,10 +69,7 @@ def generated(
         ("first_step", first_step, 0),
         ("seed", seed, 1 - 2**31),
     ):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
-            raise ValueError(
-                f"`{name}` must be an integer from {least} to 2^31 - 1. Received: {name}={value!r}."
-            )
+        check_integer(name, value, least, 2**31 - 1)
     kind = tf.as_dtype(dtype)
     if not (kind.is_floating or kind.is_integer):
         raise ValueError(f"`dtype` must be one of numbers, such as 'uint8'. Received: {dtype!r}.")

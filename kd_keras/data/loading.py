@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 import os
 from pathlib import Path
 from typing import Any
 
+from kd_keras.arguments import check_integer, check_number, is_integer
 from kd_keras.data.catalogue import is_in_catalogue, open_catalogue
 from kd_keras.data.embedded import open_digits
 from kd_keras.data.folder import is_folder, open_folder
@@ -78,15 +78,11 @@ def load(
         break
     ```
     """
-    _check_count(1, batch_size=batch_size)
-    _check_count(0, seed=seed)
+    batch_size = check_integer("batch_size", batch_size, 1)
+    seed = check_integer("seed", seed, 0)
     if limit is not None:
-        _check_count(1, limit=limit)
-    if not isinstance(validation_fraction, numbers.Real) or not 0.0 < validation_fraction < 1.0:
-        raise ValueError(
-            "`validation_fraction` must be a number between 0 and 1. "
-            f"Received: validation_fraction={validation_fraction!r}."
-        )
+        limit = check_integer("limit", limit, 1)
+    check_number("validation_fraction", validation_fraction, above=0, below=1)
     _check_path("name", name)
     if data_dir is not None:
         _check_path("data_dir", data_dir)
@@ -174,22 +170,11 @@ def _check_path(argument: str, value: Any) -> None:
 def _as_size(image_size: Any) -> tuple[int, int] | None:
     if image_size is None:
         return None
-    pair = (image_size, image_size) if isinstance(image_size, numbers.Integral) else image_size
+    pair = (image_size, image_size) if is_integer(image_size) else image_size
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise ValueError(
             "`image_size` must be one whole number or a pair (height, width). "
             f"Received: image_size={image_size!r}."
         )
-    for side in pair:
-        _check_count(1, image_size=side)
-    return int(pair[0]), int(pair[1])
-
-
-def _check_count(minimum: int, **arguments: Any) -> None:
-    for name, value in arguments.items():
-        is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if not is_integer or not minimum <= int(value) < 2**63:
-            raise ValueError(
-                f"`{name}` must be an integer of at least {minimum} and below 2^63. "
-                f"Received: {name}={value!r}."
-            )
+    height, width = (check_integer("image_size", side, 1) for side in pair)
+    return height, width

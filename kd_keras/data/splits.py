@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from kd_keras.arguments import check_integer
 from kd_keras.image_files import fingerprint
 
 # What datasets call their validation split.
@@ -135,16 +136,9 @@ class Splits:
         # model.fit(batches, steps_per_epoch=splits.steps_per_epoch, initial_epoch=3, epochs=10)
         ```
         """
-        if isinstance(first_epoch, bool) or not isinstance(first_epoch, int) or first_epoch < 0:
-            raise ValueError(
-                "`first_epoch` must be an integer of at least 0. "
-                f"Received: first_epoch={first_epoch!r}."
-            )
-        if isinstance(first_step, bool) or first_step not in range(self.steps_per_epoch):
-            raise ValueError(
-                "`first_step` must be an integer of at least 0 and below `steps_per_epoch`, "
-                f"{self.steps_per_epoch}. Received: first_step={first_step!r}."
-            )
+        first_epoch = check_integer("first_epoch", first_epoch, 0)
+        remedy = f"An epoch has steps_per_epoch={self.steps_per_epoch}."
+        first_step = check_integer("first_step", first_step, 0, self.steps_per_epoch - 1, remedy)
         return self._stream(first_epoch, first_step)
 
 

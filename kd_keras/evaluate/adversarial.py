@@ -16,8 +16,9 @@ TensorFlow is imported when it is needed: a saved report is read and shown witho
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
+
+from kd_keras.arguments import check_integer, check_number, check_range
 
 if TYPE_CHECKING:
     import keras
@@ -153,19 +154,10 @@ def _gradient(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Te
 
 
 def _check(epsilon: Any, step_size: Any, steps: Any, value_range: Any) -> None:
-    low, high = value_range
+    low, high = check_range("value_range", value_range)
     for name, value in (("epsilon", epsilon), ("step_size", step_size)):
-        if not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise ValueError(
-                f"`{name}` must be a number above 0, in the unit of the images. Received: "
-                f"{name}={value!r}"
-            )
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise ValueError(f"`steps` must be an integer >= 1. Received: steps={steps!r}")
-    if not low < high:
-        raise ValueError(
-            f"`value_range` must be (low, high) with low < high. Received: {value_range!r}"
-        )
+        check_number(name, value, above=0, remedy="It is in the unit of the images.")
+    check_integer("steps", steps, 1)
     if epsilon > high - low:
         raise ValueError(
             f"`epsilon` is in the unit of the images, whose range is {value_range!r}. Received: "

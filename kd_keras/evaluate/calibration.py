@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.arguments import check_integer
 from kd_keras.evaluate.arrays import as_classes, as_logits, log_softmax, refuse_probabilities
 
 
@@ -152,8 +153,7 @@ def reliability(logits: Any, labels: Any, bins: int = 15) -> Reliability:
 
 def _bin_sums(logits: Any, labels: Any, bins: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return for each bin the examples, the sum of confidences and the correct answers."""
-    if not isinstance(bins, int) or isinstance(bins, bool) or bins < 1:
-        raise ValueError(f"`bins` must be an integer >= 1. Received: bins={bins!r}")
+    bins = check_integer("bins", bins, 1)
     log_probabilities, classes = _log_probabilities(logits, labels)
     confidence = np.exp(log_probabilities.max(axis=-1)).ravel()
     correct = (log_probabilities.argmax(axis=-1) == classes).ravel()

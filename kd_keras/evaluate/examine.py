@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kd_keras.arguments import check_integer
 from kd_keras.evaluate.arrays import as_classes, as_logits
 from kd_keras.evaluate.calibration import (
     brier_score,
@@ -86,8 +87,7 @@ def examine(
     >>> found.accuracy, found.robustness.scales
     (0.6, ((1.0, 0.6),))
     """
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise ValueError(f"`limit` must be an integer >= 1. Received: limit={limit!r}")
+    check_integer("limit", limit, 1)
     if not models or (teacher is not None and teacher not in models):
         raise ValueError(
             "`models` must hold at least one model, and the teacher if one is named. Received: "

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kd_keras.arguments import refuse_complex
+
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
@@ -63,6 +65,7 @@ def predict_logits(
 
     @tf.function(reduce_retracing=True)
     def outputs_of(x: Any, y: Any) -> Any:
+        refuse_complex("x", keras.tree.flatten(x), model)
         if change is not None:
             x = change(x, y)
         # A convolution on uint8 fails, and Keras casts for functional models alone.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from kd_keras.arguments import check_number
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -44,9 +46,7 @@ def rotate(images: Any, degrees: float, border: Border = "constant") -> tf.Tenso
     Reference: Engstrom et al., "Exploring the Landscape of Spatial Robustness", ICML 2019,
     arXiv:1712.02779.
     """
-    if not isinstance(degrees, (int, float)) or not math.isfinite(degrees):
-        raise ValueError(f"`degrees` must be a finite number. Received: degrees={degrees!r}")
-    angle = math.radians(degrees)
+    angle = math.radians(check_number("degrees", degrees))
     return _affine(images, math.cos(angle), math.sin(angle), border)
 
 
@@ -81,9 +81,7 @@ def scale(images: Any, factor: float, border: Border = "constant") -> tf.Tensor:
     Reference: Engstrom et al., "Exploring the Landscape of Spatial Robustness", ICML 2019,
     arXiv:1712.02779.
     """
-    if not isinstance(factor, (int, float)) or not 0 < factor < math.inf:
-        raise ValueError(f"`factor` must be a number above 0. Received: factor={factor!r}")
-    return _affine(images, 1 / factor, 0.0, border)
+    return _affine(images, 1 / check_number("factor", factor, above=0), 0.0, border)
 
 
 def _affine(images: Any, along: float, across: float, border: Any) -> tf.Tensor:

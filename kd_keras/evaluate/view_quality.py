@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kd_keras.arguments import check_integer
 from kd_keras.evaluate.arrays import as_logits, log_softmax
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def teacher_stddev(
     Statistical Perspective", NeurIPS 2022, arXiv:2012.02909.
     """
     batches = checked_batches(window, windows)
-    _check_seed(seed)
+    check_integer("seed", seed, 0, 2**19 - 1, "Steps would run out above it.")
 
     def counted(offset: int) -> Callable[[int], None]:
         return lambda done: None if progress is None else progress(offset + done)
@@ -158,8 +159,8 @@ def mean_probabilities(
     Raises:
         ValueError: If the dataset is too short or the teacher does not return logits.
     """
-    _check_count("batches", batches, 1)
-    _check_seed(seed)
+    check_integer("batches", batches, 1)
+    check_integer("seed", seed, 0, 2**19 - 1, "Steps would run out above it.")
     means, examples = [], []
     for index, batch in enumerate(itertools.islice(dataset, batches)):
         images = batch[0] if isinstance(batch, (tuple, list)) else batch
@@ -209,27 +210,14 @@ def window_stddev(originals: BatchMeans, views: BatchMeans, window: int = 10) ->
 
 def checked_batches(window: int, windows: int) -> int:
     """Return how many batches of data the windows take; raise if an argument is out of range."""
-    _check_count("window", window, 2)
+    check_integer("window", window, 2)
     if window % 2:
         raise ValueError(
             "`window` must be even: half of its teacher batches are data and half are views. "
             f"Received: window={window}."
         )
-    _check_count("windows", windows, 2)
+    check_integer("windows", windows, 2)
     return windows * window // 2
-
-
-def _check_seed(seed: Any) -> None:
-    _check_count("seed", seed, 0)
-    if seed >= 2**19:
-        raise ValueError(f"`seed` must be below 2^19, or steps run out. Received: seed={seed}.")
-
-
-def _check_count(name: str, value: Any, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ValueError(
-            f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}."
-        )
 
 
 def _probabilities(outputs: Any) -> np.ndarray:

@@ -8,7 +8,6 @@ cannot lose its other half. LiteRT itself ignores both.
 
 from __future__ import annotations
 
-import math
 import os
 import zipfile
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from kd_keras.arguments import is_number
 from kd_keras.export.interpreter import read_content
 from kd_keras.export.metadata_file import (
     check_whole,
@@ -261,8 +261,7 @@ def _input(tensor: Any, mean: Any, std: Any) -> TensorDescription:
 
 def _per_channel(value: Any, argument: str, channels: int) -> tuple[float, ...]:
     values = tuple(value) if isinstance(value, Sequence) else (value,)
-    numbers = all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
-    if not numbers or len(values) not in (1, channels):
+    if not all(map(is_number, values)) or len(values) not in (1, channels):
         raise ValueError(
             f"`{argument}` must be a number, or one for each of the {channels} channels. "
             f"Received: {argument}={value!r}"

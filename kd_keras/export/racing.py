@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kd_keras.export.timing import Latency, check_count, prepared, timed
+from kd_keras.arguments import check_integer
+from kd_keras.export.timing import Latency, prepared, timed
 
 _ROUNDS = 20
 
@@ -102,8 +103,8 @@ def race(
     >>> first.ratio.median, second.entry.threads
     (1.0, 2)
     """
-    check_count(runs, "runs", 1)
-    check_count(warmup, "warmup", 0)
+    check_integer("runs", runs, 1)
+    check_integer("warmup", warmup, 0)
     if not paths or not threads or not xnnpack:
         raise ValueError(
             "`paths`, `threads` and `xnnpack` must hold at least one value each. "

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.arguments import check_integer
 from kd_keras.export.interpreter import (
     Encoding,
     open_interpreter,
@@ -78,8 +79,7 @@ class LiteModel:
         xnnpack: bool = True,
         signature: str | None = None,
     ):
-        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-            raise ValueError(f"`threads` must be an integer >= 1. Received: threads={threads!r}")
+        threads = check_integer("threads", threads, 1, 2**31 - 1)
         self.path = Path(path)
         self.content = read_content(self.path)
         options = {} if xnnpack else without_delegates()
@@ -167,10 +167,7 @@ class LiteModel:
 
     def predict_all(self, images: Any, batch_size: int = 32) -> dict[str, np.ndarray]:
         """Like `predict`, with a dict by name for a single output too."""
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ValueError(
-                f"`batch_size` must be an integer >= 1. Received: batch_size={batch_size!r}"
-            )
+        batch_size = check_integer("batch_size", batch_size, 1)
         values = self.checked(images)
         size = self._fixed_batch or batch_size
         count = len(next(iter(values.values())))

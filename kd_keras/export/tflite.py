@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from kd_keras.arguments import check_integer, check_range
 from kd_keras.export import metadata
 from kd_keras.export.conversion import convert
 from kd_keras.export.examples import Examples, gather, random_examples, with_ends
@@ -123,14 +124,15 @@ def to_tflite(
     check_student(student)
     preset = check_quantization(quantization)
     check_border(quantization, input_dtype, output_dtype)
-    _check_count(examples, "examples", _ENOUGH_TO_CALIBRATE if preset.integer else 1)
+    check_integer("examples", examples, _ENOUGH_TO_CALIBRATE if preset.integer else 1)
     for argument, count in (
         ("verification_examples", verification_examples),
         ("batch_size", batch_size),
     ):
         if count is not None:
-            _check_count(count, argument, 1)
-    _check_input_range(input_range)
+            check_integer(argument, count, 1)
+    if input_range is not None:
+        input_range = check_range("input_range", input_range)
     inputs = student_inputs(student, batch_size)
     if input_dtype is not None:
         _check_cast(inputs, input_dtype)
@@ -258,25 +260,6 @@ def _check_cast(inputs: StudentInputs, input_dtype: str) -> None:
                 f"`input_dtype` must be {spec.dtype.name!r} or None for this student, whose input "
                 f"{name!r} is of that dtype itself. Received: input_dtype={input_dtype!r}"
             )
-
-
-def _check_count(value: Any, argument: str, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(
-            f"`{argument}` must be an integer >= {least}. Received: {argument}={value!r}"
-        )
-
-
-def _check_input_range(input_range: Any) -> None:
-    if input_range is None:
-        return
-    values = tuple(input_range) if isinstance(input_range, (tuple, list)) else ()
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    if len(values) != 2 or not numbers or not values[0] < values[1]:
-        raise ValueError(
-            "`input_range` must be (low, high) with low < high, such as (0, 255), or None. "
-            f"Received: input_range={input_range!r}"
-        )
 
 
 def _warn_if_few(count: int) -> None:

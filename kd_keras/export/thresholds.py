@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kd_keras.arguments import check_number
 from kd_keras.export.checking import Verification
 
 
@@ -90,14 +91,10 @@ def check_thresholds(
 ) -> None:
     """Raise unless the thresholds can be judged; before long work as well as after it."""
     for name, share in (("min_accuracy", min_accuracy), ("min_agreement", min_agreement)):
-        if share is not None and not 0 <= share <= 1:
-            raise ValueError(
-                f"`{name}` must be a share from 0 to 1, such as 0.95. Received: {name}={share!r}"
-            )
-    if max_difference is not None and not max_difference >= 0:
-        raise ValueError(
-            f"`max_difference` must be a number >= 0. Received: max_difference={max_difference!r}"
-        )
+        if share is not None:
+            check_number(name, share, low=0, high=1, remedy="It is a share, such as 0.95.")
+    if max_difference is not None:
+        check_number("max_difference", max_difference, low=0)
     for name, value in (("min_agreement", min_agreement), ("max_difference", max_difference)):
         if value is not None and not has_student:
             raise ValueError(

@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from kd_keras.arguments import check_integer
 from kd_keras.export.runtime import LiteModel
 
 
@@ -60,8 +60,8 @@ def latency(
     >>> 0 < kd_keras.export.latency("student.tflite").median_ms < 100
     True
     """
-    check_count(runs, "runs", 1)
-    check_count(warmup, "warmup", 0)
+    check_integer("runs", runs, 1)
+    check_integer("warmup", warmup, 0)
     run = prepared(path, threads=threads)
     for _ in range(warmup):
         run()
@@ -96,11 +96,3 @@ def timed(run: Callable[[], None], runs: int) -> np.ndarray:
         run()
         times[index] = time.perf_counter_ns() - start
     return times / 1e6
-
-
-def check_count(value: Any, argument: str, least: int) -> None:
-    """Raise unless `value` is an integer that is at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(
-            f"`{argument}` must be an integer >= {least}. Received: {argument}={value!r}"
-        )

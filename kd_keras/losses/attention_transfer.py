@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
+from kd_keras.arguments import check_number
 from kd_keras.losses.feature_maps import FeatureMapLoss
 from kd_keras.losses.vectors import l2_normalize
 
@@ -84,20 +84,11 @@ class AttentionTransfer(FeatureMapLoss):
         student_layer_name: str | None = None,
     ):
         super().__init__(teacher_layer_name, student_layer_name)
-        self.power = _check_power(power)
+        remedy = "2 is the published choice."
+        self.power = float(check_number("power", power, low=1, remedy=remedy))
 
     def map_values(self, teacher_maps: Any, student_maps: Any, valid: Any) -> Any:
         return attention_transfer(teacher_maps, student_maps, self.power, valid)
 
     def get_config(self) -> dict[str, Any]:
         return {"power": self.power, **super().get_config()}
-
-
-def _check_power(power: Any) -> float:
-    is_number = isinstance(power, (int, float)) and not isinstance(power, bool)
-    if not is_number or not math.isfinite(power) or power < 1:
-        raise ValueError(
-            "`power` must be a finite number >= 1 (2 is the published choice). Received: "
-            f"power={power!r}."
-        )
-    return float(power)

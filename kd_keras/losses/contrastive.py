@@ -6,8 +6,9 @@ from typing import Any
 
 from keras import ops
 
+from kd_keras.arguments import check_integer
 from kd_keras.losses.embedding import Embedding
-from kd_keras.losses.schedules import check_number
+from kd_keras.losses.schedules import checked_temperature
 from kd_keras.losses.trainable import TrainableLoss
 
 
@@ -17,7 +18,7 @@ class ContrastiveLoss(TrainableLoss):
     Args:
         teacher_layer_name: The layer of the teacher, usually its pooled features (see `Loss`).
         student_layer_name: The layer of the student.
-        temperature: T > 0.
+        temperature: T, from 0.001 to 1000.
         dimensions: Length of the embeddings.
         other_classes_only: Whether negatives of the same class are left out; needs labels.
     """
@@ -33,16 +34,11 @@ class ContrastiveLoss(TrainableLoss):
         other_classes_only: bool = False,
     ):
         super().__init__(teacher_layer_name, student_layer_name)
-        self.temperature = check_number(
-            "temperature",
-            temperature,
-            "a positive finite number (contrastive losses use about 0.07)",
-            above_zero=True,
-        )
-        self.dimensions = check_count(dimensions, "dimensions")
+        self.temperature = checked_temperature(temperature)
+        self.dimensions = check_integer("dimensions", dimensions, 1)
         self.other_classes_only = bool(other_classes_only)
-        self.teacher_embedding = Embedding(dimensions, name="teacher_embedding")
-        self.student_embedding = Embedding(dimensions, name="student_embedding")
+        self.teacher_embedding = Embedding(self.dimensions, name="teacher_embedding")
+        self.student_embedding = Embedding(self.dimensions, name="student_embedding")
 
     def check_shapes(self, teacher_shapes: list[Any], student_shapes: list[Any]) -> None:
         shapes = (*teacher_shapes, *student_shapes)
@@ -69,13 +65,6 @@ class ContrastiveLoss(TrainableLoss):
             "dimensions": self.dimensions,
             "other_classes_only": self.other_classes_only,
         }
-
-
-def check_count(value: Any, argument: str) -> int:
-    """Return `value`, or raise if it is no integer >= 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{argument}` must be an integer >= 1. Received: {argument}={value!r}.")
-    return value
 
 
 def class_numbers(y: Any) -> Any:

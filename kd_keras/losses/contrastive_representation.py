@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.arguments import check_integer, check_number, check_seed
 from kd_keras.losses.contrast_memory import ContrastMemory
-from kd_keras.losses.contrastive import ContrastiveLoss, check_count, class_numbers
+from kd_keras.losses.contrastive import ContrastiveLoss, class_numbers
 
 _EPSILON = 1e-7
 
@@ -82,7 +83,7 @@ class ContrastiveRepresentation(ContrastiveLoss):
         teacher_layer_name: The layer of the teacher, usually its pooled features (see `Loss`).
         student_layer_name: The layer of the student.
         negatives: K, negatives for each example, drawn with replacement.
-        temperature: T > 0.
+        temperature: T, from 0.001 to 1000.
         momentum: m, from 0 to 1.
         dimensions: Length of the embeddings.
         other_classes_only: Whether negatives of the same class count nothing (the others then as
@@ -125,16 +126,14 @@ class ContrastiveRepresentation(ContrastiveLoss):
         super().__init__(
             teacher_layer_name, student_layer_name, temperature, dimensions, other_classes_only
         )
-        self.samples = check_count(samples, "samples")
-        self.negatives = check_count(negatives, "negatives")
-        if not isinstance(momentum, (int, float)) or not 0.0 <= momentum <= 1.0:
-            raise ValueError(
-                "`momentum` must be a number from 0 (the bank forgets) to 1 (it never learns). "
-                f"Received: momentum={momentum!r}."
-            )
-        self.momentum = float(momentum)
-        self.seed = seed
-        self.memory = ContrastMemory(samples, dimensions, seed, name="contrast_memory")
+        self.samples = check_integer("samples", samples, 1)
+        self.negatives = check_integer("negatives", negatives, 1)
+        remedy = "At 0 the bank forgets, at 1 it never learns."
+        self.momentum = float(check_number("momentum", momentum, low=0, high=1, remedy=remedy))
+        self.seed = None if seed is None else check_seed(seed)
+        self.memory = ContrastMemory(
+            self.samples, self.dimensions, self.seed, name="contrast_memory"
+        )
 
     def build_layers(self, teacher_shapes: list[Any], student_shapes: list[Any]) -> None:
         super().build_layers(teacher_shapes, student_shapes)

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kd_keras.losses.kl_divergence import kl_divergence
-from kd_keras.losses.schedules import check_weight
+from kd_keras.losses.schedules import checked_weight
 from kd_keras.losses.softened import SoftenedLoss
 from kd_keras.losses.target_classes import labels_per_output, target_classes
 
@@ -79,7 +79,7 @@ class DecoupledKD(SoftenedLoss):
     beta 0.5 on ImageNet; beside a student loss of weight 1 (`combine="sum"`).
 
     Args:
-        temperature: T > 0.
+        temperature: T, from 0.001 to 1000.
         alpha: Weight >= 0 of the target-class term.
         beta: Weight >= 0 of the non-target-class term; with two classes that term is 0.
         teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).
@@ -111,8 +111,8 @@ class DecoupledKD(SoftenedLoss):
         student_layer_name: str | None = None,
     ):
         super().__init__(temperature, teacher_layer_name, student_layer_name)
-        self.alpha = check_weight("alpha", alpha)
-        self.beta = check_weight("beta", beta)
+        self.alpha = checked_weight("alpha", alpha)
+        self.beta = checked_weight("beta", beta)
 
     def per_example(
         self, teacher_outputs: Any, student_outputs: Any, sample_weight: Any = None, y: Any = None

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kd_keras.losses.base import match_rank
-from kd_keras.losses.schedules import check_weight
+from kd_keras.losses.schedules import checked_weight
 from kd_keras.losses.softened import SoftenedLoss, two_classes_if_binary
 from kd_keras.losses.vectors import is_constant, norm
 
@@ -95,7 +95,7 @@ class DIST(SoftenedLoss):
     temperature 4, beta 2 and gamma 2; beside a student loss of weight 1 (`combine="sum"`).
 
     Args:
-        temperature: T > 0.
+        temperature: T, from 0.001 to 1000.
         beta: Weight >= 0 of the row term.
         gamma: Weight >= 0 of the column term.
         teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).
@@ -125,8 +125,8 @@ class DIST(SoftenedLoss):
         student_layer_name: str | None = None,
     ):
         super().__init__(temperature, teacher_layer_name, student_layer_name)
-        self.beta = check_weight("beta", beta)
-        self.gamma = check_weight("gamma", gamma)
+        self.beta = checked_weight("beta", beta)
+        self.gamma = checked_weight("gamma", gamma)
 
     def per_example(
         self, teacher_outputs: Any, student_outputs: Any, sample_weight: Any = None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
+from kd_keras.arguments import check_number
 from kd_keras.losses.base import LogitLoss
 from kd_keras.losses.softened import two_classes_if_binary
 
@@ -76,7 +76,9 @@ class HardLabel(LogitLoss):
         student_layer_name: str | None = None,
     ):
         super().__init__(teacher_layer_name, student_layer_name)
-        self.label_smoothing = _check_label_smoothing(label_smoothing)
+        self.label_smoothing = float(
+            check_number("label_smoothing", label_smoothing, low=0, below=1, remedy="0.1 is usual.")
+        )
 
     def values(self, teacher_logits: Any, student_logits: Any) -> Any:
         return hard_label(
@@ -87,13 +89,3 @@ class HardLabel(LogitLoss):
 
     def get_config(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing, **super().get_config()}
-
-
-def _check_label_smoothing(share: Any) -> float:
-    is_number = isinstance(share, (int, float)) and not isinstance(share, bool)
-    if not is_number or not math.isfinite(share) or not 0 <= share < 1:
-        raise ValueError(
-            "`label_smoothing` must be a number from 0 to below 1 (0.1 is usual). Received: "
-            f"label_smoothing={share!r}."
-        )
-    return float(share)

@@ -58,7 +58,7 @@ class InBatchContrast(ContrastiveLoss):
     Args:
         teacher_layer_name: The layer of the teacher, usually its pooled features (see `Loss`).
         student_layer_name: The layer of the student.
-        temperature: T > 0; 0.07 as in CRD.
+        temperature: T, from 0.001 to 1000; 0.07 as in CRD.
         dimensions: Length of the embeddings.
         other_classes_only: Whether examples with the same label are left out of the negatives;
             needs labels.

@@ -47,13 +47,14 @@ class KLDivergence(SoftenedLoss):
     the logit of a binary class.
 
     Args:
-        temperature: T > 0; larger values soften both distributions. 1 is the plain KL divergence.
+        temperature: T, from 0.001 to 1000; larger values soften both distributions. 1 is the
+            plain KL divergence.
             A number, or a schedule: a `keras.optimizers.schedules.LearningRateSchedule`.
         teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).
         student_layer_name: Where the student's logits are, if not its output.
 
     Raises:
-        ValueError: If `temperature` is neither a positive finite number nor a schedule.
+        ValueError: If `temperature` is neither such a number nor a schedule.
 
     Example:
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.arguments import check_integer
 from kd_keras.losses.review_fusion import ReviewFusion
 from kd_keras.losses.spatial import average_pool_to
 from kd_keras.losses.trainable import TrainableLoss
@@ -95,12 +96,8 @@ class KnowledgeReview(TrainableLoss):
         max_width: int = 512,
     ):
         super().__init__(teacher_layer_name, student_layer_name)
-        if isinstance(max_width, bool) or not isinstance(max_width, int) or max_width < 1:
-            raise ValueError(
-                f"`max_width` must be an integer >= 1. Received: max_width={max_width!r}."
-            )
-        self.max_width = max_width
-        self.fusion = ReviewFusion(max_width, name="review_fusion")
+        self.max_width = check_integer("max_width", max_width, 1)
+        self.fusion = ReviewFusion(self.max_width, name="review_fusion")
 
     def check_shapes(self, teacher_shapes: list[Any], student_shapes: list[Any]) -> None:
         super().check_shapes(teacher_shapes, student_shapes)

@@ -76,12 +76,13 @@ class ProbabilityMSE(SoftenedLoss):
     unit is read as the logit of a binary class.
 
     Args:
-        temperature: T > 0, a number or a `keras.optimizers.schedules.LearningRateSchedule`.
+        temperature: T, from 0.001 to 1000, or a
+            `keras.optimizers.schedules.LearningRateSchedule`.
         teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).
         student_layer_name: Where the student's logits are, if not its output.
 
     Raises:
-        ValueError: If `temperature` is neither a positive finite number nor a schedule.
+        ValueError: If `temperature` is neither such a number nor a schedule.
 
     Example:
 

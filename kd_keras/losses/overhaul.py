@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.arguments import check_number
 from kd_keras.losses.spatial import average_pool_to
 from kd_keras.losses.tap_forms import check_form, names_in_config, resolve
 from kd_keras.losses.trainable import TrainableLoss
@@ -116,14 +117,10 @@ class OverhaulFeature(TrainableLoss):
         margin: float | None = None,
     ):
         super().__init__(teacher_layer_name, student_layer_name)
-        if margin is not None and not (
-            isinstance(margin, (int, float)) and -math.inf < margin <= 0.0
-        ):
-            raise ValueError(
-                "`margin` must be a finite number <= 0, or None for margins from the teacher's "
-                f"batch normalisations. Received: margin={margin!r}."
-            )
-        self.margin = None if margin is None else float(margin)
+        if margin is not None:
+            remedy = "None takes margins from the teacher's batch normalisations."
+            margin = float(check_number("margin", margin, high=0, remedy=remedy))
+        self.margin = margin
         self.normalization_layer_name = check_form(
             normalization_layer_name, "normalization_layer_name"
         )

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from kd_keras.losses.relation import RelationLoss
-from kd_keras.losses.schedules import check_weight
+from kd_keras.losses.schedules import checked_weight
 from kd_keras.losses.vectors import l2_normalize
 
 # Distances squared are at least this, as in RepDistiller: the root of 0 has no gradient.
@@ -196,8 +196,8 @@ class RelationalKD(RelationLoss):
         student_layer_name: str | None = None,
     ):
         super().__init__(teacher_layer_name, student_layer_name)
-        self.distance_weight = check_weight("distance_weight", distance_weight)
-        self.angle_weight = check_weight("angle_weight", angle_weight)
+        self.distance_weight = checked_weight("distance_weight", distance_weight)
+        self.angle_weight = checked_weight("angle_weight", angle_weight)
 
     def relation_values(self, teacher_vectors: Any, student_vectors: Any) -> Any:
         return relational_kd(

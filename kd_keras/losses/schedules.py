@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
-import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
-from keras import ops
+from keras import ops, tree
+
+from kd_keras.arguments import check_number, check_temperature
 
 
 def is_schedule(value: Any) -> bool:
@@ -15,32 +18,42 @@ def is_schedule(value: Any) -> bool:
     return isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
 
 
-def check_number(name: str, value: Any, expected: str, *, above_zero: bool = False) -> Any:
+def number_or_schedule(name: str, value: Any, check: Callable[[str, Any], float]) -> Any:
     """Return `value` as a float, a schedule as it is, or raise.
+
+    Of a schedule the numbers that it was made with and its first value are looked at; what it does
+    later is seen in the loss.
 
     Args:
         name: The argument, for the error.
         value: What was given.
-        expected: What it must be, and what is usual: the middle of the error's sentence.
-        above_zero: Whether 0 is refused too.
+        check: Called with a name and a number; returns the number, or raises `ValueError`.
 
     Raises:
-        ValueError: If `value` is neither a schedule nor a finite number of that sign.
+        ValueError: If `value` is neither a number that passes nor a schedule of such numbers.
     """
-    if is_schedule(value):
-        return value
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0 or (above_zero and value == 0):
-        raise ValueError(
-            f"`{name}` must be {expected}, or a `keras.optimizers.schedules.LearningRateSchedule`. "
-            f"Received: {name}={value!r}."
-        )
-    return float(value)
+    if not is_schedule(value):
+        try:
+            return float(check(name, value))
+        except ValueError as error:
+            raise ValueError(
+                f"{error} It may be a `keras.optimizers.schedules.LearningRateSchedule` too."
+            ) from None
+    for key, number in _numbers_of(value).items():
+        check_number(f"{key} of {name}", number)
+    check(f"{name} at step 0", float(ops.convert_to_numpy(at_step(value, 0))))
+    return value
 
 
-def check_weight(name: str, value: Any) -> Any:
-    """Return a weight inside a loss as `check_number` does: a number >= 0, or a schedule."""
-    return check_number(name, value, "a finite number >= 0 (0 switches that term off)")
+def checked_weight(name: str, value: Any) -> Any:
+    """Return a weight as `number_or_schedule` does: a finite number >= 0, or a schedule."""
+    remedy = "0 switches that term off."
+    return number_or_schedule(name, value, partial(check_number, low=0, remedy=remedy))
+
+
+def checked_temperature(value: Any) -> Any:
+    """Return a temperature as `number_or_schedule` does."""
+    return number_or_schedule("temperature", value, check_temperature)
 
 
 def at_step(value: Any, step: Any) -> Any:
@@ -75,3 +88,15 @@ def refuse_schedules(loss: Any) -> None:
             "that `kd_keras.Distiller` keeps. Received: a call outside of it. Use "
             "`kd_keras.Distiller`, or pass numbers."
         )
+
+
+def _numbers_of(schedule: Any) -> dict[str, float]:
+    try:
+        config = schedule.get_config()
+    except NotImplementedError:  # A schedule of one's own need not have one.
+        return {}
+    return {
+        ".".join(map(str, path)): value
+        for path, value in tree.flatten_with_path(config)
+        if isinstance(value, float)
+    }

@@ -7,17 +7,7 @@ from typing import Any
 from keras import ops
 
 from kd_keras.losses.base import LogitLoss
-from kd_keras.losses.schedules import check_number
-
-
-def check_temperature(temperature: Any) -> Any:
-    """Return `temperature` as a float, a schedule as it is, or raise `ValueError`."""
-    return check_number(
-        "temperature",
-        temperature,
-        "a positive finite number (typically 1 to 10; 4 is the usual choice for CIFAR)",
-        above_zero=True,
-    )
+from kd_keras.losses.schedules import checked_temperature
 
 
 def two_classes_if_binary(logits: Any) -> Any:
@@ -46,7 +36,7 @@ class SoftenedLoss(LogitLoss):
         student_layer_name: str | None = None,
     ):
         super().__init__(teacher_layer_name, student_layer_name)
-        self.temperature = check_temperature(temperature)
+        self.temperature = checked_temperature(temperature)
 
     def softened_values(self, teacher_logits: Any, student_logits: Any) -> Any:
         """Return the loss of each position, shape `logits.shape[:-1]`, at `self.temperature`."""

@@ -55,7 +55,7 @@ class StandardizedKL(SoftenedLoss):
     student's: `student_loss_weight=0.1, distillation_loss_weights=10` in the convex combination.
 
     Args:
-        temperature: T > 0, of logits whose standard deviation is 1.
+        temperature: T, from 0.001 to 1000, of logits whose standard deviation is 1.
         teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).
         student_layer_name: Where the student's logits are, if not its output.
 

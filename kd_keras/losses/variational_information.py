@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.arguments import check_number
 from kd_keras.losses.spatial import average_pool_to, smaller_sizes
 from kd_keras.losses.trainable import TrainableLoss
 
@@ -75,13 +76,14 @@ class VariationalInformation(TrainableLoss):
         initial_variance: float = 5.0,
     ):
         super().__init__(teacher_layer_name, student_layer_name)
-        is_number = isinstance(initial_variance, (int, float))
-        if not is_number or not Regressor.LEAST < initial_variance < math.inf:
-            raise ValueError(
-                f"`initial_variance` must be a finite number > {Regressor.LEAST}; 5 is the usual "
-                f"choice. Received: initial_variance={initial_variance!r}."
+        self.initial_variance = float(
+            check_number(
+                "initial_variance",
+                initial_variance,
+                above=Regressor.LEAST,
+                remedy="5 is the usual choice.",
             )
-        self.initial_variance = float(initial_variance)
+        )
         self.regressor = Regressors(self.initial_variance, name="regressors")
 
     def build_layers(self, teacher_shapes: list[Any], student_shapes: list[Any]) -> None:

@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import numbers
 from collections.abc import Sequence
-from typing import Any
 
 import keras
+
+from kd_keras.arguments import check_number, is_integer
 
 
 def check_input_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:
     """Return `input_shape` as a (height, width, channels) tuple of positive ints."""
     shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
-    if len(shape) != 3 or not all(_is_int(side) and side >= 1 for side in shape):
+    if len(shape) != 3 or not all(is_integer(side) and 1 <= side <= 2**16 for side in shape):
         raise ValueError(
-            "`input_shape` must be (height, width, channels), three positive integers without the "
-            f"batch axis, such as (32, 32, 3). Received: input_shape={input_shape!r}."
+            "`input_shape` must be (height, width, channels), three integers from 1 to 65536 "
+            "without the batch axis, such as (32, 32, 3). "
+            f"Received: input_shape={input_shape!r}."
         )
     height, width, channels = (int(side) for side in shape)
     return height, width, channels
-
-
-def check_at_least(minimum: int, **arguments: Any) -> None:
-    """Raise unless every keyword argument is an integer no smaller than `minimum`."""
-    for name, value in arguments.items():
-        if not _is_int(value) or value < minimum:
-            raise ValueError(
-                f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}."
-            )
-
-
-def check_seed(seed: int | None) -> None:
-    """Raise unless `seed` is None or an integer."""
-    if seed is not None and not _is_int(seed):
-        raise TypeError(f"`seed` must be an integer or None. Received: seed={seed!r}.")
 
 
 def kernel_regularizer(weight_decay: float) -> keras.regularizers.Regularizer | None:
@@ -43,11 +29,8 @@ def kernel_regularizer(weight_decay: float) -> keras.regularizers.Regularizer | 
     Papers mean that gradient when they give a weight decay; Keras's `L2(l2)` penalises
     `l2 * sum(w^2)`, whose gradient is `2 * l2 * w`, hence the half.
     """
-    if not isinstance(weight_decay, numbers.Real) or not 0.0 <= weight_decay < 1.0:
-        raise ValueError(
-            "`weight_decay` must be a number in [0, 1), typically 0 or 1e-4. "
-            f"Received: weight_decay={weight_decay!r}."
-        )
+    remedy = "Common values are 0 and 0.0001."
+    weight_decay = check_number("weight_decay", weight_decay, low=0, below=1, remedy=remedy)
     return keras.regularizers.L2(float(weight_decay) / 2.0) if weight_decay else None
 
 
@@ -62,7 +45,3 @@ def he_normal(seed: int | None, layer_name: str) -> keras.initializers.HeNormal:
         return keras.initializers.HeNormal()
     digest = hashlib.blake2s(f"{seed}/{layer_name}".encode(), digest_size=4).digest()
     return keras.initializers.HeNormal(seed=int.from_bytes(digest, "big") & 0x7FFFFFFF)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -11,9 +11,10 @@ from kd_keras.models.mlp import mlp
 from kd_keras.models.mobilenet import mobilenet
 from kd_keras.models.resnet import resnet
 
-_RESNET = re.compile(r"resnet(?P<depth>\d+)(?:x(?P<width>\d+))?")
-_MOBILENET = re.compile(r"mobilenet(?:x(?P<width>\d+(?:\.\d+)?))?")
-_MLP = re.compile(r"mlp(?P<hidden>\d+(?:-\d+)*)?")
+# What a number may be is said by the architectures; Python itself refuses 4300 digits.
+_RESNET = re.compile(r"resnet(?P<depth>[0-9]{1,9})(?:x(?P<width>[0-9]{1,9}))?")
+_MOBILENET = re.compile(r"mobilenet(?:x(?P<width>[0-9]{1,9}(?:\.[0-9]{1,9})?))?")
+_MLP = re.compile(r"mlp(?P<hidden>[0-9]{1,9}(?:-[0-9]{1,9})*)?")
 
 
 def from_name(

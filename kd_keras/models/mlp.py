@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import keras
 
+from kd_keras.arguments import check_integer, check_seed
 from kd_keras.models.arguments import (
-    check_at_least,
     check_input_shape,
-    check_seed,
     he_normal,
     kernel_regularizer,
 )
@@ -34,7 +33,7 @@ def mlp(
     Args:
         input_shape: (height, width, channels) of the images, without the batch axis.
         num_classes: Number of classes, the width of the logits.
-        hidden: Widths of the hidden layers, first to last; at least one.
+        hidden: Widths of the hidden layers, first to last, each up to 65,536; 1 to 64 of them.
         weight_decay: Decay of the kernels, in [0, 1), as a loss term whose gradient is
             `weight_decay * kernel`.
         seed: Makes the initial weights repeatable. None draws new ones.
@@ -62,15 +61,15 @@ def mlp(
         Really Need to be Deep?", NeurIPS 2014, arXiv:1312.6184.
     """
     shape = check_input_shape(input_shape)
-    check_at_least(2, num_classes=num_classes)
-    check_seed(seed)
+    num_classes = check_integer("num_classes", num_classes, 2, 2**20)
+    seed = None if seed is None else check_seed(seed)
     if not isinstance(hidden, Sequence) or isinstance(hidden, str) or not hidden:
         raise ValueError(
             "`hidden` must be a sequence with the width of each hidden layer, such as (500,). "
             f"Received: hidden={hidden!r}."
         )
-    for units in hidden:
-        check_at_least(1, hidden=units)
+    check_integer("len(hidden)", len(hidden), 1, 64)
+    hidden = [check_integer("hidden", units, 1, 2**16) for units in hidden]
     regularizer = kernel_regularizer(weight_decay)
 
     image, x = image_input(shape)

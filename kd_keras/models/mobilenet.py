@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from kd_keras.arguments import check_integer, check_number, check_seed
 from kd_keras.models.arguments import (
-    check_at_least,
     check_input_shape,
-    check_seed,
     he_normal,
     kernel_regularizer,
 )
@@ -52,7 +50,7 @@ def mobilenet(
         num_classes: Number of classes, the width of the logits.
         width: Multiplies every channel count, which is then rounded to a multiple of eight, at
             least eight. In (0, 8].
-        expansion: Channels inside a block over channels at its input, at least 1.
+        expansion: Channels inside a block over channels at its input, 1 to 64.
         weight_decay: Decay of kernels in [0, 1), as a loss term whose gradient is
             `weight_decay * kernel`. Depthwise kernels, nine weights each, are left alone.
         seed: Makes the initial weights repeatable. None draws new ones.
@@ -81,11 +79,10 @@ def mobilenet(
         Bottlenecks", CVPR 2018, arXiv:1801.04381.
     """
     shape = check_input_shape(input_shape)
-    check_at_least(2, num_classes=num_classes)
-    check_at_least(1, expansion=expansion)
-    check_seed(seed)
-    if not isinstance(width, numbers.Real) or not 0.0 < width <= 8.0:
-        raise ValueError(f"`width` must be a number in (0, 8]. Received: width={width!r}.")
+    num_classes = check_integer("num_classes", num_classes, 2, 2**20)
+    expansion = check_integer("expansion", expansion, 1, 64)
+    seed = None if seed is None else check_seed(seed)
+    width = check_number("width", width, above=0, high=8)
     regularizer = kernel_regularizer(weight_decay)
 
     image, x = image_input(shape)

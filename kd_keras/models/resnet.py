@@ -8,10 +8,9 @@ from typing import Any
 
 import keras
 
+from kd_keras.arguments import check_integer, check_seed
 from kd_keras.models.arguments import (
-    check_at_least,
     check_input_shape,
-    check_seed,
     he_normal,
     kernel_regularizer,
 )
@@ -19,6 +18,7 @@ from kd_keras.models.layers import image_input, logits_output
 from kd_keras.models.rematerialized import rematerialized
 
 _STAGES = 3
+_DEEPEST = 1202
 
 
 def resnet(
@@ -48,8 +48,8 @@ def resnet(
     Args:
         input_shape: (height, width, channels) of the images, without the batch axis.
         num_classes: Number of classes, the width of the logits.
-        depth: Layers with weights on the longest path, `6n + 2`: 8, 14, 20, 26, 32, ...
-        width: Channels of the first stage.
+        depth: Layers with weights on the longest path, `6n + 2`: 8, 14, 20, ... 1202.
+        width: Channels of the first stage, 1 to 1024.
         weight_decay: Decay of convolution and dense kernels, in [0, 1), as a loss term whose
             gradient is `weight_decay * kernel`.
         seed: Makes the initial weights repeatable. None draws new ones.
@@ -82,9 +82,9 @@ def resnet(
         arXiv:1512.03385, section 4.2.
     """
     shape = check_input_shape(input_shape)
-    check_at_least(2, num_classes=num_classes)
-    check_at_least(1, width=width)
-    check_seed(seed)
+    num_classes = check_integer("num_classes", num_classes, 2, 2**20)
+    width = check_integer("width", width, 1, 1024)
+    seed = None if seed is None else check_seed(seed)
     blocks = _blocks_per_stage(depth)
     regularizer = kernel_regularizer(weight_decay)
 
@@ -110,7 +110,8 @@ def resnet(
 
 
 def _blocks_per_stage(depth: int) -> int:
-    check_at_least(8, depth=depth)
+    remedy = "The deepest network of its paper has 1202 layers."
+    depth = check_integer("depth", depth, 8, _DEEPEST, remedy)
     blocks, remainder = divmod(depth - 2, 2 * _STAGES)
     if remainder:
         below = depth - remainder

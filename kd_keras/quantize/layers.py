@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_number, is_number
 from kd_keras.quantize.rounding import (
     LEAST_WIDTH,
     round_in_range,
@@ -55,16 +56,15 @@ class FakeQuantize(keras.layers.Identity):
     def __init__(
         self, low: float = -1.0, high: float = 1.0, *, momentum: float | None = 0.9, **kwargs: Any
     ):
-        if not low <= 0 <= high or not low < high:
+        if not (is_number(low) and is_number(high) and low <= 0 <= high and low < high):
             raise ValueError(
                 "The range of a FakeQuantize must hold zero, low <= 0 <= high with low < high: "
                 "int8 stores zero exactly, which padding needs. "
                 f"Received: low={low!r}, high={high!r}"
             )
-        if momentum is not None and not 0 <= momentum < 1:
-            raise ValueError(
-                "`momentum` must be in [0, 1), or None for a range that never moves. "
-                f"Received: momentum={momentum!r}"
+        if momentum is not None:
+            momentum = check_number(
+                "momentum", momentum, low=0, below=1, remedy="None is a range that never moves."
             )
         super().__init__(**kwargs)
         self.momentum = momentum

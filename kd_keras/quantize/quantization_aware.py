@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kd_keras.arguments import check_integer, check_number, check_range
 from kd_keras.quantize.calibration import calibrate
 from kd_keras.quantize.graph import graph_of, refuse_unsupported
 from kd_keras.quantize.rebuild import rebuild
@@ -79,28 +80,12 @@ def quantization_aware(
     Techniques To Improve Low-Precision Network Accuracy", ICLR 2018, arXiv:1711.05852, for the
     teacher that stays (its scheme C).
     """
-    _check_numbers(momentum, input_range, examples)
+    momentum = check_number("momentum", momentum, low=0, below=1)
+    examples = check_integer("examples", examples, 1)
+    if input_range is not None:
+        input_range = check_range("input_range", input_range)
     graph = graph_of(student)
     refuse_unsupported(graph)
     model = rebuild(graph, momentum, input_range)
     calibrate(model, representative_data, examples, input_range)
     return model
-
-
-def _check_numbers(momentum: Any, input_range: Any, examples: Any) -> None:
-    if not _is_number(momentum) or not 0 <= momentum < 1:
-        raise ValueError(f"`momentum` must be a number in [0, 1). Received: momentum={momentum!r}")
-    if not isinstance(examples, int) or isinstance(examples, bool) or examples < 1:
-        raise ValueError(f"`examples` must be an integer >= 1. Received: examples={examples!r}")
-    if input_range is None:
-        return
-    values = tuple(input_range) if isinstance(input_range, (tuple, list)) else ()
-    if len(values) != 2 or not all(map(_is_number, values)) or not values[0] < values[1]:
-        raise ValueError(
-            "`input_range` must be (low, high) with low < high, such as (0, 255), or None. "
-            f"Received: input_range={input_range!r}"
-        )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

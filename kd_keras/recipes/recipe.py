@@ -5,11 +5,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import numbers
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, get_args
 
-from kd_keras.recipes.checks import check_choice, check_count, check_number, check_text
+from kd_keras.arguments import (
+    check_choice,
+    check_integer,
+    check_number,
+    check_temperature,
+    check_text,
+    plain,
+)
 
 Optimizer = Literal["sgd", "adam"]
 # The names that `kd_keras.augment.policy_names()` gives; they stand here too because a recipe is
@@ -59,7 +65,7 @@ class Recipe:
         teacher: Architecture of the teacher, as `kd_keras.models.from_name` takes it.
         student: Architecture of the student, as `kd_keras.models.from_name` takes it.
         policy: Augmentation that all three networks are trained with.
-        temperature: Softens the probabilities of teacher and student; above 0.
+        temperature: Softens the probabilities of teacher and student; 0.001 to 1000.
         student_loss_weight: w, the share of the labels in the distilled student's loss, 0 to 1.
         teacher_epochs: Epochs of the teacher.
         epochs: Epochs of each student.
@@ -108,12 +114,7 @@ class Recipe:
         check_text("teacher", self.teacher, "resnet20")
         check_text("student", self.student, "resnet8")
         check_choice("policy", self.policy, get_args(PolicyName))
-        check_number(
-            "temperature",
-            self.temperature,
-            above=0,
-            remedy="Common values are 2 to 8; 1 leaves the probabilities as they are.",
-        )
+        check_temperature("temperature", self.temperature)
         check_number(
             "student_loss_weight",
             self.student_loss_weight,
@@ -121,9 +122,9 @@ class Recipe:
             high=1,
             remedy="0 learns from the teacher alone, 1 from the labels alone.",
         )
-        check_count("teacher_epochs", self.teacher_epochs, 1)
-        check_count("epochs", self.epochs, 1)
-        check_count("batch_size", self.batch_size, 1)
+        check_integer("teacher_epochs", self.teacher_epochs, 1)
+        check_integer("epochs", self.epochs, 1)
+        check_integer("batch_size", self.batch_size, 1)
         check_choice("optimizer", self.optimizer, get_args(Optimizer))
         for name in ("teacher_learning_rate", "learning_rate"):
             check_number(
@@ -136,20 +137,12 @@ class Recipe:
             high=0.999,
             remedy="Common values are 0 and 0.0005.",
         )
-        check_count("seed", self.seed, 0)
+        check_integer("seed", self.seed, 0)
         for name in ("limit", "image_size"):
             if getattr(self, name) is not None:
-                check_count(name, getattr(self, name), 1)
-        self._take_plain_numbers()
-
-    def _take_plain_numbers(self) -> None:
-        # A NumPy number passes the checks above, and JSON knows none.
+                check_integer(name, getattr(self, name), 1)
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, numbers.Integral):
-                object.__setattr__(self, field.name, int(value))
-            elif isinstance(value, numbers.Real):
-                object.__setattr__(self, field.name, float(value))
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
 
     def smoke(self) -> Recipe:
         """Return a copy that runs in seconds: at most 2 epochs of 256 examples in batches of 64."""

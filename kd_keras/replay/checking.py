@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kd_keras.replay.folder import RecordingFolder, open_folder, rows_in, table_of
+from kd_keras.arguments import check_integer
+from kd_keras.replay.folder import RecordingFolder, open_folder, rows_in
 from kd_keras.replay.labelling import Labeller, fingerprint
 from kd_keras.replay.policies import from_configs, replayable
 from kd_keras.replay.training_data import Batches, as_training_data
@@ -68,11 +68,10 @@ def check(
     checked.other_views, checked.mean_difference  # 0 and some 1e-5, on the machine that recorded
     ```
     """
-    if isinstance(batches, bool) or not isinstance(batches, int) or batches < 1:
-        raise ValueError(f"`batches` must be an integer of at least 1. Received: {batches!r}.")
+    batches = check_integer("batches", batches, 1)
     recording = open_folder(folder)
     recording.refuse_unfinished()
-    recording.refuse_damaged()
+    recording.refuse_damaged(again=True)
     manifest = recording.manifest
     training = as_training_data(data)
     recording.refuse_other_data(training)
@@ -108,9 +107,9 @@ def check(
 def _recorded(recording: RecordingFolder, epoch: int, step: int) -> np.ndarray:
     """Return the rows of one batch of an epoch."""
     manifest = recording.manifest
-    entry = table_of(manifest, epoch)[step // manifest.steps_per_shard]
-    rows = rows_in(Path(recording.path) / entry["file"], manifest.rows.dtype)
-    start = (step % manifest.steps_per_shard) * manifest.order["batch_size"]
+    shard = manifest.files_of(epoch)[step // manifest.steps_per_shard]
+    rows = rows_in(recording.file(shard), manifest.rows.dtype)
+    start = (step - shard.first) * manifest.order["batch_size"]
     return rows[start : start + manifest.order["batch_size"]]
 
 

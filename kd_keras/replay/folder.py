@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
+import functools
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kd_keras.replay.manifest import MANIFEST, Manifest, differences, read_manifest
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """One file: the views of some successive batches of one epoch.
-
-    Attributes:
-        epoch: Which epoch, from 0.
-        part: Which file of the epoch, from 0.
-        first: Its first batch within the epoch.
-        steps: How many batches.
-    """
-
-    epoch: int
-    part: int
-    first: int
-    steps: int
-
-    @property
-    def file(self) -> str:
-        """The name of the file."""
-        return f"epoch-{self.epoch:05d}-part-{self.part:04d}.npy"
+from kd_keras.folders import file_inside
+from kd_keras.replay.manifest import (
+    MANIFEST,
+    Manifest,
+    Shard,
+    differences,
+    is_digest,
+    read_manifest,
+)
+from kd_keras.replay.verified import damaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,20 +37,53 @@ class RecordingFolder:
 
     def shards(self) -> list[Shard]:
         """Return all files that there are to be, in the order of training."""
-        manifest = self.manifest
-        firsts = range(0, manifest.steps_per_epoch, manifest.steps_per_shard)
-        return [
-            Shard(
-                epoch, part, first, min(manifest.steps_per_shard, manifest.steps_per_epoch - first)
-            )
-            for epoch in range(manifest.epochs)
-            for part, first in enumerate(firsts)
-        ]
+        return self.manifest.files()
+
+    def file(self, shard: Shard) -> Path:
+        """Return the path of a file.
+
+        Raises:
+            ValueError: If it is a link to what lies elsewhere.
+        """
+        return file_inside(self.path, shard.file)
+
+    def checksum_file(self, shard: Shard) -> Path:
+        """Return where the checksum of a shard stands until the manifest's table has it."""
+        return file_inside(self.path, f".{shard.file}.sha256")
+
+    def checksum_of(self, shard: Shard) -> str | None:
+        """Return the checksum that was written with a shard, or None where there is none."""
+        with contextlib.suppress(OSError, ValueError):
+            words = self.checksum_file(shard).read_text(encoding="ascii").split()
+            if is_digest(words[0] if words else None):
+                return words[0]
+        return self._table.get(shard.file)
+
+    @functools.cached_property
+    def _table(self) -> dict[str, str]:
+        return {entry["file"]: entry["sha256"] for entry in self.manifest.shards}
 
     def missing(self) -> list[Shard]:
-        """Return the shards that are not written yet."""
+        """Return the shards that are not written yet.
+
+        One whose checksum nobody wrote down is none: what should be in it, nobody knows.
+        """
         there = {entry.name for entry in os.scandir(self.path)}
-        return [shard for shard in self.shards() if shard.file not in there]
+        return [
+            shard
+            for shard in self.shards()
+            if shard.file not in there or self.checksum_of(shard) is None
+        ]
+
+    def is_missing(self, shard: Shard) -> bool:
+        """Return whether a shard is not written yet, as `missing`, by what is on disk now."""
+        if not self.file(shard).exists():
+            return True
+        if self.checksum_of(shard) is not None:
+            return False
+        # Another process may have finished the recording: then the table has it.
+        now = read_manifest(self.path)
+        return now is None or RecordingFolder(self.path, now).checksum_of(shard) is None
 
     def refuse_unfinished(self) -> None:
         """Raise `ValueError` unless every file that there is to be is there and in the table."""
@@ -99,15 +119,23 @@ class RecordingFolder:
                 "Load the data as they were recorded, or record these."
             )
 
-    def refuse_damaged(self) -> None:
-        """Raise `ValueError` if a file is not the one that was recorded. Reads all of them."""
-        for entry in self.manifest.shards:
-            path = self.path / entry["file"]
-            if checksum(path) != entry["sha256"]:
-                raise ValueError(
-                    f"{str(path)!r} is damaged: its SHA-256 is not that of the manifest. Delete it "
-                    "and record again into the same folder, which writes that file alone."
-                )
+    def refuse_damaged(self, again: bool = False) -> None:
+        """Raise `ValueError` if a file that is there is not the one that was written.
+
+        Args:
+            again: Whether to read too what was read before and has not changed since.
+        """
+        checksums = {
+            path: known
+            for shard in self.shards()
+            if (path := self.file(shard)).exists() and (known := self.checksum_of(shard))
+        }
+        wrong = damaged(self.path, checksums, again)
+        if wrong is not None:
+            raise ValueError(
+                f"{str(wrong)!r} is damaged: its SHA-256 is not the one that was written with it. "
+                "Delete it and record again into the same folder, which writes that file alone."
+            )
 
 
 def open_folder(path: str | os.PathLike[str]) -> RecordingFolder:
@@ -134,7 +162,7 @@ def rows_in(path: Path, dtype: np.dtype) -> np.memmap:
     """
     try:
         rows: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # NumPy's readers have many of their own
         raise ValueError(
             f"{str(path)!r} cannot be read: {error}. Delete it and record again."
         ) from error
@@ -144,17 +172,3 @@ def rows_in(path: Path, dtype: np.dtype) -> np.memmap:
             f"{rows.shape}. Delete it and record again."
         )
     return rows
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def table_of(manifest: Manifest, epoch: int) -> list[Mapping[str, Any]]:
-    """Return the files of an epoch, in their order."""
-    return [entry for entry in manifest.shards if entry["epoch"] == epoch]

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.arguments import check_integer
 from kd_keras.augment.adapter import Chain, augment_batch
 from kd_keras.losses.probe import probed_output_kind
 from kd_keras.replay.rows import RowFormat
@@ -122,9 +123,7 @@ def _checked(teacher: Any, example: Any, k: int | None) -> tuple[int, int]:
         )
     if k is None:
         return classes, classes
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"`k` must be an integer of at least 1, or None. Received: k={k!r}.")
-    return classes, min(k, classes)
+    return classes, min(check_integer("k", k, 1, remedy="None records all classes."), classes)
 
 
 def _without_trainable(config: Any) -> Any:

@@ -111,7 +111,7 @@ def record_on_beam(
             | "spread" >> beam.Reshuffle()
             | "label" >> beam.ParDo(_writer(beam, job))
         )
-    return finish(recording, missing)
+    return finish(recording)
 
 
 def _writer(beam: Any, job: Job) -> Any:

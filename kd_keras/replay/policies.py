@@ -11,8 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.arguments import check_range
 from kd_keras.augment.adapter import Chain, as_augmentation, augment_batch
 from kd_keras.augment.contract import Augmentation
+from kd_keras.folders import file_inside
 from kd_keras.replay.manifest import differences
 from kd_keras.training.batch import Batch
 from kd_keras.whole_file import written_beside
@@ -78,7 +80,13 @@ def from_configs(recorded: Sequence[Any]) -> list[Any]:
     """Return the augmentations that `configs` described."""
     for module in ("policy", "layers"):
         importlib.import_module(f"kd_keras.augment.{module}")
-    return [keras.saving.deserialize_keras_object(config) for config in recorded]
+    try:
+        return [keras.saving.deserialize_keras_object(config) for config in recorded]
+    except Exception as error:  # whatever a layer's own `from_config` may raise
+        raise ValueError(
+            f"The augmentation of a recording cannot be made again: {error} Import the module of "
+            "your own layers first, or record anew."
+        ) from error
 
 
 def refuse_other_policy(recorded: Sequence[Any], augmentation: Any) -> None:
@@ -121,22 +129,23 @@ def refuse_other_views(
         versions: How versions differ, for the message.
     """
     try:
-        with np.load(path / PROBE) as arrays:
-            there = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, KeyError) as error:
+        with np.load(file_inside(path, PROBE)) as arrays:
+            there = {name: np.asarray(arrays[name], "float64") for name in arrays.files}
+        low, high = check_range("range", there["range"].tolist())
+    except Exception as error:  # zip and NumPy have many of their own
         raise ValueError(
-            f"{str(path / PROBE)!r} cannot be read: {error}. Record anew into another folder."
+            f"{str(path / PROBE)!r} cannot be read: {error}. Put back a whole copy, or record anew "
+            "into another folder."
         ) from error
     here = _probe(chain, shape, dtype)
-    low, high = there["range"]
     for name, views in here.items():
         recorded = there.get(name)
         if recorded is None or recorded.shape != views.shape:
             worst = 1.0
         else:
-            apart = np.abs(recorded.astype("float64") - views.astype("float64")) / (high - low)
+            apart = np.abs(recorded - views.astype("float64")) / (high - low)
             worst = float(apart.reshape(len(apart), -1).mean(axis=1).max())
-        if worst > _SAME_VIEW:
+        if not worst <= _SAME_VIEW:  # as it is written, NaN is another view
             raise ValueError(
                 "The policy draws other views here than those that were recorded, from the same "
                 f"config: on synthetic images a view differs by {worst:.2g} of the range in the "

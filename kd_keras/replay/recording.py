@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.arguments import check_integer, is_integer
 from kd_keras.folders import made_folder
-from kd_keras.replay.folder import RecordingFolder, Shard
+from kd_keras.replay.folder import RecordingFolder
 from kd_keras.replay.labelling import Labeller, fingerprint
-from kd_keras.replay.manifest import Manifest, differences, versions
+from kd_keras.replay.manifest import Manifest, Shard, differences, versions
 from kd_keras.replay.policies import (
     PROBE,
     configs,
@@ -21,7 +22,14 @@ from kd_keras.replay.policies import (
     write_probe,
 )
 from kd_keras.replay.training_data import Batches, TrainingData, as_training_data
-from kd_keras.replay.writing import Busy, claimed, finish, join_or_begin, write_rows
+from kd_keras.replay.writing import (
+    Busy,
+    claimed,
+    finish,
+    join_or_begin,
+    manifest_lock,
+    write_rows,
+)
 
 # Some minutes of a large teacher's work; what a killed process loses at most.
 _STEPS_PER_SHARD = 500
@@ -85,7 +93,8 @@ def record(
     """
     _check_share(share)
     work = begin(teacher, data, folder, epochs, augmentation, k, steps_per_shard)
-    return finish(work.recording, write_shards(work, share, progress))
+    write_shards(work, share, progress)
+    return finish(work.recording)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +122,8 @@ def begin(
     steps_per_shard: int,
 ) -> Work:
     """Begin a recording, or join the one in the folder; arguments and errors as for `record`."""
-    for name, value in (("epochs", epochs), ("steps_per_shard", steps_per_shard)):
-        _check_count(name, value)
+    epochs = check_integer("epochs", epochs, 1)
+    steps_per_shard = check_integer("steps_per_shard", steps_per_shard, 1)
     training = as_training_data(data)
     chain = replayable(augmentation)
     labeller = Labeller(teacher, chain, training, k)
@@ -134,25 +143,27 @@ def begin(
     )
     path = made_folder(folder, "folder", "Choose another.")
     recording = join_or_begin(path, manifest)
-    if (path / PROBE).exists():
+    recording.refuse_damaged()
+    with manifest_lock(path):
+        begun = (path / PROBE).exists()
+        if not begun:
+            write_probe(path, chain, inputs["shape"], inputs["dtype"])
+    if begun:
         changed = "; ".join(differences("versions", recording.manifest.versions, versions()))
         refuse_other_views(path, chain, inputs["shape"], inputs["dtype"], changed)
-    else:
-        write_probe(path, chain, inputs["shape"], inputs["dtype"])
     return Work(recording, training, labeller.of(recording.manifest.salt))
 
 
 def write_shards(
     work: Work, share: tuple[int, int] = (1, 1), progress: Callable[[int], None] | None = None
-) -> set[str]:
-    """Write the shards of a share that nobody else has or writes; return the names of the files.
+) -> None:
+    """Write the shards of a share that nobody else has or writes.
 
     Args:
         work: What was begun.
         share: As for `record`.
         progress: As for `record`.
     """
-    written: set[str] = set()
     done = 0
 
     def advance() -> None:
@@ -164,13 +175,14 @@ def write_shards(
     while True:
         batches = Batches(work.training)
         missing = {shard.file for shard in work.recording.missing()}
-        before = len(written)
-        for shard in work.recording.shards()[share[0] - 1 :: share[1]]:
-            if shard.file in missing and write_shard(work, shard, batches, advance):
-                written.add(shard.file)
+        written = [
+            write_shard(work, shard, batches, advance)
+            for shard in work.recording.shards()[share[0] - 1 :: share[1]]
+            if shard.file in missing
+        ]
         # Once more: a process that was killed meanwhile has left its shard.
-        if len(written) == before:
-            return written
+        if not any(written):
+            return
 
 
 def write_shard(
@@ -212,14 +224,9 @@ def _check_sizes(rows: Sequence[np.ndarray], shard: Shard, training: TrainingDat
         )
 
 
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}.")
-
-
 def _check_share(share: Any) -> None:
     is_pair = isinstance(share, (tuple, list)) and len(share) == 2
-    if not is_pair or not all(type(n) is int for n in share) or not 1 <= share[0] <= share[1]:
+    if not is_pair or not all(map(is_integer, share)) or not 1 <= share[0] <= share[1]:
         raise ValueError(
             "`share` must be (i, n) with i from 1 to n, such as (1, 4) for the first of four. "
             f"Received: share={share!r}."

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.graph_errors import MARKER
-from kd_keras.replay.folder import RecordingFolder, rows_in, table_of
+from kd_keras.replay.folder import RecordingFolder, rows_in
 from kd_keras.training.batch import RECORDED
 
 # What the x of a batch holds beside `RECORDED`, which is "rows" and "step" of the recording.
@@ -52,7 +52,7 @@ def _rows(recording: RecordingFolder, first_epoch: int) -> tf.data.Dataset:
     row_bytes = manifest.rows.dtype.itemsize
     files, starts = [], []
     for epoch in range(first_epoch, manifest.epochs):
-        paths = [recording.path / entry["file"] for entry in table_of(manifest, epoch)]
+        paths = [recording.file(shard) for shard in manifest.files_of(epoch)]
         files.append([os.fspath(path) for path in paths])
         # Behind the header that NumPy wrote.
         starts.append([rows_in(path, manifest.rows.dtype).offset for path in paths])

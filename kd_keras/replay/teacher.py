@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_integer
 from kd_keras.graph_errors import MARKER
 from kd_keras.replay.folder import open_folder
 from kd_keras.replay.manifest import differences, versions
@@ -41,7 +42,8 @@ class ReplayTeacher(keras.layers.Layer):
         folder: The recording.
         cycle: Whether training may go on after the last recorded epoch with the first one's views
             and order again; otherwise more epochs than were recorded are refused.
-        verify: Whether to compare the files' checksums now, which reads all of them once.
+        verify: Whether to compare the files' checksums now. What was read before and has not
+            changed since is not read again.
         name: Name of the layer.
 
     Raises:
@@ -149,11 +151,7 @@ class ReplayTeacher(keras.layers.Layer):
 
         training = as_training_data(data)
         self._recording.refuse_other_data(training)
-        if isinstance(first_epoch, bool) or not isinstance(first_epoch, int) or first_epoch < 0:
-            raise ValueError(
-                "`first_epoch` must be an integer of at least 0. "
-                f"Received: first_epoch={first_epoch!r}."
-            )
+        first_epoch = check_integer("first_epoch", first_epoch, 0)
         if first_epoch > self.epochs and not self.cycle:
             raise ValueError(f"{self._too_few()} Received: first_epoch={first_epoch}.")
         recording = self._recording

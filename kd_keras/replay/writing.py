@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from kd_keras.lock import held_lock
-from kd_keras.replay.folder import RecordingFolder, Shard, checksum, rows_in
-from kd_keras.replay.manifest import Manifest, read_manifest
+from kd_keras.lock import HeldError, held_lock
+from kd_keras.replay.folder import RecordingFolder, rows_in
+from kd_keras.replay.manifest import MANIFEST, Manifest, Shard, read_manifest
 from kd_keras.replay.policies import PROBE
-from kd_keras.whole_file import PARTIAL, written_beside
+from kd_keras.replay.verified import NOTE
+from kd_keras.whole_file import remove_unfinished, write_whole, written_beside
 
 _LOCK = ".manifest.lock"
 _POLL_SECONDS = 0.05
@@ -35,44 +37,64 @@ def claimed(recording: RecordingFolder, shard: Shard) -> Iterator[bool]:
     lock = f".{shard.file}.lock"
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(held_lock(recording.path, lock))
-        except ValueError as error:
+            stack.enter_context(held_lock(recording.path, lock, leave=False))
+        except HeldError as error:
             raise Busy(str(error)) from error
         # A killed process let go of the lock and left what it had begun.
-        for left in recording.path.glob(f"{PARTIAL}*-{shard.file}"):
-            left.unlink()
-        try:
-            yield not (recording.path / shard.file).exists()
-        finally:
-            (recording.path / lock).unlink(missing_ok=True)
+        for file in (recording.file(shard), recording.checksum_file(shard)):
+            remove_unfinished(recording.path, file.name)
+        yield recording.is_missing(shard)
 
 
 def write_rows(recording: RecordingFolder, shard: Shard, rows: np.ndarray) -> None:
-    """Write a shard, whole or not at all."""
-    with written_beside(recording.path / shard.file) as beside:
-        np.save(beside, rows, allow_pickle=False)
+    """Write a shard, whole or not at all, and before it appears its checksum."""
+    with written_beside(recording.file(shard), rows.nbytes) as beside:
+        with open(beside, "wb") as file:
+            summed = _Summed(file)
+            np.save(summed, rows, allow_pickle=False)
+        write_whole(recording.checksum_file(shard), f"{summed.checksum()}  {shard.file}\n")
 
 
-def finish(recording: RecordingFolder, written: Collection[str] = ()) -> RecordingFolder:
+class _Summed:
+    """A file that knows the SHA-256 of what it was given, whatever the disk makes of it."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._digest.update(data)
+        return self._file.write(data)
+
+    def checksum(self) -> str:
+        return self._digest.hexdigest()
+
+
+def finish(recording: RecordingFolder) -> RecordingFolder:
     """Enter the files into the manifest's table, if all are there; return what is on disk.
 
     Args:
         recording: What to finish.
-        written: Files that are new, whatever the table says of them.
 
     Raises:
-        ValueError: If a file does not hold rows of this recording.
+        ValueError: If a file is not what was written, or does not hold rows of this recording.
     """
-    with _manifest_lock(recording.path):
+    with manifest_lock(recording.path):
         manifest = read_manifest(recording.path) or recording.manifest
         recording = RecordingFolder(recording.path, manifest)
         if recording.missing():
             return recording
-        known = {e["file"]: e for e in manifest.shards if e["file"] not in written}
-        table = [known.get(s.file) or _entry(recording, s) for s in recording.shards()]
-        if table != list(manifest.shards):
-            manifest = dataclasses.replace(manifest, shards=tuple(table))
+        recording.refuse_damaged()
+        known = {(e["file"], e["sha256"]): e for e in manifest.shards}
+        table = tuple(
+            known.get((shard.file, recording.checksum_of(shard))) or _entry(recording, shard)
+            for shard in recording.shards()
+        )
+        if table != manifest.shards:
+            manifest = dataclasses.replace(manifest, shards=table)
             manifest.write(recording.path)
+        for shard in recording.shards():
+            recording.checksum_file(shard).unlink(missing_ok=True)
         return RecordingFolder(recording.path, manifest)
 
 
@@ -84,7 +106,7 @@ def join_or_begin(path: Path, manifest: Manifest) -> RecordingFolder:
     Raises:
         ValueError: If the folder holds another recording, or something else.
     """
-    with _manifest_lock(path):
+    with manifest_lock(path):
         there = read_manifest(path)
         if there is None:
             strangers = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
@@ -108,26 +130,22 @@ def join_or_begin(path: Path, manifest: Manifest) -> RecordingFolder:
 
 
 @contextlib.contextmanager
-def _manifest_lock(path: Path) -> Iterator[None]:
-    """Wait for the moment in which no other process changes the manifest."""
+def manifest_lock(path: Path) -> Iterator[None]:
+    """Wait for the moment in which no other process changes the manifest, or writes the probe."""
     with contextlib.ExitStack() as stack:
         while True:
             try:
                 stack.enter_context(held_lock(path, _LOCK))
-            except ValueError:
+            except HeldError:
                 time.sleep(_POLL_SECONDS)
             else:
                 break
+        for name in (MANIFEST, PROBE, NOTE):
+            remove_unfinished(path, name)
         yield
 
 
 def _entry(recording: RecordingFolder, shard: Shard) -> dict[str, Any]:
-    path = recording.path / shard.file
-    return {
-        "file": shard.file,
-        "epoch": shard.epoch,
-        "first_step": shard.epoch * recording.manifest.steps_per_epoch + shard.first,
-        "steps": shard.steps,
-        "rows": len(rows_in(path, recording.manifest.rows.dtype)),
-        "sha256": checksum(path),
-    }
+    manifest = recording.manifest
+    rows = len(rows_in(recording.file(shard), manifest.rows.dtype))
+    return manifest.entry(shard, rows, recording.checksum_of(shard) or "")

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from kd_keras import _startup
+from kd_keras.arguments import check_integer
 from kd_keras.folders import made_folder
 from kd_keras.run.quiet import quiet_start
 from kd_keras.run.teacher import load_data, load_teacher, teacher_file
@@ -164,7 +165,4 @@ def _check(policies: Sequence[str], examples: Any, views: Any) -> None:
     if not policies:
         raise ValueError(f"`policies` must name a policy. Received: policies={policies!r}.")
     for name, value in (("examples", examples), ("views", views)):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _BATCH:
-            raise ValueError(
-                f"`{name}` must be an integer from 1 to {_BATCH}. Received: {name}={value!r}."
-            )
+        check_integer(name, value, 1, _BATCH)

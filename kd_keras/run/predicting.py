@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kd_keras.arguments import check_integer
 from kd_keras.run.pictures import read_picture
 from kd_keras.run.quiet import quiet_start
 
@@ -72,8 +73,7 @@ def classify(
         print(path, classes[0].label, classes[0].probability)
     ```
     """
-    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
-        raise ValueError(f"`top` must be an integer >= 1. Received: top={top!r}")
+    top = check_integer("top", top, 1)
     if not pictures:
         raise ValueError("`pictures` must name at least one picture. Received: none")
     with quiet_start():

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from kd_keras import _startup
+from kd_keras.arguments import check_integer
 from kd_keras.run.quiet import quiet_start
 from kd_keras.run.teacher import load_data, load_teacher, missing_teacher, teacher_file
 
@@ -123,10 +124,7 @@ def rank_policies(
     Statistical Perspective", NeurIPS 2022, arXiv:2012.02909.
     """
     console = console or Console()
-    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
-        raise ValueError(
-            f"`repeats` must be an integer of at least 1. Received: repeats={repeats!r}."
-        )
+    repeats = check_integer("repeats", repeats, 1)
     if not policies:
         raise ValueError(f"`policies` must name a policy. Received: policies={policies!r}.")
     path = teacher_file(dataset, teacher)

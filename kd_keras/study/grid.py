@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-from kd_keras.recipes.checks import check_count
+from kd_keras.arguments import check_integer
 from kd_keras.recipes.recipe import PolicyName, Recipe
 
 # What they are stands in `kd_keras.study.teaching`.
@@ -30,6 +31,7 @@ PICK = "+pick"
 # Policies that follow the gap between teacher and student, and their control.
 FEEDBACK, UNIFORM = "feedback", "uniform"
 
+_WORD = re.compile(r"[A-Za-z0-9_+]*")
 _FORMAT = "kd_keras_study"
 _FORMAT_VERSION = 1
 
@@ -49,6 +51,16 @@ class Cell:
     augmentation: str
     teacher_augmentation: str
     seed: int
+
+    def __post_init__(self) -> None:
+        # Cells are read from their results too, and their words become names of folders.
+        for word in (self.distillation, self.augmentation, self.teacher_augmentation):
+            if not isinstance(word, str) or not _WORD.fullmatch(word):
+                raise ValueError(
+                    "A cell is named by words of letters, digits, '_' and '+'. Received: "
+                    f"{word!r}. If it comes from a result, delete that, and its cell runs again."
+                )
+        check_integer("seed", self.seed, 0)
 
     @property
     def name(self) -> str:
@@ -121,7 +133,7 @@ class Study:
         _check_names("distillation", self.distillation, get_args(Distillation))
         _check_names("augmentation", self.augmentation, (*policies, *adaptive), suffix=PICK)
         _check_names("teacher_augmentation", self.teacher_augmentation, policies)
-        check_count("seeds", self.seeds, 1)
+        check_integer("seeds", self.seeds, 1)
         for name in ("distillation", "augmentation", "teacher_augmentation"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.cells():

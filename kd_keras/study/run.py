@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kd_keras import _startup
-from kd_keras.recipes.checks import check_count
+from kd_keras.arguments import check_integer
 from kd_keras.run.environment import environment
 from kd_keras.run.quiet import quiet_start
 from kd_keras.run.saying import say
@@ -80,7 +80,7 @@ def run_study(
     ```
     """
     console = console or Console()
-    check_count("robustness_examples", robustness_examples, 0)
+    check_integer("robustness_examples", robustness_examples, 0)
     cells = shard_of(study.cells(), shard)
     folder = open_study(output, study)
     if teachers is not None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kd_keras.arguments import check_integer, check_number
+
 _CHUNK = 256
 
 
@@ -66,12 +68,8 @@ def hierarchical_bootstrap(
             "`values` must be finite numbers of shape (seeds, examples). "
             f"Received: shape {values.shape}"
         )
-    if not isinstance(replicates, int) or replicates < 100:
-        raise ValueError(
-            f"`replicates` must be an integer of at least 100. Received: replicates={replicates!r}"
-        )
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must lie between 0 and 1. Received: level={level!r}")
+    replicates = check_integer("replicates", replicates, 100)
+    level = check_number("level", level, above=0, below=1)
     seeds, examples = values.shape
     generator = np.random.default_rng(seed)
     means = np.empty(replicates)

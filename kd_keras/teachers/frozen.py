@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from kd_keras.arguments import is_integer
 from kd_keras.compat.structure import mask_of, with_mask
 from kd_keras.losses.logit_form import FORMS, LogitForm
 from kd_keras.teachers.contract import (
@@ -232,8 +232,12 @@ def _check_classes(classes: Any) -> tuple[int, ...] | None:
     if classes is None:
         return None
     chosen = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else []
-    whole = all(isinstance(c, numbers.Integral) and not isinstance(c, bool) for c in chosen)
-    if not chosen or not whole or min(chosen) < 0 or len(set(chosen)) < len(chosen):
+    if (
+        not chosen
+        or not all(map(is_integer, chosen))
+        or min(chosen) < 0
+        or len(set(chosen)) < len(chosen)
+    ):
         raise ValueError(
             "`classes` must list, for each class of the student, the number of the teacher's class "
             "that it is, from 0 and each once, such as [3, 0, 7]; None where both have the same "

@@ -83,13 +83,29 @@ def _describe(loss: Any) -> str:
 
 
 def assert_labels_in_range(loss: Any, y: Any, y_pred: Any) -> list[Any]:
-    """Return assertions (to be used as control dependencies) that sparse labels are class ids."""
+    """Return assertions (to be used as control dependencies) that sparse labels are class ids.
+
+    Floats may be class ids, and are cast to them: 0.5 would be class 0 without a word.
+    """
     checks = []
     for leaf_loss, labels, logits in _aligned(loss, y, y_pred):
         if crossentropy_of(leaf_loss) != _SPARSE[1] or logits.shape[-1] is None:
             continue
         classes = logits.shape[-1]
         ignored = getattr(leaf_loss, "ignore_class", None)
+        if labels.dtype.is_floating:
+            part = tf.boolean_mask(labels, labels != tf.round(labels))
+            checks.append(
+                tf.debugging.Assert(
+                    tf.size(part) == 0,
+                    [
+                        f"{MARKER}sparse labels must be class ids, which are whole numbers. For "
+                        "one value between 0 and 1 compile with BinaryCrossentropy, for shares of "
+                        "classes with CategoricalCrossentropy. Received: labels such as",
+                        part,
+                    ],
+                )
+            )
         labels = tf.cast(labels, tf.int64)
         valid = tf.logical_and(labels >= 0, labels < classes)
         if ignored is not None:

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import refuse_complex
 from kd_keras.augment.adapter import as_augmentation, augment_batch
 from kd_keras.compat.model import OpenModel
 from kd_keras.graph_errors import readable_errors
@@ -346,6 +347,9 @@ class TrainingModel(OpenModel):
         batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
         batch, _ = self.accept(batch, None)
         self._prepare_for(batch)
+        if checks := self._label_assertions(batch.y):
+            with tf.control_dependencies(checks):
+                batch = batch._replace(y=keras.tree.map_structure(tf.identity, batch.y))
         teacher, student = self.forward(batch, training=False)
         losses = self.losses_of(batch, teacher, student, training=False)
         return self._logged(batch, losses, student.outputs, training=False)
@@ -405,7 +409,10 @@ class TrainingModel(OpenModel):
         return labels.assert_labels_in_range(self.loss, y, self._specs.outputs)
 
     def _prepare_for(self, batch: Batch) -> None:
-        """Refuse labels that would train on nonsense, and build what is not built yet."""
+        """Refuse data that would train on nonsense, and build what is not built yet."""
+        if self.student_inputs is None:
+            refuse_complex("x", keras.tree.flatten(batch.x), self.student)
+        refuse_complex("y", keras.tree.flatten(batch.y), None)
         labels.check_present(batch.x, batch.y, self.student_loss_weight)
         self._check_class_weight(batch.y)
         specs = build_for(self, batch.x, batch.y)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
 
-from kd_keras.losses.schedules import is_schedule
+from kd_keras.arguments import check_number
+from kd_keras.losses.schedules import checked_weight, number_or_schedule
 
 
 def check_models(teacher: Any, student: Any) -> None:
@@ -92,20 +94,11 @@ def check_student_loss_weight(weight: Any, combine: str) -> Any:
             "`combine` must be 'convex' (w * student + (1 - w) * distillation) or 'sum' (student + "
             f"distillation). Received: combine={combine!r}."
         )
-    if is_schedule(weight) and combine == "convex":
-        return weight
-    if not isinstance(weight, (int, float)) or isinstance(weight, bool):
-        raise ValueError(
-            "`student_loss_weight` must be a number from 0.0 to 1.0, or with combine='convex' a "
-            f"`keras.optimizers.schedules.LearningRateSchedule`. Received: {weight!r} of type "
-            f"{type(weight)}."
-        )
-    if not 0.0 <= weight <= 1.0:
-        raise ValueError(
-            "`student_loss_weight` must be between 0.0 and 1.0. Received: "
-            f"student_loss_weight={weight}. For weights above 1 use combine='sum' and "
-            "`distillation_loss_weights`."
-        )
+    remedy = "For weights above 1 use combine='sum' and `distillation_loss_weights`."
+    check = partial(check_number, low=0, high=1, remedy=remedy)
+    if combine == "convex":
+        return number_or_schedule("student_loss_weight", weight, check)
+    weight = check("student_loss_weight", weight)
     if combine == "sum" and weight not in (0, 0.5, 1):
         raise ValueError(
             "With combine='sum' the student's loss has weight 1 (0 switches it off). Received: "
@@ -154,16 +147,7 @@ def check_loss_weights(weights: Any, losses: Sequence[Any]) -> list[Any]:
             f"The number of `distillation_loss_weights` ({len(weights)}) must match the number of "
             f"`distillation_losses` ({len(losses)})."
         )
-    for weight in weights:
-        if is_schedule(weight):
-            continue
-        if not isinstance(weight, (int, float)) or isinstance(weight, bool) or weight < 0:
-            raise ValueError(
-                "`distillation_loss_weights` must be numbers >= 0 or schedules (a "
-                "`keras.optimizers.schedules.LearningRateSchedule`). Received: "
-                f"distillation_loss_weights={weights}."
-            )
-    return weights
+    return [checked_weight("distillation_loss_weights", weight) for weight in weights]
 
 
 def warn_of_broken_losses(losses: Sequence[Any]) -> None:

@@ -143,7 +143,7 @@ def test_mixed_views_other_shapes_and_wrong_shares_are_refused(generator):
     with pytest.raises(ValueError, match=r"\(6, 6, 1\).*shape \(4, 8, 8, 1\)"):
         Generated(generator, num_classes=CLASSES)(np.zeros((4, 8, 8, 1), "uint8"))
     for share in (0, 1.5, True, "half"):
-        with pytest.raises(ValueError, match="`share` must be a number in"):
+        with pytest.raises(ValueError, match="`share` must be a finite number in"):
             Generated(generator, share, num_classes=CLASSES)
 
 

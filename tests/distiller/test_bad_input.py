@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kd_keras
+from kd_keras import Supervised
 from kd_keras.losses import KLDivergence
 from tests.conftest import sparse_crossentropy
 
@@ -100,6 +101,34 @@ def test_labels_out_of_range():
         with pytest.raises(ValueError, match=rf"class ids 0..2.*{shown}"):
             distiller.fit(X, labels, verbose=0)
         np.testing.assert_array_equal(before[0], distiller.student.get_weights()[0])
+
+
+@pytest.mark.parametrize("bad", [0.5, float("nan")])
+def test_labels_that_are_no_whole_numbers(bad):
+    labels = Y.astype("float32")
+    assert np.isfinite(compiled().train_on_batch(X, labels)).all()  # 2.0 is a class id
+    labels[5] = bad
+    distiller = compiled()
+    before = distiller.student.get_weights()
+    for use in (distiller.evaluate, distiller.fit):
+        with pytest.raises(ValueError, match=rf"class ids, which are whole.*Received.*{bad}"):
+            use(X, labels, verbose=0)
+    with pytest.raises(ValueError, match="class ids, which are whole"):
+        distiller.train_on_batch(X, labels)
+    np.testing.assert_array_equal(before[0], distiller.student.get_weights()[0])
+
+
+def test_complex_numbers():
+    for x, y, name in ((X.astype("complex64"), Y, "x"), (X, Y.astype("complex128"), "y")):
+        for use in (compiled().fit, compiled().evaluate):
+            with pytest.raises(ValueError, match=f"`{name}` must be of real numbers.*complex"):
+                use(x, y, verbose=0)
+    supervised = Supervised(net())
+    supervised.compile("sgd", sparse_crossentropy())
+    batches = tf.data.Dataset.from_tensors((X.astype("complex64"), Y))
+    for use in (supervised.fit, lambda data: kd_keras.evaluate.predict_logits(net(), data)):
+        with pytest.raises(ValueError, match="`x` must be of real numbers.*complex64"):
+            use(batches)
 
 
 def test_an_ignored_class_is_in_range():

@@ -192,7 +192,7 @@ def test_missing_and_wrong_numbers_are_explained(distiller, images):
         distiller.fit(x, y, verbose=0)
     with pytest.raises(ValueError, match=r"samples=40, so numbers must be 0..39.*number 1 40"):
         distiller.fit({"images": x, "sample_index": np.arange(40) + 1}, y, batch_size=40, verbose=0)
-    with pytest.raises(ValueError, match="`momentum` must be a number from 0"):
+    with pytest.raises(ValueError, match=r"`momentum` must be a finite number in \[0, 1\]"):
         ContrastiveRepresentation(3, momentum=2)
     with pytest.raises(ValueError, match="`samples` must be an integer >= 1"):
         ContrastiveRepresentation(0)

@@ -60,7 +60,9 @@ def test_identities():
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match="`temperature` must be a positive finite number"):
+    with pytest.raises(
+        ValueError, match=r"`temperature` must be a finite number in \[0.001, 1000\]"
+    ):
         InBatchContrast(temperature=0.0)
     with pytest.raises(ValueError, match="`dimensions` must be an integer >= 1"):
         InBatchContrast(dimensions=0.5)

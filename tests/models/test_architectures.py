@@ -164,7 +164,7 @@ def test_weight_decay_is_a_loss_whose_gradient_is_the_decay_times_the_kernel(mod
     [
         ({"input_shape": (8, 8)}, r"`input_shape`.*Received: input_shape=\(8, 8\)"),
         ({"input_shape": (None, 8, 1)}, r"`input_shape`.*without the batch axis"),
-        ({"num_classes": 1}, r"`num_classes`.*at least 2.*num_classes=1"),
+        ({"num_classes": 1}, r"`num_classes`.*from 2 to 1048576.*num_classes=1"),
         ({"num_classes": True}, r"`num_classes`.*num_classes=True"),
         ({"weight_decay": -0.1}, r"`weight_decay`.*weight_decay=-0\.1"),
     ],

@@ -67,7 +67,7 @@ def test_odd_image_sides_are_taken():
     [
         (18, "nearest valid depths are 14 and 20"),
         (21, "nearest valid depths are 20 and 26"),
-        (2, "at least 8"),
+        (2, "from 8 to 1202"),
         (20.0, r"depth=20\.0"),
     ],
 )

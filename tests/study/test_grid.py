@@ -1,11 +1,13 @@
 """Which cells a grid has, and what is refused."""
 
 import dataclasses
+import json
 
 import pytest
 
 from kd_keras.recipes import digits
 from kd_keras.study import Cell, Study
+from kd_keras.study.folder import StudyFolder
 from kd_keras.study.grid import recipe_of_study, shard_of
 
 
@@ -86,3 +88,15 @@ def test_the_shared_recipe_survives_json_and_ignores_the_policy():
 def test_text_that_is_no_study_is_refused(text):
     with pytest.raises(ValueError, match="no study"):
         recipe_of_study(text)
+
+
+@pytest.mark.parametrize("word", ["../../outside", "..", "/outside", "C:\\outside", "a\0", 3, None])
+@pytest.mark.parametrize("field", ["distillation", "augmentation", "teacher_augmentation"])
+def test_a_cell_whose_name_leads_out_of_the_study_is_refused(tmp_path, field, word):
+    fields = {"distillation": "kl", "augmentation": "cutmix", "teacher_augmentation": "none"}
+    folder = tmp_path / "cells" / "kl-cutmix-teacher-none-seed0"
+    folder.mkdir(parents=True)
+    result = {"cell": {**fields, field: word, "seed": 0}}
+    (folder / "result.json").write_text(json.dumps(result))
+    with pytest.raises(ValueError, match="named by words of letters.*delete that"):
+        StudyFolder(tmp_path, digits()).finished()

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_number, is_integer
 from kd_keras.augment.calling import refuse_per_pixel_labels
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.chosen import apply_choice, checked_layers
@@ -68,18 +69,16 @@ class AugMix(Drawn):
             raise ValueError("`layers` must hold at least one layer. Received: layers=[]")
         bounds = list(depth) if isinstance(depth, (tuple, list)) else [depth, depth]
         for argument, counts, given in (("width", [width], width), ("depth", bounds, depth)):
-            whole = all(isinstance(n, int) and not isinstance(n, bool) for n in counts)
+            whole = all(map(is_integer, counts))
             if not whole or not counts or not 1 <= counts[0] <= counts[-1] or len(counts) > 2:
                 pair = " or (low, high) of two such" if argument == "depth" else ""
                 raise ValueError(
                     f"`{argument}` must be an integer of at least 1{pair}. Received: "
                     f"{argument}={given!r}"
                 )
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not alpha > 0:
-            raise ValueError(f"`alpha` must be a number greater than 0. Received: alpha={alpha!r}")
-        self.width = width
-        self.depth = bounds
-        self.alpha = float(alpha)
+        self.width = int(width)
+        self.depth = list(map(int, bounds))
+        self.alpha = float(check_number("alpha", alpha, above=0))
 
     def apply(self, views: Batch, draws: Draws) -> Batch:
         images = views.x

@@ -7,6 +7,7 @@ from typing import Any
 import keras_cv
 import tensorflow as tf
 
+from kd_keras.arguments import check_seed
 from kd_keras.augment.global_generator import ensure_global_generator
 
 
@@ -26,8 +27,8 @@ class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
 
     def __init__(self, seed: int | None = None, **kwargs: Any):
         ensure_global_generator()
-        super().__init__(seed=seed, **kwargs)
-        self.seed = seed
+        self.seed = None if seed is None else check_seed(seed)
+        super().__init__(seed=self.seed, **kwargs)
 
     def draw(self, images: tf.Tensor) -> Any:
         """Return the random numbers for `images`, first axis the batch."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kd_keras.arguments import check_seed
 from kd_keras.augment.annotations import refuse_annotations
 from kd_keras.augment.contract import Augmentation
 from kd_keras.augment.draws import Draws, own_key
@@ -25,7 +26,7 @@ class Drawn(Augmentation):
     minds_annotations = True
 
     def __init__(self, seed: int = 0):
-        self.seed = seed
+        self.seed = check_seed(seed)
 
     @abc.abstractmethod
     def apply(self, views: Batch, draws: Draws) -> Batch:

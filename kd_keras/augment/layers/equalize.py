@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_number
 from kd_keras.augment.layers.in_place import InPlaceLayer
 
 _LEVELS = 256
@@ -50,12 +51,8 @@ class Equalize(InPlaceLayer):
         **kwargs: Any,
     ):
         super().__init__(value_range, seed, **kwargs)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-            raise ValueError(
-                "`rate` must be a number in [0, 1], the part of the images that are equalised. "
-                f"Received: rate={rate!r}"
-            )
-        self.rate = rate
+        remedy = "It is the part of the images that are equalised."
+        self.rate = check_number("rate", rate, low=0, high=1, remedy=remedy)
 
     def draw(self, images: tf.Tensor) -> tf.Tensor:
         return self._random_generator.uniform([tf.shape(images)[0], 1, 1, 1]) < self.rate

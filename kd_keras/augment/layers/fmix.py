@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_number
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.region_mixing import RegionMixing
 
@@ -44,9 +45,7 @@ class FMix(RegionMixing):
 
     def __init__(self, alpha: float = 1.0, decay: float = 3.0, seed: int = 0):
         super().__init__(alpha, seed)
-        if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not decay >= 0:
-            raise ValueError(f"`decay` must be a number from 0 upwards. Received: decay={decay!r}")
-        self.decay = float(decay)
+        self.decay = float(check_number("decay", decay, low=0))
 
     def blend(
         self, own: tf.Tensor, partner: tf.Tensor, share: tf.Tensor, draws: Draws

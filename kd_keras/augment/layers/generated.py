@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_number
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.generator import CheckedGenerator
@@ -69,12 +70,8 @@ class Generated(Drawn):
         seed: int = 0,
     ):
         super().__init__(seed)
-        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
-            raise ValueError(
-                f"`share` must be a number in (0, 1]. Received: share={share!r}. For no generated "
-                "image leave the layer out."
-            )
-        self.share = float(share)
+        remedy = "For no generated image leave the layer out."
+        self.share = float(check_number("share", share, above=0, high=1, remedy=remedy))
         self.keep_labels = bool(keep_labels)
         self._source = CheckedGenerator(
             generator, latent, num_classes, generator_range, value_range

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_number
 from kd_keras.augment.layers.in_place import InPlaceLayer
 from kd_keras.augment.layers.strength import checked_strength
 
@@ -57,18 +58,11 @@ class GridMask(InPlaceLayer):
         super().__init__(value_range, seed, **kwargs)
         self.unit = checked_strength("unit", unit, 0, 1, "a part of the image's shorter side")
         low, high = self.value_range
-        if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 < ratio < 1:
-            raise ValueError(
-                "`ratio` must be a number between 0 and 1, the part of a unit's side that stays "
-                f"visible. Received: ratio={ratio!r}"
-            )
-        number = isinstance(fill_value, (int, float)) and not isinstance(fill_value, bool)
-        if fill_value is not None and not (number and low <= fill_value <= high):
-            raise ValueError(
-                f"`fill_value` must be None, for the middle of the range, or a number in {low} to "
-                f"{high}, the `value_range`. Received: fill_value={fill_value!r}"
-            )
-        self.ratio = ratio
+        remedy = "It is the part of a unit's side that stays visible."
+        self.ratio = check_number("ratio", ratio, above=0, below=1, remedy=remedy)
+        if fill_value is not None:
+            remedy = "That is the `value_range`; None is its middle."
+            fill_value = check_number("fill_value", fill_value, low=low, high=high, remedy=remedy)
         self.fill_value = fill_value
 
     def draw(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from kd_keras.arguments import check_range
 from kd_keras.augment.layers.batchwise import BatchwiseImageLayer
-from kd_keras.augment.value_range import checked_range, clip, scale
+from kd_keras.augment.value_range import clip, scale
 
 _BYTES = (0.0, 255.0)
 
@@ -25,7 +26,7 @@ class InPlaceLayer(BatchwiseImageLayer):
 
     def __init__(self, value_range: tuple[float, float], seed: int | None, **kwargs: Any):
         super().__init__(seed=seed, **kwargs)
-        self.value_range = checked_range(value_range)
+        self.value_range = check_range("value_range", value_range)
 
     def in_bytes(self, images: tf.Tensor) -> tf.Tensor:
         """Return `images` as int32 from 0 to 255."""

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_number
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.rows import gather_global
@@ -29,12 +30,8 @@ class Mixing(Drawn):
 
     def __init__(self, alpha: float, seed: int = 0):
         super().__init__(seed)
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not alpha > 0:
-            raise ValueError(
-                f"`alpha` must be a number greater than 0. Received: alpha={alpha!r}. To switch "
-                "mixing off leave the layer out."
-            )
-        self.alpha = float(alpha)
+        remedy = "To switch mixing off leave the layer out."
+        self.alpha = float(check_number("alpha", alpha, above=0, remedy=remedy))
 
     @abc.abstractmethod
     def blend(

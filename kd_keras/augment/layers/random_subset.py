@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import check_integer
 from kd_keras.augment.calling import refuse_per_pixel_labels
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.layers.chosen import apply_where, checked_layers
@@ -49,16 +50,8 @@ class RandomSubset(Drawn):
     def __init__(self, layers: Any, count: int = 2, seed: int = 0):
         super().__init__(seed)
         self.layers = checked_layers(layers)
-        if (
-            isinstance(count, bool)
-            or not isinstance(count, int)
-            or count not in range(len(self.layers) + 1)
-        ):
-            raise ValueError(
-                f"`count` must be an integer from 0 to the number of layers, {len(self.layers)}. "
-                f"Received: count={count!r}"
-            )
-        self.count = count
+        remedy = "At most all layers act."
+        self.count = check_integer("count", count, 0, len(self.layers), remedy)
 
     def apply(self, views: Batch, draws: Draws) -> Batch:
         images = views.x

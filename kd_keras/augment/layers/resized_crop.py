@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.arguments import is_number, plain
 from kd_keras.augment.layers.batchwise import BatchwiseImageLayer
 
 # A hair below 1: `crop_and_resize` fills with zeros what rounding puts beyond the last pixel.
@@ -101,9 +102,9 @@ def _cropped(images: tf.Tensor, crops: tf.Tensor, interpolation: str) -> tf.Tens
 
 
 def _checked_bounds(argument: str, value: Any, most: float) -> tuple[float, float]:
-    bounds = tuple(value) if isinstance(value, (tuple, list)) else ()
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in bounds)
-    if len(bounds) != 2 or not numbers or not 0 < bounds[0] <= bounds[1] <= most:
+    bounds = tuple(map(plain, value)) if isinstance(value, (tuple, list)) else ()
+    is_pair = len(bounds) == 2 and all(map(is_number, bounds))
+    if not is_pair or not 0 < bounds[0] <= bounds[1] <= most:
         raise ValueError(
             f"`{argument}` must be (low, high) with 0 < low <= high <= {most:g}. Received: "
             f"{argument}={value!r}"

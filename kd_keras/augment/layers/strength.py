@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from kd_keras.arguments import is_integer, is_number, plain
+
 
 def checked_strength(
     argument: str, value: Any, least: float, most: float, meaning: str, whole: bool = False
@@ -20,17 +22,17 @@ def checked_strength(
         meaning: What the number is, for the message.
         whole: Whether only integers are allowed.
     """
-    kinds = int if whole else (int, float)
-    bounds = list(value) if isinstance(value, (tuple, list)) else [value, value]
-    numbers = all(isinstance(v, kinds) and not isinstance(v, bool) for v in bounds)
-    if len(bounds) != 2 or not numbers or not least <= bounds[0] <= bounds[1] <= most:
+    is_one = is_integer if whole else is_number
+    bounds = [plain(v) for v in (value if isinstance(value, (tuple, list)) else [value, value])]
+    is_pair = len(bounds) == 2 and all(map(is_one, bounds))
+    if not is_pair or not least <= bounds[0] <= bounds[1] <= most:
         kind = "an integer" if whole else "a number"
         limits = f"in [{least:g}, {most:g}]" if most < float("inf") else f"from {least:g} upwards"
         raise ValueError(
             f"`{argument}` must be {kind} {limits}, {meaning}, or (low, high) of two such numbers. "
             f"Received: {argument}={value!r}"
         )
-    return bounds if isinstance(value, (tuple, list)) else value
+    return bounds if isinstance(value, (tuple, list)) else bounds[0]
 
 
 def draw_strength(generator: Any, strength: Any, images: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras_cv
 
+from kd_keras.arguments import check_number
 from kd_keras.augment.global_generator import ensure_global_generator
 from kd_keras.augment.layers import AugMix, Equalize, Posterize
 from kd_keras.augment.policies.standard import standard_layers
@@ -40,12 +41,8 @@ def augmix(
     >>> augmix(seed=1)(tf.zeros((2, 32, 32, 3), tf.uint8), step=0).shape
     TensorShape([2, 32, 32, 3])
     """
-    number = isinstance(magnitude, (int, float)) and not isinstance(magnitude, bool)
-    if not number or not 0 < magnitude <= 1:
-        raise ValueError(
-            f"`magnitude` must be a number in (0, 1]. Received: magnitude={magnitude!r}. For no "
-            "change at all use kd_keras.augment.standard."
-        )
+    remedy = "For no change at all use kd_keras.augment.standard."
+    check_number("magnitude", magnitude, above=0, high=1, remedy=remedy)
     return Policy(
         [*standard_layers(), AugMix(_changes(float(magnitude)), width=width)],
         seed=seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras_cv
 
+from kd_keras.arguments import check_number
 from kd_keras.augment.global_generator import ensure_global_generator
 from kd_keras.augment.layers import GridMask
 from kd_keras.augment.policies.standard import standard_layers
@@ -31,6 +32,7 @@ def cutout(seed: int = 0, value_range: tuple[float, float] = (0, 255), side: flo
     >>> cutout(seed=1)(tf.zeros((2, 32, 32, 3), tf.uint8), step=0).shape
     TensorShape([2, 32, 32, 3])
     """
+    check_number("side", side, low=0, high=1)
     ensure_global_generator()
     rectangle = keras_cv.layers.RandomCutout(
         (side, side), (side, side), fill_value=_GREY, dtype="float32"

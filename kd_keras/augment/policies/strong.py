@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kd_keras.arguments import check_number
 from kd_keras.augment.layers import RandomSubset
 from kd_keras.augment.policies.standard import standard_layers
 from kd_keras.augment.policies.transforms import transforms
@@ -36,13 +37,9 @@ def strong(
     >>> strong(seed=1)(tf.zeros((2, 32, 32, 3), tf.uint8), step=0).shape
     TensorShape([2, 32, 32, 3])
     """
-    if isinstance(magnitude, bool) or not isinstance(magnitude, (int, float)):
-        raise TypeError(f"`magnitude` must be a number. Received: magnitude={magnitude!r}")
-    if not 0 < magnitude <= 1:
-        raise ValueError(
-            f"`magnitude` must be in (0, 1]. Received: magnitude={magnitude!r}. For no change at "
-            "all use count=0."
-        )
+    check_number(
+        "magnitude", magnitude, above=0, high=1, remedy="For no change at all use count=0."
+    )
     return Policy(
         [*standard_layers(), RandomSubset(transforms(float(magnitude)).values(), count=count)],
         seed=seed,

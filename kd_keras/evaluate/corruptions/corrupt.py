@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kd_keras.arguments import check_integer
 from kd_keras.evaluate.corruptions import blur, digital, noise, weather
 from kd_keras.evaluate.corruptions.draws import Draws
 
@@ -66,10 +67,7 @@ def corrupt(images: Any, corruption: str, severity: int, seed: int = 0) -> tf.Te
             f"`corruption` must be one of {', '.join(CORRUPTIONS)}. Received: "
             f"corruption={corruption!r}"
         )
-    if severity not in SEVERITIES:
-        raise ValueError(
-            f"`severity` must be an integer from 1 to 5. Received: severity={severity!r}"
-        )
+    severity = check_integer("severity", severity, min(SEVERITIES), max(SEVERITIES))
     images = tf.convert_to_tensor(images)
     if images.dtype != tf.uint8:
         raise TypeError(

@@ -2,58 +2,82 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-try:
-    import fcntl
-except ImportError:  # Windows: no such lock, two runs in one folder are up to the user
-    fcntl = None  # type: ignore[assignment]
+from kd_keras.whole_file import UnwritableError
+
+if TYPE_CHECKING:
+    import filelock
 
 LOCK = ".lock"
+# Windows keeps the first byte of a locked file from everybody else.
+_OWNER_AT = 1
 
 
-@contextmanager
-def held_lock(folder: Path, name: str = LOCK) -> Iterator[None]:
+class HeldError(ValueError):
+    """Another process holds the lock."""
+
+
+@contextlib.contextmanager
+def held_lock(folder: Path, name: str = LOCK, *, leave: bool = True) -> Iterator[None]:
     """Hold the lock of a folder. The system lets go of it when the process ends, however it ends.
 
     Args:
         folder: An existing folder that can be written.
         name: Of the file that carries the lock, where a folder has several.
+        leave: Whether that file stays when the lock is given back.
 
     Raises:
-        ValueError: If another process holds it.
+        HeldError: If another process holds it.
+        UnwritableError: If the folder is gone or the file cannot be made.
     """
-    if fcntl is None:
-        yield
-        return
-    descriptor = _acquire(folder / name)
+    path = folder / name
+    if not folder.is_dir():  # `filelock` would make it
+        raise UnwritableError.of(path, FileNotFoundError())
+    lock = _acquired(path)
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        _note_owner(path)
         yield
     finally:
-        os.close(descriptor)
+        # Windows removes no file that is open, and `filelock` does it there after the release.
+        if not leave and os.name == "posix":
+            path.unlink(missing_ok=True)
+        lock.release()
 
 
-def _acquire(path: Path) -> int:
+def _acquired(path: Path) -> filelock.BaseFileLock:
+    import filelock  # a tenth of a second, which `kd-keras --help` need not take
+
+    lock = filelock.FileLock(path)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            current = path.stat().st_ino
-        except BlockingIOError as error:
-            owner = os.read(descriptor, 32).decode(errors="replace") or "unknown"
-            os.close(descriptor)
-            raise ValueError(
-                f"Another process (id {owner}) works in {str(path.parent)!r}. Wait until it is "
-                "done, or choose another folder with --output."
-            ) from error
-        except FileNotFoundError:
-            current = None
-        # A process that left may have removed the file in between; its lock would guard nothing.
-        if current == os.fstat(descriptor).st_ino:
-            return descriptor
-        os.close(descriptor)
+            lock.acquire(blocking=False)
+            return lock
+        except filelock.Timeout as error:
+            # A process that left may have removed the file in between.
+            if path.exists():
+                raise HeldError(
+                    f"Another process (id {_owner(path)}) works in {str(path.parent)!r}. Wait "
+                    "until it is done, or choose another folder with --output."
+                ) from error
+        except OSError as error:
+            raise UnwritableError.of(path, error) from error
+
+
+def _note_owner(path: Path) -> None:
+    # For the message alone: a disk without room for a number is told by what is written next.
+    with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
+        file.truncate(_OWNER_AT)
+        file.seek(_OWNER_AT)
+        file.write(str(os.getpid()).encode())
+
+
+def _owner(path: Path) -> str:
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        file.seek(_OWNER_AT)
+        return file.read(32).decode(errors="replace") or "unknown"
+    return "unknown"

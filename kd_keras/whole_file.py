@@ -3,17 +3,87 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 # With this begins the name of an unfinished file, which a killed process leaves behind.
 PARTIAL = ".partial-"
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What reading never ends with, so that it is of the file that is being written.
+_OF_WRITING = (*_FULL, errno.EROFS)
+
+
+class UnwritableError(OSError, ValueError):
+    """A file cannot be written: its folder is gone or may not be written, or its disk is full.
+
+    Attributes:
+        errno: The system's number for the reason.
+        strerror: The system's words for it.
+        path: The file.
+    """
+
+    def __init__(self, text: str, path: Path, reason: int | None):
+        super().__init__(text)
+        self.errno = reason
+        self.strerror = None if reason is None else os.strerror(reason)
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # without the number, which tells a person nothing
+
+    @classmethod
+    def of(
+        cls, path: Path, error: BaseException, least: int | None = None, written: int = 0
+    ) -> UnwritableError:
+        """Return the error for a file that `error` keeps from being written.
+
+        Args:
+            path: The file.
+            error: What the system, or a library that writes, said.
+            least: Bytes that the file needs at least, where that is known.
+            written: Bytes of it that there was room for.
+        """
+        reason = _reason(error)
+        folder = path.parent
+        if not folder.is_dir():
+            reason = errno.ENOENT
+            text = f"The folder of `path` is gone: {str(folder)!r}. Put it back, or choose another"
+        elif reason in _FULL:
+            needed = f"at least {least:,}" if least else f"more than {written:,}"
+            text = (
+                f"`path` cannot be written: {os.strerror(reason)}. It needs {needed} bytes, and "
+                f"{_free(folder):,} are free. Make room, or choose a folder on another disk"
+            )
+        else:
+            why = str(error) if reason is None else os.strerror(reason)
+            text = (
+                f"Cannot write into the folder of `path`: {why}. Choose a folder that you may "
+                "write to"
+            )
+        return cls(f"{text}, and do the same again. Received: path={str(path)!r}", path, reason)
+
+
+def _reason(error: BaseException) -> int | None:
+    number = getattr(error, "errno", None)
+    if isinstance(number, int):
+        return number
+    # HDF5 and TensorFlow raise errors of their own, with the system's words in them.
+    return next((n for n in _OF_WRITING if os.strerror(n) in str(error)), None)
+
+
+def _free(folder: Path) -> int:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(folder).free
+    return 0
+
 
 @contextlib.contextmanager
-def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
+def written_beside(path: str | os.PathLike[str], least: int | None = None) -> Iterator[Path]:
     """Yield an empty file beside `path` that takes its place when the block ends well.
 
     When the block raises, the new file is removed and `path` stays as it was. The file is made at
@@ -22,11 +92,12 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: Where the file is to appear, in an existing folder.
+        least: Bytes that it needs at least, where that is known, for the error of a full disk.
 
     Raises:
-        ValueError: If `path` cannot be a file: its folder is missing or cannot be written, or it is
-            a folder itself.
-        OSError: If the disk is full.
+        ValueError: If `path` is a folder itself, or its folder is missing.
+        UnwritableError: If the folder cannot be written or goes away, or the disk is full. It is a
+            ValueError and an OSError.
     """
     target, beside = _begun(path)
     try:
@@ -34,9 +105,22 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(beside, "rb") as written:
             os.fsync(written.fileno())  # a rename may reach the disk before the data does
         os.replace(beside, target)
+    except UnwritableError:
+        raise
+    except Exception as error:
+        # What else goes wrong in the block, such as data that cannot be read, is not of this file.
+        if _reason(error) not in _OF_WRITING and target.parent.is_dir():
+            raise
+        raise UnwritableError.of(target, error, least, _size(beside)) from error
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return 0
 
 
 def refuse_unwritable(path: str | os.PathLike[str]) -> None:
@@ -71,10 +155,7 @@ def _begun(path: str | os.PathLike[str]) -> tuple[Path, Path]:
         with open(beside, "xb"):
             pass
     except OSError as error:
-        raise ValueError(
-            f"Cannot write into the folder of `path`: {error.strerror}. Choose a folder that you "
-            f"may write to. Received: path={str(path)!r}"
-        ) from error
+        raise UnwritableError.of(Path(path), error) from error
     return target, beside
 
 
@@ -87,7 +168,21 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
 
     Raises:
         ValueError: As `written_beside`.
-        OSError: If the disk is full.
+        UnwritableError: As `written_beside`.
     """
-    with written_beside(path) as beside, open(beside, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    content = text.encode("utf-8")
+    with written_beside(path, len(content)) as beside:
+        beside.write_bytes(content)
+
+
+def remove_unfinished(folder: Path, name: str = "") -> None:
+    """Remove the unfinished files that killed processes left in a folder.
+
+    Args:
+        folder: A folder in which nobody else writes them now.
+        name: The file that they were to become; all where it is left out.
+    """
+    for left in folder.iterdir():
+        if left.name.startswith(PARTIAL) and left.name.endswith(f"-{name}" if name else ""):
+            with contextlib.suppress(OSError):
+                left.unlink()

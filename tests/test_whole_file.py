@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 import pytest
 
-from kd_keras.whole_file import PARTIAL, refuse_unwritable, write_whole, written_beside
+from kd_keras import whole_file
+from kd_keras.whole_file import (
+    PARTIAL,
+    UnwritableError,
+    refuse_unwritable,
+    remove_unfinished,
+    write_whole,
+    written_beside,
+)
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -102,3 +111,67 @@ def test_a_path_that_cannot_be_written_is_known_beforehand(tmp_path):
         refuse_unwritable(tmp_path)
     with pytest.raises(ValueError, match="does not exist"):
         refuse_unwritable(tmp_path / "none" / "a.bin")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_with_the_file_the_room_and_how_to_go_on(number, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UnwritableError) as caught:
+        write_whole(tmp_path / "a.txt", "x" * 1234)
+    said = str(caught.value)
+    for words in (os.strerror(number), "at least 1,234 bytes", "are free", "Make room", "a.txt"):
+        assert words in said
+    assert isinstance(caught.value, OSError) and caught.value.errno == number
+
+    with (
+        pytest.raises(UnwritableError, match="more than 7 bytes"),
+        written_beside(tmp_path / "a.keras") as beside,
+    ):
+        beside.write_bytes(b"1234567")
+        # As HDF5 says it.
+        raise RuntimeError(f"file write failed: errno = {number}, '{os.strerror(number)}'")
+
+
+@pytest.mark.parametrize("moment", ["begin", "end"])
+def test_a_disk_that_turns_read_only_is_told(moment, tmp_path, monkeypatch):
+    def read_only(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    if moment == "begin":
+        monkeypatch.setattr(whole_file, "open", read_only, raising=False)
+    else:
+        monkeypatch.setattr(os, "replace", read_only)
+    with pytest.raises(UnwritableError, match=r"Read-only file system.*Choose a folder.*a\.txt"):
+        write_whole(tmp_path / "a.txt", "x")
+
+
+def test_a_folder_that_vanishes_is_told(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with (
+        pytest.raises(UnwritableError, match=r"is gone: .*run'\. Put it back"),
+        written_beside(folder / "a.keras") as beside,
+    ):
+        beside.unlink()
+        folder.rmdir()
+
+
+def test_what_goes_wrong_with_other_files_is_not_told_of_this_one(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match="picture"),
+        written_beside(tmp_path / "student.tflite"),
+    ):
+        open(tmp_path / "picture.png", "rb")
+
+
+def test_what_killed_processes_left_is_removed_by_name_or_altogether(tmp_path):
+    names = [".partial-1-0a-manifest.json", ".partial-2-0b-a.npy", "manifest.json", "b-a.npy"]
+    for name in names:
+        (tmp_path / name).write_text("half")
+    remove_unfinished(tmp_path, "manifest.json")
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names[2:])

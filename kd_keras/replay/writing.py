@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from kd_keras.lock import held_lock
+from kd_keras.lock import HeldError, held_lock
 from kd_keras.replay.folder import RecordingFolder, Shard, checksum, rows_in
-from kd_keras.replay.manifest import Manifest, read_manifest
+from kd_keras.replay.manifest import MANIFEST, Manifest, read_manifest
 from kd_keras.replay.policies import PROBE
-from kd_keras.whole_file import PARTIAL, written_beside
+from kd_keras.whole_file import remove_unfinished, written_beside
 
 _LOCK = ".manifest.lock"
 _POLL_SECONDS = 0.05
@@ -35,16 +35,12 @@ def claimed(recording: RecordingFolder, shard: Shard) -> Iterator[bool]:
     lock = f".{shard.file}.lock"
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(held_lock(recording.path, lock))
-        except ValueError as error:
+            stack.enter_context(held_lock(recording.path, lock, leave=False))
+        except HeldError as error:
             raise Busy(str(error)) from error
         # A killed process let go of the lock and left what it had begun.
-        for left in recording.path.glob(f"{PARTIAL}*-{shard.file}"):
-            left.unlink()
-        try:
-            yield not (recording.path / shard.file).exists()
-        finally:
-            (recording.path / lock).unlink(missing_ok=True)
+        remove_unfinished(recording.path, shard.file)
+        yield not (recording.path / shard.file).exists()
 
 
 def write_rows(recording: RecordingFolder, shard: Shard, rows: np.ndarray) -> None:
@@ -114,10 +110,11 @@ def _manifest_lock(path: Path) -> Iterator[None]:
         while True:
             try:
                 stack.enter_context(held_lock(path, _LOCK))
-            except ValueError:
+            except HeldError:
                 time.sleep(_POLL_SECONDS)
             else:
                 break
+        remove_unfinished(path, MANIFEST)
         yield
 
 

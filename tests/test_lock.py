@@ -12,7 +12,9 @@ def test_who_holds_it_is_named_and_who_is_refused_changes_nothing(tmp_path):
     with held_lock(tmp_path):
         for _ in range(2):  # the first refusal must not wipe the owner's number
             with (
-                pytest.raises(HeldError, match=f"process \\(id {os.getpid()}\\) works in .*--output"),
+                pytest.raises(
+                    HeldError, match=f"process \\(id {os.getpid()}\\) works in .*--output"
+                ),
                 held_lock(tmp_path),
             ):
                 pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kd_keras.replay.manifest import MANIFEST, Manifest, differences, read_manifest
+from kd_keras.whole_file import checksum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,15 +144,6 @@ def rows_in(path: Path, dtype: np.dtype) -> np.memmap:
             f"{rows.shape}. Delete it and record again."
         )
     return rows
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def table_of(manifest: Manifest, epoch: int) -> list[Mapping[str, Any]]:

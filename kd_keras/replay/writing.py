@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from kd_keras.lock import HeldError, held_lock
-from kd_keras.replay.folder import RecordingFolder, Shard, checksum, rows_in
+from kd_keras.replay.folder import RecordingFolder, Shard, rows_in
 from kd_keras.replay.manifest import MANIFEST, Manifest, read_manifest
 from kd_keras.replay.policies import PROBE
-from kd_keras.whole_file import remove_unfinished, written_beside
+from kd_keras.whole_file import checksum, remove_unfinished, written_beside
 
 _LOCK = ".manifest.lock"
 _POLL_SECONDS = 0.05

@@ -75,24 +75,26 @@ class StageRecord:
 
         Raises:
             DamagedError: If the record is not what was written.
+            ValueError: If another version of kd_keras wrote it.
         """
         path = self.folder / STAGES
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            if fields[_FORMAT] != _FORMAT_VERSION:
-                raise DamagedError(
-                    f"{str(path)!r} is of format {fields[_FORMAT]!r}, and this version of kd_keras "
-                    f"reads {_FORMAT_VERSION}. Go on with the version that wrote it."
-                )
-            if fields["sha256"] != _digest(fields["stages"]):
+            version = fields[_FORMAT]
+            if version == _FORMAT_VERSION and fields["sha256"] != _digest(fields["stages"]):
                 raise KeyError("sha256")
-            return {name: Stage(**stage) for name, stage in fields["stages"].items()}
+            stages = fields["stages"] if version == _FORMAT_VERSION else {}
+            found = {name: Stage(**stage) for name, stage in stages.items()}
         except FileNotFoundError:
             return {}
-        except DamagedError:
-            raise
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise DamagedError(f"{str(path)!r} is damaged: {error!r}.") from error
+            raise DamagedError(f"{str(path)!r} is damaged: {error!r}") from error
+        if version != _FORMAT_VERSION:
+            raise ValueError(
+                f"{str(path)!r} is of format {version!r}, and this version of kd_keras reads "
+                f"{_FORMAT_VERSION}. Go on with the version that wrote it."
+            )
+        return found
 
     def note(
         self,

@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from kd_keras import __version__, recipes
+from kd_keras import __version__, memory_errors, recipes
 from kd_keras.commands import COMMANDS, NotGoodEnough, usage
 
 _NOT_GOOD_ENOUGH = 3
@@ -53,7 +53,8 @@ def _main(arguments: list[str]) -> int:
         return 0
     job = _parsed(arguments)
     try:
-        job.run(shlex.join(["kd-keras", *arguments]), console)
+        with memory_errors.told(_asked_for(job), "Ask for less of it, or give the process more."):
+            job.run(shlex.join(["kd-keras", *arguments]), console)
     except KeyboardInterrupt as interrupt:
         # Who was interrupted says how to go on, if there is anything to go on with.
         _complain("; ".join(filter(None, ("interrupted", str(interrupt)))))
@@ -70,6 +71,14 @@ def _main(arguments: list[str]) -> int:
             _complain(f"{error or type(error).__name__} (traceback: --debug)")
         return 1
     return 0
+
+
+def _asked_for(job: Any) -> str:
+    """Return the options of a command that decide how much memory it takes."""
+    names = ("batch_size", "image_size", "limit", "examples", "robustness_examples", "views")
+    given = {**vars(job), **vars(getattr(job, "recipe", object))}
+    told = [f"--{n.replace('_', '-')} {given[n]}" for n in names if given.get(n) is not None]
+    return ", ".join(told) or "what the files and the data of the command need"
 
 
 def _description() -> str:

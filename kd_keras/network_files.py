@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,16 @@ def network_file(path: str | os.PathLike[str], role: str, remedy: str = "") -> P
     return found
 
 
+def archive_damage(path: Path) -> str:
+    """Return what is wrong with the archive that a `.keras` file is, in words, or ""."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        return f"it is no whole archive ({error})"
+    return "" if broken is None else f"{broken!r} in it is not what its checksum says"
+
+
 def load_network(path: Path, role: str) -> keras.Model:
     """Return the network in a `.keras` file.
 
@@ -39,10 +51,17 @@ def load_network(path: Path, role: str) -> keras.Model:
         role: What an error calls the network.
 
     Raises:
-        ValueError: If Keras cannot read it.
+        ValueError: If it is damaged, or Keras cannot read it.
     """
     import keras
 
+    # Keras says "File not found" of a file that is no whole archive.
+    damage = archive_damage(path)
+    if damage:
+        raise ValueError(
+            f"`{role}` is damaged: {damage}. Put back a whole copy, or train it again. Received: "
+            f"{role}={str(path)!r}"
+        )
     # A quantisation-aware student consists of them; of the rooms, a command imports what it needs.
     importlib.import_module("kd_keras.quantize")
     try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,12 +111,42 @@ def written_beside(path: str | os.PathLike[str], least: int | None = None) -> It
         raise
     except Exception as error:
         # What else goes wrong in the block, such as data that cannot be read, is not of this file.
-        if _reason(error) not in _OF_WRITING and target.parent.is_dir():
+        if reason_not_written(error) is None and target.parent.is_dir():
             raise
         raise UnwritableError.of(target, error, least, _size(beside)) from error
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder where the system keeps temporary files; it is removed when the block ends.
+
+    Raises:
+        UnwritableError: If the disk is full there.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            yield folder
+        except Exception as error:
+            number = reason_not_written(error)
+            if number is None or isinstance(error, UnwritableError):
+                raise
+            raise UnwritableError(
+                f"A temporary file cannot be written: {os.strerror(number)}. In "
+                f"{str(folder.parent)!r} {_free(folder):,} bytes are free. Make room there, or "
+                "name another place with the environment variable TMPDIR, and do the same again.",
+                folder,
+                number,
+            ) from error
+
+
+def reason_not_written(error: BaseException) -> int | None:
+    """Return the system's number for why a file cannot be written, None for other errors."""
+    number = _reason(error)
+    return number if number in _OF_WRITING else None
 
 
 def _size(path: Path) -> int:
@@ -186,3 +218,12 @@ def remove_unfinished(folder: Path, name: str = "") -> None:
         if left.name.startswith(PARTIAL) and left.name.endswith(f"-{name}" if name else ""):
             with contextlib.suppress(OSError):
                 left.unlink()
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

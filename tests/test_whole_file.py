@@ -164,7 +164,7 @@ def test_what_goes_wrong_with_other_files_is_not_told_of_this_one(tmp_path):
         pytest.raises(FileNotFoundError, match="picture"),
         written_beside(tmp_path / "student.tflite"),
     ):
-        open(tmp_path / "picture.png", "rb")
+        (tmp_path / "picture.png").read_bytes()
 
 
 def test_what_killed_processes_left_is_removed_by_name_or_altogether(tmp_path):

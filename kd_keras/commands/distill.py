@@ -25,6 +25,7 @@ class Distill(Job):
         data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
         smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
         fresh: Delete an earlier run in the folder and start over.
+        repair: Make again what is damaged of an earlier run in the folder.
         robustness: Measure under corruptions, shifts and attacks too, on at most 1,000 test images.
     """
 
@@ -34,6 +35,7 @@ class Distill(Job):
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
     fresh: tyro.conf.FlagCreatePairsOff[bool] = False
+    repair: tyro.conf.FlagCreatePairsOff[bool] = False
     robustness: bool = True
 
     def run(self, call: str, console: Console) -> None:
@@ -43,6 +45,7 @@ class Distill(Job):
             self.output or Path("saved_models") / folder,
             data_dir=self.data_dir,
             fresh=self.fresh,
+            repair=self.repair,
             robustness=self.robustness,
             command=call,
             console=console,

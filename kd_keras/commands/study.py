@@ -50,6 +50,7 @@ class StudyJob(Job):
         shard: Only every N-th cell, beginning with the K-th: for machines without a common disk.
         ray: Spread the cells over a Ray cluster (RAY_ADDRESS) or this machine; needs the extra ray.
         report_only: Train nothing; report on the finished cells in the folder.
+        repair: Make again what is damaged in the folder.
         teachers: Folder of an earlier study whose trained teachers are used again; its recipe may
             differ in what concerns students alone, such as --epochs.
         robustness_examples: Test images that are attacked and corrupted; 0 leaves both out.
@@ -67,6 +68,7 @@ class StudyJob(Job):
     shard: Share = (1, 1)
     ray: tyro.conf.FlagCreatePairsOff[bool] = False
     report_only: tyro.conf.FlagCreatePairsOff[bool] = False
+    repair: tyro.conf.FlagCreatePairsOff[bool] = False
     teachers: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     robustness_examples: int = 1000
     output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -96,6 +98,7 @@ class StudyJob(Job):
             shard=self.shard,
             ray=self.ray,
             report_only=self.report_only,
+            repair=self.repair,
             teachers=self.teachers,
             robustness_examples=self.robustness_examples,
             command=call,

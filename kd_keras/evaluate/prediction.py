@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kd_keras import memory_errors
 from kd_keras.arguments import refuse_complex
 
 if TYPE_CHECKING:
@@ -80,8 +81,10 @@ def predict_logits(
     outputs: list[Any] = []
     labels: list[Any] = []
     done = 0
+    asked = memory_errors.batches_of(dataset)
     for x, y, *_ in dataset:
-        outputs.append(arrays(outputs_of(x, y)))
+        with memory_errors.told(asked):
+            outputs.append(arrays(outputs_of(x, y)))
         labels.append(arrays(y))
         done += len(keras.tree.flatten(outputs[-1])[0])
         if progress is not None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras import memory_errors
 from kd_keras.export.presets import Quantization
 from kd_keras.export.quiet import quiet_converter
 from kd_keras.export.signature import Signature, tracked
 from kd_keras.export.weight_only import weights_in_int8
+from kd_keras.whole_file import reason_not_written, scratch_folder
 
 
 def convert(
@@ -41,16 +41,16 @@ def convert(
     Raises:
         ValueError: If TensorFlow Lite has no builtin kernel for what the student does.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         archive = keras.export.ExportArchive()
         for model in tracked(signatures):
             archive.track(model)
         for signature in signatures:
             archive.add_endpoint(signature.name, signature, signature.specs)
         with quiet_converter():
-            archive.write_out(folder, verbose=False)
+            archive.write_out(str(folder), verbose=False)
             converter = tf.lite.TFLiteConverter.from_saved_model(
-                folder, signature_keys=[signature.name for signature in signatures]
+                str(folder), signature_keys=[signature.name for signature in signatures]
             )
             _configure(converter, quantization, signatures, representative)
             if input_dtype is not None:
@@ -60,11 +60,13 @@ def convert(
             try:
                 content = converter.convert()
             except Exception as error:
+                if memory_errors.reason(error) or reason_not_written(error):
+                    raise  # not the student's fault
                 # The converter's own error is pages long; where it is understood, it is not shown.
                 refusal = _refusal(student, quantization, error)
                 raise refusal from (None if unsupported_operations(str(error)) else error)
             if quantization == "weight_only":
-                plain = Path(folder) / "float32.tflite"
+                plain = folder / "float32.tflite"
                 plain.write_bytes(content)
                 content = weights_in_int8(plain)
     return content

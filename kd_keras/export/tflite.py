@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from kd_keras import memory_errors
 from kd_keras.arguments import check_integer, check_range
 from kd_keras.export import metadata
 from kd_keras.export.conversion import convert
@@ -154,7 +155,8 @@ def to_tflite(
             "training images that set the ranges of the activations. For int8 weights without data "
             "choose quantization='dynamic'. Received: representative_data=None"
         )
-    with written_beside(path) as beside:
+    asked = f"{examples} examples of shapes {[tuple(spec.shape[1:]) for spec in specs.values()]}"
+    with memory_errors.told(asked, "Lower `examples`."), written_beside(path) as beside:
         representative: Examples | None = None
         if representative_data is not None:
             representative = gather(
@@ -174,7 +176,8 @@ def to_tflite(
                 verification_examples or examples,
             )
         elif representative is not None:
-            verified = _first(representative, verification_examples or examples)
+            count = verification_examples or examples
+            verified = {name: values[:count] for name, values in representative.items()}
         else:
             verified = random_examples(specs, input_range, _RANDOM_EXAMPLES)
         if preset.integer and representative is not None and not is_trained:
@@ -235,10 +238,6 @@ def _described(
         input_mean=-low * std,
         input_std=std,
     )
-
-
-def _first(examples: Examples, count: int) -> Examples:
-    return {name: values[:count] for name, values in examples.items()}
 
 
 def _length(examples: Examples) -> int:

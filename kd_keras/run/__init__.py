@@ -5,9 +5,10 @@ Imports no TensorFlow: a finished run is read without it.
 
 from kd_keras.run.benchmarking import benchmark_files
 from kd_keras.run.exporting import export_presets
-from kd_keras.run.folder import RunFolder, open_run
+from kd_keras.run.folder import RunFolder
 from kd_keras.run.gallery import write_views
 from kd_keras.run.main_job import distill
+from kd_keras.run.opening import open_run
 from kd_keras.run.pictures import read_picture
 from kd_keras.run.predicting import classify
 from kd_keras.run.ranking import rank_policies

@@ -36,8 +36,25 @@ def keep_or_refuse(path: Path, data: Mapping[str, Any], remedy: str) -> None:
         ValueError: If the folder holds results of other data, or its note cannot be read.
     """
     if not (path / DATA).exists():
-        write_whole(path / DATA, json.dumps(data, indent=2) + "\n")
+        write_whole(path / DATA, as_text(data))
     _refuse_difference(path, _read(path, remedy) or {}, data, remedy)
+
+
+def copy_identity(there: Path, here: Path, remedy: str) -> None:
+    """Note in `here` that its results are of the data of another folder, as `keep_or_refuse`.
+
+    Raises:
+        ValueError: If `here` is of other data, or the other's note is missing or cannot be read.
+    """
+    data = _read(there, remedy)
+    if data is None:
+        raise ValueError(f"{str(there)!r} has no {DATA}, which says what data it is of. {remedy}")
+    keep_or_refuse(here, data, remedy)
+
+
+def as_text(data: Mapping[str, Any]) -> str:
+    """Return the text of the note that says which data they are."""
+    return json.dumps(data, indent=2) + "\n"
 
 
 def refuse_other_images(

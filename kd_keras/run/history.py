@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kd_keras.whole_file import write_whole
@@ -15,18 +15,33 @@ _KEYS = ("network", "epoch")
 
 
 def read_history(path: Path) -> dict[str, Epochs]:
-    """Return the epochs of each network in the file, or nothing where there is no file."""
+    """Return the epochs of each network in the file, or nothing where there is no file.
+
+    Raises:
+        ValueError: If it is not what `write_history` writes.
+    """
     histories: dict[str, Epochs] = {}
     if not path.exists():
         return histories
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            logs = {name: float(text) for name, text in row.items() if text and name not in _KEYS}
-            histories.setdefault(row["network"], []).append(logs)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file, strict=True):
+                logs = {
+                    name: float(text) for name, text in row.items() if text and name not in _KEYS
+                }
+                epochs = histories.setdefault(row["network"], [])
+                epochs.append(logs)
+                if int(row["epoch"]) != len(epochs):
+                    raise ValueError(f"epoch {row['epoch']} stands in the place of {len(epochs)}")
+    except (OSError, ValueError, TypeError, LookupError, csv.Error) as error:
+        raise ValueError(
+            f"{str(path)!r} is damaged: {error!r}. Put back a whole copy, or delete it: nothing "
+            "but the curves of what is trained already would be missing."
+        ) from error
     return histories
 
 
-def write_history(path: Path, histories: Mapping[str, Epochs]) -> None:
+def write_history(path: Path, histories: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
     """Write the file, whole or not at all; a log that a network has not got stays empty."""
     every = [logs for epochs in histories.values() for logs in epochs]
     names = list(dict.fromkeys(name for logs in every for name in logs))

@@ -11,10 +11,14 @@ from rich.console import Console
 
 from kd_keras import _startup
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.run.accidents import going_on
 from kd_keras.run.data_identity import refuse_other_images
-from kd_keras.run.folder import HISTORY, PAGE, REPORT, START_OVER, is_finished, open_run
+from kd_keras.run.folder import AGAIN, HISTORY, PAGE, REPORT, REPORTED, START_OVER
+from kd_keras.run.opening import is_finished, open_run
 from kd_keras.run.quiet import quiet_start
+from kd_keras.run.repair import damage_in, refuse
 from kd_keras.run.saying import say
+from kd_keras.run.stage_record import StageRecord
 
 if TYPE_CHECKING:
     from kd_keras.evaluate import Report
@@ -26,6 +30,7 @@ def distill(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     fresh: bool = False,
+    repair: bool = False,
     robustness: bool = True,
     command: str | None = None,
     console: Console | None = None,
@@ -35,16 +40,19 @@ def distill(
     All go to the folder `output`: `recipe.json`, `data.json` (which data they are of),
     `history.csv` (one row for each epoch), `teacher.keras`, `student_alone.keras`, `student.keras`,
     `student_float32.tflite`, `student_int8.tflite`, `export.json` (how far these two are from
-    `student.keras` on the test split), `report.html`, `report.csv` (one row for each model) and
-    `report.json`. Each file appears whole or not at all. A run that was killed goes on where it
-    stopped, with the results of an unbroken one; a finished one is only shown. The networks are
-    those of the last epoch, and the test split is looked at once, at the end.
+    `student.keras` on the test split), `report.html`, `report.csv` (one row for each model),
+    `report.json`, and `stages.json`, with a digest of every file of a finished stage, by which
+    later damage is noticed. Each file appears whole or not at all. A run that was killed goes on
+    where it stopped, with the results of an unbroken one; a finished one is only shown. The
+    networks are those of the last epoch, and the test split is looked at once, at the end.
 
     Args:
         recipe: What to run, such as `kd_keras.recipes.digits()`.
         output: The folder of the run; it is created where needed.
         data_dir: Where the data lie, as `kd_keras.data.load` takes it.
         fresh: Delete an earlier run in `output`, of this or another recipe, and start over.
+        repair: Make again what is damaged of an earlier run, and what was made from it where it
+            ends otherwise.
         robustness: Measure under corruptions, shifts and attacks too, on at most 1,000 test images.
             The trained networks do not depend on it.
         command: What the report says makes it again; by default this call.
@@ -54,9 +62,9 @@ def distill(
         The report, as it stands in `report.json`.
 
     Raises:
-        ValueError: If the folder cannot be used (see `open_run`), it holds a run on other data, or
-            the recipe names a dataset or
-            an architecture that cannot be made.
+        ValueError: If the folder cannot be used (see `open_run`), it holds a run on other data or
+            damaged files, or the recipe names a dataset or an architecture that cannot be made.
+        UnwritableError: If the disk is full, or the folder goes away; what is there stays.
         KeyboardInterrupt: If interrupted; where something is kept, it says how to go on.
         ConnectionError: If the data must be downloaded and cannot be.
         kd_keras.NonFiniteLossError: If a training diverges.
@@ -73,7 +81,7 @@ def distill(
     """
     output = Path(output)
     console = console or Console()
-    if not fresh and is_finished(output, recipe):
+    if not fresh and is_finished(output, recipe) and _is_whole(output, repair):
         unknown = refuse_other_images(output, recipe, data_dir, START_OVER)
         say(console, f"Finished earlier, in {output}. To start over: --fresh")
         if unknown:
@@ -92,19 +100,30 @@ def distill(
             start_devices()
         # Nothing moves on the terminal here but what TensorFlow Datasets shows of a download.
         material = prepare(recipe, data_dir)
-        folder.begin(fresh, material.splits.info.identity())
+        folder.begin(fresh, material.splits.info.identity(), repair, console)
+        again = f"the same command{' without --fresh' if fresh else ''}"
         try:
-            train_networks(material, folder, console)
-            export_student(material, folder, console)
-            command = command or _call(recipe, output, data_dir)
-            measure(folder, material, command, console, robustness)
+            with going_on(recipe, again, material.splits.info.image_shape):
+                train_networks(material, folder, console)
+                export_student(material, folder, console)
+                command = command or _call(recipe, output, data_dir)
+                measure(folder, material, command, console, robustness)
         except KeyboardInterrupt:
             if not (folder.path / HISTORY).exists():
                 raise  # There is nothing yet to go on with.
-            again = "the same command without --fresh" if fresh else "the same command"
             raise KeyboardInterrupt(f"{again} goes on after the last complete epoch") from None
     say(console, f"Done in {time.monotonic() - started:.0f} s.")
     return _show(output, console)
+
+
+def _is_whole(output: Path, repair: bool) -> bool:
+    """Whether a finished run needs no more work; raise where it is damaged and not repaired."""
+    damage = damage_in(output)
+    if not repair:
+        refuse(output, damage, AGAIN)
+    record = StageRecord(output)
+    # Earlier versions kept no record. One without the report was killed just before noting it.
+    return not damage and (not record.exists or record.has(REPORTED))
 
 
 def _show(output: Path, console: Console) -> Report:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 from rich.console import Console
 
 from kd_keras import evaluate, export
+from kd_keras.network_files import load_network
 from kd_keras.run.environment import environment
 from kd_keras.run.folder import (
     FLOAT32,
@@ -22,13 +22,14 @@ from kd_keras.run.folder import (
     NETWORKS,
     PAGE,
     REPORT,
+    REPORTED,
     SHEET,
     STUDENT,
     STUDENT_ALONE,
     TEACHER,
     RunFolder,
 )
-from kd_keras.run.history import read_history
+from kd_keras.run.history import write_history
 from kd_keras.run.stages import Material
 
 _TITLES = {TEACHER: "teacher", STUDENT_ALONE: "student alone", STUDENT: "distilled student"}
@@ -50,15 +51,33 @@ def measure(
         console: Where progress goes.
         robustness: Whether to try corruptions, shifts and attacks too.
     """
+    path = folder.path
+    files = (PAGE, SHEET, REPORT, HISTORY)
+    done = folder.record.stages().get(REPORTED) if folder.is_done(REPORTED) else None
+    if done is not None and set(done.files) == set(files):
+        return
+    # What is damaged around a whole report is written again from it.
+    report = None if done is None else evaluate.read_report(path / REPORT)
+    report = report or _measured(folder, material, command, console, robustness)
+    write_history(path / HISTORY, folder.histories())
+    evaluate.write_report(path / PAGE, path / REPORT, report, path / SHEET)
+    folder.note(REPORTED, files)
+
+
+def _measured(
+    folder: RunFolder, material: Material, command: str, console: Console, robustness: bool
+) -> evaluate.Report:
     started = time.monotonic()
     recipe, splits = folder.recipe, material.splits
     with console.status("Measuring on the test split, in Keras and in LiteRT ...") as status:
         rows = _rows(folder, material, robustness, lambda part: status.update(f"Measuring: {part}"))
-    histories = read_history(folder.path / HISTORY)
+    # Without epochs: a network of an earlier version whose history is lost.
+    histories = {network: epochs for network, epochs in folder.histories().items() if epochs}
     seconds = {
-        f"training: {name}": sum(logs["seconds"] for logs in histories[name]) for name in NETWORKS
+        f"training: {network}": sum(logs["seconds"] for logs in epochs)
+        for network, epochs in histories.items()
     }
-    report = evaluate.Report(
+    return evaluate.Report(
         title=f"{Path(recipe.dataset).name}: {recipe.teacher} teaches {recipe.student}",
         command=command,
         recipe=dataclasses.asdict(recipe),
@@ -74,8 +93,6 @@ def measure(
         classes=splits.info.class_names,
         baseline=_TITLES[STUDENT_ALONE],
     )
-    path = folder.path
-    evaluate.write_report(path / PAGE, path / REPORT, report, path / SHEET)
 
 
 def _rows(
@@ -85,7 +102,7 @@ def _rows(
     paths: dict[str, Path] = {}
     for name in NETWORKS:
         paths[_TITLES[name]] = folder.network(name)
-        models[_TITLES[name]] = keras.models.load_model(folder.network(name), compile=False)
+        models[_TITLES[name]] = load_network(folder.network(name), name)
     for name, kind in ((FLOAT32, "float32"), (INT8, "int8")):
         paths[f"{kind} .tflite"] = folder.path / name
         models[f"{kind} .tflite"] = export.LiteModel(folder.path / name).predict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import subprocess
@@ -11,6 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kd_keras import _startup
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None  # type: ignore[assignment]
 
 _SILENT = "3"
 # A process of its own, for it must outlive this one: where TensorFlow aborts, its last words are
@@ -42,6 +48,7 @@ def quiet_start() -> Iterator[None]:
     if not _startup.is_command_line() or os.environ.get("TF_CPP_MIN_LOG_LEVEL") != _SILENT:
         yield
         return
+    _tell_limit()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     stderr = sys.stderr.fileno()
@@ -62,3 +69,18 @@ def quiet_start() -> Iterator[None]:
         os.close(saved)
         with contextlib.suppress(subprocess.TimeoutExpired):
             relay.wait(_RELAY_SECONDS)
+
+
+@functools.cache
+def _tell_limit() -> None:
+    """Say beforehand what cannot be said then: TensorFlow aborts where a thread gets no memory."""
+    if resource is None:
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY:
+        print(
+            f"kd-keras: note: this process may take {limit / 1e9:.1f} GB of memory (ulimit -v). "
+            "Where TensorFlow asks for more, the process may end without another word: then raise "
+            "the limit, or lower the batch size or the size of the images.",
+            file=sys.stderr,
+        )

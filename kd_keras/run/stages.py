@@ -14,8 +14,18 @@ from rich.console import Console
 from kd_keras import augment, data, export, models
 from kd_keras.export.presets import Quantization
 from kd_keras.losses import KLDivergence
+from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.run.folder import EXPORT, FLOAT32, INT8, STUDENT, STUDENT_ALONE, TEACHER, RunFolder
+from kd_keras.run.folder import (
+    EXPORT,
+    EXPORTED,
+    FLOAT32,
+    INT8,
+    STUDENT,
+    STUDENT_ALONE,
+    TEACHER,
+    RunFolder,
+)
 from kd_keras.run.saying import say
 from kd_keras.run.training import Training
 from kd_keras.training.distiller import Distiller
@@ -98,15 +108,15 @@ def train_networks(material: Material, folder: RunFolder, console: Console) -> N
         (STUDENT_ALONE, recipe.student, f"Student {recipe.student} alone"),
     )
     for name, architecture, title in supervised:
-        if not folder.network(name).exists():
+        if not folder.is_trained(name):
             network = material.build(architecture)
             training = _training(recipe, name, title, network, Supervised(network, policy))
             training.run(folder, recipe, material.splits, console)
-    if not folder.network(STUDENT).exists():
+    if not folder.is_trained(STUDENT):
         network = material.build(recipe.student)
         distiller = Distiller(
             # A copy from the file, which stays trainable: the Distiller freezes what it gets.
-            keras.models.load_model(folder.network(TEACHER), compile=False),
+            load_network(folder.network(TEACHER), TEACHER),
             network,
             KLDivergence(recipe.temperature),
             student_loss_weight=recipe.student_loss_weight,
@@ -136,13 +146,13 @@ def export_student(material: Material, folder: RunFolder, console: Console) -> N
     """Write the distilled student as float32 and int8 files, where not yet done.
 
     Each file is run in LiteRT on the test split, and `export.json` says how far its answers are
-    from those of the Keras student. It comes last: where it is, the files are verified.
+    from those of the Keras student.
     """
-    if all((folder.path / name).exists() for name in (FLOAT32, INT8, EXPORT)):
+    if folder.is_done(EXPORTED):
         return
     splits = material.splits
     with console.status("Exporting to TFLite, float32 and int8, and verifying ..."):
-        student = keras.models.load_model(folder.network(STUDENT), compile=False)
+        student = load_network(folder.network(STUDENT), STUDENT)
         at_most = max(1, _VERIFICATION_BYTES // (4 * math.prod(splits.info.image_shape)))
         results = [
             export.to_tflite(
@@ -161,6 +171,7 @@ def export_student(material: Material, folder: RunFolder, console: Console) -> N
         ]
     verified = {result.path.name: _verification(result) for result in results}
     write_whole(folder.path / EXPORT, json.dumps(verified, indent=2) + "\n")
+    folder.note(EXPORTED, [FLOAT32, INT8, EXPORT])
     for result in results:
         # Without an agreement there is one class alone, and only one answer.
         same = 100 * (1.0 if result.agreement is None else result.agreement)

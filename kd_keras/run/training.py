@@ -16,7 +16,7 @@ from kd_keras.data import Splits
 from kd_keras.graph_errors import NonFiniteLossError
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.folder import HISTORY, RunFolder
-from kd_keras.run.history import read_history, write_history
+from kd_keras.run.history import write_history
 from kd_keras.run.progress import TrainingProgress
 from kd_keras.whole_file import written_beside
 
@@ -62,7 +62,7 @@ class Training:
         self.model._symbolic_build(data_batch=next(iter(splits.validation)))
         path = folder.checkpoint(self.name)
         checkpoint = Checkpoint(path)
-        others = read_history(folder.path / HISTORY)
+        others = folder.histories()
         first_epoch = len(checkpoint.history)
 
         def note() -> None:
@@ -74,8 +74,11 @@ class Training:
         with progress.shown() if first_epoch < self.epochs else contextlib.nullcontext():
             self._fit(splits, checkpoint, _EveryEpoch(progress, note))
         note()
-        with written_beside(folder.network(self.name)) as beside:
+        least = sum(weight.nbytes for weight in self.network.get_weights())
+        with written_beside(folder.network(self.name), least) as beside:
             self.network.save(beside)
+        # In this order: until it is noted, the network is saved again from the checkpoint.
+        folder.note_network(self.name, self.network, checkpoint.history)
         path.unlink()
 
     def _fit(self, splits: Splits, checkpoint: Checkpoint, every_epoch: _EveryEpoch) -> None:

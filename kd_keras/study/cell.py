@@ -12,8 +12,11 @@ from rich.console import Console
 
 from kd_keras.graph_errors import NonFiniteLossError
 from kd_keras.recipes.recipe import PolicyName
+from kd_keras.run.folder import TEACHER
+from kd_keras.run.stage_record import StageRecord
 from kd_keras.run.stages import Material, prepare
-from kd_keras.study.folder import Diverged, StudyFolder, claimed
+from kd_keras.study.cell_folder import claimed
+from kd_keras.study.folder import Diverged, StudyFolder
 from kd_keras.study.grid import Cell
 from kd_keras.study.measuring import TestViews, measure
 from kd_keras.study.training import train_student, train_teacher
@@ -53,15 +56,17 @@ class CellRunner:
         # What earlier cells left in Keras's global state would grow with every cell.
         keras.backend.clear_session()
         teacher: Path | None = None
+        elsewhere: dict[str, str] = {}
         if cell.teacher_augmentation:
             policy = cast(PolicyName, cell.teacher_augmentation)
             teacher = train_teacher(self._study, policy, self._data_dir, self._console)
+            elsewhere[TEACHER] = StageRecord(teacher.parent).stages()[TEACHER].result
         recipe = dataclasses.replace(self._study.recipe, seed=cell.seed)
-        with claimed(self._study.cell(cell), recipe) as folder:
+        with claimed(self._study.cell(cell), recipe, elsewhere) as folder:
             if self._study.is_finished(cell):
                 return
             material: Material = prepare(recipe, self._data_dir)
-            self._study.check_data(material.splits.info)
+            self._study.check_data(material.splits.info.identity())
             try:
                 train_student(cell, folder, material, teacher, self._console)
             except NonFiniteLossError as error:

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rich.console import Console
 
-from kd_keras.lock import held_lock
+from kd_keras.folders import made_folder
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.run.data_identity import keep_or_refuse
-from kd_keras.run.folder import RunFolder
-from kd_keras.run.saying import say
-from kd_keras.study.grid import Cell, Study, recipe_of_study
-from kd_keras.whole_file import PARTIAL, write_whole
-
-if TYPE_CHECKING:
-    from kd_keras.data import DataInfo
+from kd_keras.run.data_identity import DATA, keep_or_refuse
+from kd_keras.run.repair import refuse
+from kd_keras.run.stage_record import StageRecord
+from kd_keras.study.cell_folder import MEASURED, claimed, results_in
+from kd_keras.study.grid import Cell, Study, recipe_of_study, text_of_study
+from kd_keras.whole_file import write_whole
 
 _STUDY = "study.json"
 _COMMANDS = "commands.txt"
 _CELLS = "cells"
 _TEACHERS = "teachers"
-_POLL_SECONDS = 2.0
 
 TRAINING = "training.json"
 RESULT = "result.json"
 PREDICTIONS = "predictions.npz"
-
-
-class Busy(Exception):
-    """Another process works on it."""
+_REPAIR = "repair (--repair on the command line, `repair=True` in Python), which writes it again"
 
 
 class Diverged(Exception):
@@ -55,6 +47,11 @@ class StudyFolder:
     path: Path
     recipe: Recipe
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no study has begun in it."""
+        return not (self.path / _STUDY).exists()
+
     def cell(self, cell: Cell) -> Path:
         """Return the folder of a cell."""
         return self.path / _CELLS / cell.name
@@ -64,27 +61,67 @@ class StudyFolder:
         return self.path / _TEACHERS / augmentation
 
     def is_finished(self, cell: Cell) -> bool:
-        """Whether the cell's result is there."""
-        return (self.cell(cell) / RESULT).is_file()
+        """Whether the cell's result is there, and noted unless it is of an earlier version."""
+        record = StageRecord(self.cell(cell))
+        return (self.cell(cell) / RESULT).exists() and (not record.exists or record.has(MEASURED))
 
     def finished(self) -> tuple[Cell, ...]:
         """Return all cells whose results are there, of this grid or another one."""
-        cells = []
-        for path in sorted((self.path / _CELLS).glob(f"*/{RESULT}")):
-            cells.append(Cell(**json.loads(path.read_text(encoding="utf-8"))["cell"]))
-        return tuple(sorted(cells))
+        paths = sorted((self.path / _CELLS).glob(f"*/{RESULT}"))
+        cells = (Cell(**read_result(path)["cell"]) for path in paths)
+        return tuple(sorted(cell for cell in cells if self.is_finished(cell)))
 
-    def check_data(self, info: DataInfo) -> None:
+    def refuse_or_repair(self, repairs: bool, console: Console) -> None:
+        """Look at all files of finished stages, of every cell and teacher.
+
+        Args:
+            repairs: Whether stages whose files are damaged are taken away, to be done again.
+            console: Where that is said.
+
+        Raises:
+            DamagedError: If there are any, and `repairs` is False.
+        """
+        for path in sorted([*self.path.glob(f"{_TEACHERS}/*/"), *self.path.glob(f"{_CELLS}/*/")]):
+            folder = results_in(path, self.recipe)
+            damage = folder.damage()
+            if damage and not repairs:
+                refuse(path, damage, folder.again)
+            elif damage:
+                with claimed(path, self.recipe, repairs=True, console=console):
+                    pass
+
+    def begin(self, data: Mapping[str, Any] | None, repairs: bool = False) -> None:
+        """Make the folder this study's, where it is not yet.
+
+        Args:
+            data: What tells the data from others; None where they are not opened here.
+            repairs: Whether notes of what the study is of are written again, where they cannot be
+                read.
+
+        Raises:
+            UnwritableError: If it cannot be written.
+        """
+        made_folder(self.path, "output", "Choose another with --output.")
+        if repairs and not _is_readable(self.path / _STUDY):
+            (self.path / _STUDY).unlink(missing_ok=True)
+        if repairs and not _is_readable(self.path / DATA):
+            (self.path / DATA).unlink(missing_ok=True)
+        if not (self.path / _STUDY).exists():
+            write_whole(self.path / _STUDY, text_of_study(self.recipe))
+        if data is not None:
+            self.check_data(data)
+
+    def check_data(self, data: Mapping[str, Any]) -> None:
         """Note which data the study is of, or raise where its earlier cells are of others.
 
         Args:
-            info: Of the loaded data.
+            data: From `kd_keras.data.DataInfo.identity`.
 
         Raises:
             ValueError: If they are others.
         """
         remedy = "Its cells could not be compared. Choose another folder with --output."
-        keep_or_refuse(self.path, info.identity(), remedy)
+        keep_or_refuse(self.path, data, remedy)
 
     def note_command(self, command: str) -> None:
         """Keep the command among those that filled the folder."""
@@ -94,11 +131,11 @@ class StudyFolder:
     def commands(self) -> list[str]:
         """Return the commands that filled the folder."""
         path = self.path / _COMMANDS
-        return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        return path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
 
 
-def open_study(path: str | os.PathLike[str], study: Study) -> StudyFolder:
-    """Return the folder of a study; it is created where needed.
+def open_study(path: str | os.PathLike[str], study: Study, repairs: bool = False) -> StudyFolder:
+    """Return the folder of a study. Nothing is written before `StudyFolder.begin`.
 
     Any number of processes may work in it at once, and grids over the same recipe may follow one
     another: cells are told apart by their names.
@@ -106,26 +143,27 @@ def open_study(path: str | os.PathLike[str], study: Study) -> StudyFolder:
     Args:
         path: The folder.
         study: What is to run in it.
+        repairs: Whether a folder whose note of the study is damaged is taken for this study's.
 
     Raises:
-        ValueError: If the folder cannot be written, holds something else than a study, or a study
-            of another recipe.
+        ValueError: If the folder holds something else than a study, or a study of another recipe.
     """
     path = Path(path)
-    text = study.to_json()
-    recipe = recipe_of_study(text)
+    recipe = recipe_of_study(study.to_json())
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        if not (path / _STUDY).exists():
-            _refuse_strangers(path)
-            write_whole(path / _STUDY, text)
         existing = (path / _STUDY).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(
-            f"The output folder cannot be used: {error}. Received: output={str(path)!r}. Choose "
-            "another one (--output on the command line)."
-        ) from error
-    theirs = _recipe_in(path, existing)
+        theirs = _recipe_in(path, existing)
+    except FileNotFoundError:
+        if path.is_dir() and not (repairs and _is_study(path)):
+            _refuse_strangers(path)
+        theirs = recipe
+    except (OSError, ValueError) as error:
+        if not (repairs and _is_study(path)):
+            raise ValueError(
+                f"{str(path / _STUDY)!r} is damaged: {error} Put back a whole copy, choose another "
+                f"folder with --output, or, if it was of the recipe of this command, {_REPAIR}."
+            ) from error
+        theirs = recipe
     if theirs != recipe:
         raise ValueError(
             f"{str(path)!r} holds a study of another recipe: {theirs.told_differences(recipe)}. "
@@ -153,45 +191,41 @@ def existing_study(path: str | os.PathLike[str]) -> StudyFolder:
     return StudyFolder(path, _recipe_in(path, text))
 
 
-@contextlib.contextmanager
-def claimed(path: Path, recipe: Recipe) -> Iterator[RunFolder]:
-    """Give a folder to this process alone, cleared of what a killed process left half-written.
-
-    Args:
-        path: The folder of a cell or a teacher.
-        recipe: What is trained in it.
+def read_result(path: Path) -> dict[str, Any]:
+    """Return the result of a cell.
 
     Raises:
-        Busy: If another process works in it.
+        ValueError: If the file is not what was written.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(held_lock(path))
-        except ValueError as error:
-            raise Busy(str(error)) from error
-        for left in path.iterdir():
-            if left.name.startswith(PARTIAL):
-                left.unlink()
-        yield RunFolder(path, recipe)
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        Cell(**fields["cell"])
+        return fields
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise damaged_cell(path, error) from error
 
 
-@contextlib.contextmanager
-def awaited(path: Path, recipe: Recipe, console: Console, what: str) -> Iterator[RunFolder]:
-    """Give a folder to this process alone, as `claimed`, as soon as nobody else works in it."""
-    told = False
-    while True:
-        with contextlib.ExitStack() as stack:
-            try:
-                folder = stack.enter_context(claimed(path, recipe))
-            except Busy as error:
-                if not told:
-                    say(console, f"Waiting for {what}: {error}")
-                told = True
-            else:
-                yield folder
-                return
-        time.sleep(_POLL_SECONDS)
+def damaged_cell(path: Path, error: Exception) -> ValueError:
+    """Return the error for a file of a cell that no record vouches for."""
+    return ValueError(
+        f"{str(path)!r} is damaged: {error!r}. Put back a whole copy, or delete the folder "
+        f"{str(path.parent)!r}: the study then runs that cell again."
+    )
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether there is a JSON object, or nothing at all."""
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
+
+
+def _is_study(path: Path) -> bool:
+    """Whether there are cells or teachers of a study, whatever became of the note of it."""
+    return (path / _CELLS).is_dir() or (path / _TEACHERS).is_dir()
 
 
 def _recipe_in(path: Path, text: str) -> Recipe:

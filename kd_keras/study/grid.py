@@ -171,13 +171,13 @@ class Study:
 
     def to_json(self) -> str:
         """Return what every grid in one folder must share, as JSON text: the recipe."""
-        fields = {_FORMAT: _FORMAT_VERSION, "recipe": json.loads(shared_recipe(self.recipe))}
-        return json.dumps(fields, indent=2) + "\n"
+        return text_of_study(self.recipe)
 
 
-def shared_recipe(recipe: Recipe) -> str:
+def text_of_study(recipe: Recipe) -> str:
     """Return the recipe that all cells share, as JSON text; cells have policies of their own."""
-    return dataclasses.replace(recipe, policy="none").to_json()
+    shared = json.loads(dataclasses.replace(recipe, policy="none").to_json())
+    return json.dumps({_FORMAT: _FORMAT_VERSION, "recipe": shared}, indent=2) + "\n"
 
 
 def recipe_of_study(text: str) -> Recipe:

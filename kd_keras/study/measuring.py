@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import tensorflow as tf
 
 from kd_keras import evaluate
 from kd_keras.data import Splits
-from kd_keras.run.folder import HISTORY, STUDENT, RunFolder
-from kd_keras.run.history import read_history
+from kd_keras.network_files import load_network
+from kd_keras.run.folder import STUDENT, TEACHER, RunFolder
+from kd_keras.study.cell_folder import MEASURED
 from kd_keras.study.folder import PREDICTIONS, RESULT, TRAINING
 from kd_keras.study.grid import Cell
 from kd_keras.whole_file import write_whole, written_beside
@@ -41,7 +43,7 @@ class TestViews:
     def teacher_logits(self, teacher: Path) -> np.ndarray:
         """Return a teacher's logits of the clean test split; cells that share it share them."""
         if teacher not in self._teacher_logits:
-            network = keras.models.load_model(teacher, compile=False)
+            network = load_network(teacher, TEACHER)
             logits, _ = evaluate.predict_logits(network, self.clean)
             self._teacher_logits[teacher] = logits
         return self._teacher_logits[teacher]
@@ -78,7 +80,7 @@ def measure(
         teacher: The file of the cell's teacher, to compare with; `None` where it has none.
         splits: The data, for the validation split.
     """
-    student = keras.models.load_model(folder.network(STUDENT), compile=False)
+    student = load_network(folder.network(STUDENT), STUDENT)
     logits, labels = evaluate.predict_logits(student, views.clean)
     validation = evaluate.accuracy(*evaluate.predict_logits(student, splits.validation))
     measures: dict[str, Any] = {
@@ -103,7 +105,7 @@ def measure(
         measures["corruption_error"] = float(np.mean(list(corruption_errors.values())))
     with written_beside(folder.path / PREDICTIONS) as beside:
         np.savez_compressed(beside, logits=np.asarray(logits, "float32"), labels=labels)
-    history = read_history(folder.path / HISTORY)[STUDENT]
+    history = folder.histories()[STUDENT]
     result = {
         "cell": dataclasses.asdict(cell),
         "measures": measures,
@@ -114,6 +116,7 @@ def measure(
         "feedback": _curves(history),
     }
     write_whole(folder.path / RESULT, json.dumps(result, indent=2) + "\n")
+    folder.note(MEASURED, [PREDICTIONS, RESULT])
 
 
 def _corruption_errors(
@@ -132,7 +135,7 @@ def _corruption_errors(
     }
 
 
-def _curves(history: list[dict[str, float]]) -> dict[str, list[float]]:
+def _curves(history: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
     """Return what a feedback policy logged, by name, one value for each epoch."""
     prefix = "feedback_"
     names = [name for name in history[0] if name.startswith(prefix)]

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kd_keras.run.saying import say
-from kd_keras.study.folder import Busy, Diverged, StudyFolder
+from kd_keras.study.cell_folder import Busy
+from kd_keras.study.folder import Diverged, StudyFolder
 from kd_keras.study.grid import Cell
 
 # TensorFlow spreads one training over the cores that it gets; two serve small networks well.
@@ -75,8 +76,22 @@ def _wait(ray: Any, waiting: dict[Any, Cell], console: Console) -> None:
         while waiting:
             (ready,), _ = ray.wait(list(waiting), num_returns=1)
             cell = waiting.pop(ready)
-            say(progress.console, f"{cell.name}: {ray.get(ready)}")
+            say(progress.console, f"{cell.name}: {_outcome(ray, ready, cell)}")
             progress.advance(bar)
+
+
+def _outcome(ray: Any, ready: Any, cell: Cell) -> str:
+    try:
+        outcome: str = ray.get(ready)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error  # without the other process's traceback in its text
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+        raise RuntimeError(
+            f"The process of {cell.name} was killed ({type(error).__name__}), most likely for want "
+            "of memory. What is finished is kept, and the same command goes on: with a lower "
+            "`batch_size`, or without `ray`, which has one cell at a time in memory."
+        ) from error
+    return outcome
 
 
 def _run_cell(

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from kd_keras import _startup
 from kd_keras.arguments import check_integer
+from kd_keras.run.accidents import going_on
 from kd_keras.run.environment import environment
 from kd_keras.run.quiet import quiet_start
 from kd_keras.run.saying import say
-from kd_keras.study.folder import Busy, Diverged, StudyFolder, open_study
+from kd_keras.study.cell_folder import Busy
+from kd_keras.study.folder import Diverged, StudyFolder, open_study
 from kd_keras.study.grid import Cell, Study, shard_of
-from kd_keras.study.teachers import take_teachers
+from kd_keras.study.teachers import copy_teachers, find_teachers
 
 if TYPE_CHECKING:
     from kd_keras.study.summary import Summary
@@ -31,6 +33,7 @@ def run_study(
     shard: tuple[int, int] = (1, 1),
     ray: bool = False,
     report_only: bool = False,
+    repair: bool = False,
     teachers: str | os.PathLike[str] | None = None,
     robustness_examples: int = 1000,
     command: str | None = None,
@@ -52,6 +55,7 @@ def run_study(
         ray: Run cells as tasks on Ray (extra `ray`): on the cluster that RAY_ADDRESS names, whose
             machines must see `output` under the same path, otherwise on this machine.
         report_only: Train nothing; report on what is there.
+        repair: Make again what is damaged in the folder.
         teachers: Folder of an earlier study, whose teachers are taken over where this study has
             none yet. The recipes may differ in what concerns students alone, such as epochs.
         robustness_examples: Test images that are attacked with FGSM, and that are in each of the 75
@@ -63,7 +67,9 @@ def run_study(
         The summary, as it stands in `study_report.json`.
 
     Raises:
-        ValueError: If the folder cannot be used, or the recipe names what cannot be made.
+        ValueError: If the folder cannot be used, files in it are damaged, or the recipe names what
+            cannot be made. A folder that was none of a study stays as it was.
+        UnwritableError: If the disk is full, or the folder goes away; what is there stays.
         ConnectionError: If the data must be downloaded and cannot be.
         ImportError: If Ray is wanted and not installed.
         kd_keras.NonFiniteLossError: If the training of a teacher diverges. A student that does is
@@ -82,19 +88,26 @@ def run_study(
     console = console or Console()
     check_integer("robustness_examples", robustness_examples, 0)
     cells = shard_of(study.cells(), shard)
-    folder = open_study(output, study)
+    folder = open_study(output, study, repair)
+    taken = []
     if teachers is not None:
-        take_teachers(folder, teachers, study.teacher_augmentation)
-    if not report_only:
-        data = "" if data_dir is None else f", data_dir={os.fspath(data_dir)!r}"
-        call = f"kd_keras.study.run_study({study}, {str(output)!r}{data})"
-        folder.note_command(command or call)
+        taken = find_teachers(folder, teachers, study.teacher_augmentation)
+    # A report makes nothing again.
+    folder.refuse_or_repair(repair and not report_only, console)
     todo = [] if report_only else [cell for cell in cells if not folder.is_finished(cell)]
     finished = sum(folder.is_finished(cell) for cell in cells)
     count = f"{len(cells)} cells"
     say(console, count, f", {finished} of them finished earlier; results go to {folder.path}")
     for name in study.left_out():
         say(console, f"Left out: {name} without a teacher, which it asks.")
+    if not report_only:
+        # All that the recipe names is tried before anything is written.
+        data = _identity(folder, data_dir, console) if folder.is_new and not ray else None
+        folder.begin(data, repair)
+        copy_teachers(folder, taken)
+        place = "" if data_dir is None else f", data_dir={os.fspath(data_dir)!r}"
+        call = f"kd_keras.study.run_study({study}, {str(output)!r}{place})"
+        folder.note_command(command or call)
     if todo and ray:
         from kd_keras.study.on_ray import run_on_ray
 
@@ -107,6 +120,15 @@ def run_study(
     summary = summarise(folder, cells, environment())
     write_study_report(folder.path, summary, console)
     return summary
+
+
+def _identity(
+    folder: StudyFolder, data_dir: str | os.PathLike[str] | None, console: Console
+) -> dict[str, Any]:
+    with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
+        _startup.refuse_other_backend()
+        from kd_keras.run.stages import prepare
+    return prepare(folder.recipe, data_dir).splits.info.identity()
 
 
 def _run_here(
@@ -129,7 +151,8 @@ def _run_here(
             left = f", about {seconds / 60:.0f} min for the rest"
         console.rule(Text(f"cell {number} of {len(todo)}: {cell.name}{left}"), align="left")
         try:
-            runner.run(cell)
+            with going_on(folder.recipe, "the same command"):
+                runner.run(cell)
             done += 1
         except KeyboardInterrupt:
             again = "the same command goes on after the last complete epoch"

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from kd_keras.study.folder import PREDICTIONS, RESULT, StudyFolder
+from kd_keras.study.folder import (
+    PREDICTIONS,
+    RESULT,
+    StudyFolder,
+    damaged_cell,
+    read_result,
+)
 from kd_keras.study.grid import FEEDBACK, PICK, UNIFORM, Cell, Treatment
 from kd_keras.study.statistics import (
     Estimate,
@@ -125,9 +133,7 @@ def summarise(
             f"No cell of the study in {str(folder.path)!r} is finished, so there is nothing to "
             "report. Run it without --report-only."
         )
-    results = {
-        cell: json.loads((folder.cell(cell) / RESULT).read_text(encoding="utf-8")) for cell in cells
-    }
+    results = {cell: read_result(folder.cell(cell) / RESULT) for cell in cells}
     correct = {cell: _correct(folder, cell) for cell in cells}
     by_treatment: dict[Treatment, list[Cell]] = {}
     for cell in sorted(cells, key=_reading_order):
@@ -164,8 +170,12 @@ def _reading_order(cell: Cell) -> tuple[Any, ...]:
 
 
 def _correct(folder: StudyFolder, cell: Cell) -> np.ndarray:
-    with np.load(folder.cell(cell) / PREDICTIONS) as arrays:
-        return arrays["logits"].argmax(axis=-1) == arrays["labels"]
+    path = folder.cell(cell) / PREDICTIONS
+    try:
+        with np.load(path) as arrays:
+            return arrays["logits"].argmax(axis=-1) == arrays["labels"]
+    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise damaged_cell(path, error) from error
 
 
 def _result(

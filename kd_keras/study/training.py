@@ -9,16 +9,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import keras
 from rich.console import Console
 
 from kd_keras import augment
+from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import PolicyName
-from kd_keras.run.folder import HISTORY, STUDENT, TEACHER, RunFolder
-from kd_keras.run.history import read_history
+from kd_keras.run.folder import STUDENT, TEACHER, RunFolder
+from kd_keras.run.stage_record import StageRecord
 from kd_keras.run.stages import Material, prepare
 from kd_keras.run.training import Training
-from kd_keras.study.folder import TRAINING, StudyFolder, awaited
+from kd_keras.study.cell_folder import COUNTED, awaited
+from kd_keras.study.folder import TRAINING, StudyFolder
 from kd_keras.study.grid import FEEDBACK, PICK, UNIFORM, Cell
 from kd_keras.study.teaching import teaching
 from kd_keras.training.distiller import Distiller
@@ -45,12 +46,12 @@ def train_teacher(
     recipe = dataclasses.replace(study.recipe, policy=augmentation)
     path = study.teacher(augmentation)
     file = RunFolder(path, recipe).network(TEACHER)
-    if file.exists():
+    if StageRecord(path).has(TEACHER):
         return file
     with awaited(path, recipe, console, f"the teacher on {augmentation}") as folder:
-        if not file.exists():
+        if not folder.is_trained(TEACHER):
             material = prepare(recipe, data_dir)
-            study.check_data(material.splits.info)
+            study.check_data(material.splits.info.identity())
             network = material.build(recipe.teacher)
             Training(
                 name=TEACHER,
@@ -76,7 +77,7 @@ def train_student(
         teacher: The file of the teacher; `None` where the cell has none.
         console: Where progress goes.
     """
-    if (folder.path / TRAINING).exists():
+    if folder.is_done(COUNTED) and folder.is_done(STUDENT):
         return
     recipe = folder.recipe
     network = material.build(recipe.student)
@@ -90,7 +91,7 @@ def train_student(
     else:
         how = teaching(cell.distillation, recipe, material.splits.steps_per_epoch)
         model = Distiller(
-            keras.models.load_model(teacher, compile=False),
+            load_network(teacher, TEACHER),
             network,
             how.losses,
             how.weights,
@@ -110,7 +111,7 @@ def train_student(
         learning_rate=recipe.learning_rate,
         rate_field="learning_rate",
     ).run(folder, recipe, material.splits, console)
-    epochs = read_history(folder.path / HISTORY)[STUDENT]
+    epochs = folder.histories()[STUDENT]
     cost = {
         "training_seconds": sum(logs["seconds"] for logs in epochs),
         # With tracing and checkpoints, and without what an earlier, killed process did.
@@ -119,6 +120,7 @@ def train_student(
         "parameters": network.count_params(),
     }
     write_whole(folder.path / TRAINING, json.dumps(cost, indent=2) + "\n")
+    folder.note(COUNTED, [TRAINING])
 
 
 def _augmentation(name: str, seed: int) -> Any:

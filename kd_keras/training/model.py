@@ -18,6 +18,7 @@ from kd_keras.arguments import refuse_complex
 from kd_keras.augment.adapter import as_augmentation, augment_batch
 from kd_keras.compat.model import OpenModel
 from kd_keras.graph_errors import readable_errors
+from kd_keras.memory_errors import batches_of, told
 from kd_keras.teachers.contract import Teacher
 from kd_keras.training import labels, mixing, multi_worker, persistence, replicas
 from kd_keras.training.batch import Answer, Batch
@@ -480,8 +481,9 @@ class TrainingModel(OpenModel):
         if multi_worker.has_other_workers(self.distribute_strategy):
             multi_worker.prepare_fit(arguments, self.distribute_strategy)
         self._loop.begin_fit()
+        asked = batches_of(arguments.get("x"), arguments.get("batch_size"))
         try:
-            with multi_worker.lost_workers_explained(), readable_errors():
+            with multi_worker.lost_workers_explained(), readable_errors(), told(asked):
                 history = super().fit(*given.args[1:], **given.kwargs)
         finally:
             self._class_weighted = self._loop.is_fitting = False
@@ -494,7 +496,8 @@ class TrainingModel(OpenModel):
         given = inspect.signature(keras.Model.evaluate).bind(self, *args, **kwargs).arguments
         refuse_empty("x", given.get("x"))
         self._loop.ran.discard("test_step")
-        with multi_worker.lost_workers_explained():
+        asked = batches_of(given.get("x"), given.get("batch_size"))
+        with multi_worker.lost_workers_explained(), told(asked):
             results = super().evaluate(*args, **kwargs)
         if "test_step" not in self._loop.ran:
             raise ValueError(empty_message("validation_data" if self._loop.is_fitting else "x"))

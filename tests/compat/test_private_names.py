@@ -106,7 +106,8 @@ def test_layers_inside_layers_are_found_and_training_is_known():
     names = {layer.name for layer in flat_layers(outer)}
     assert {"hidden", "last", inner.name} <= names
     assert outer not in flat_layers(outer, include_self=False)
-    assert takes_training(keras.layers.Dropout(0.1)) and not takes_training(keras.layers.Rescaling(2.0))
+    assert takes_training(keras.layers.Dropout(0.1))
+    assert not takes_training(keras.layers.Rescaling(2.0))
 
 
 def test_the_graph_of_a_model_can_be_read_and_called_again():

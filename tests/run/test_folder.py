@@ -10,7 +10,7 @@ import pytest
 
 from kd_keras.recipes import digits
 from kd_keras.run import open_run
-from kd_keras.run.folder import is_finished
+from kd_keras.run.opening import is_finished
 
 RECIPE = digits()
 OTHER = dataclasses.replace(RECIPE, temperature=9.0, epochs=77)

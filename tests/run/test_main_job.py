@@ -73,6 +73,7 @@ def test_a_run_leaves_all_of_its_files_and_nothing_else(unbroken):
         "student_float32.tflite",
         "student_int8.tflite",
         "export.json",
+        "stages.json",
         "report.json",
         "report.html",
         "report.csv",
@@ -252,11 +253,11 @@ def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(unbroken, quick, data
     assert_same_run(folder, report, unbroken)
 
 
-@pytest.mark.parametrize("rename", [1, 2, 5, 7, 9, 71, 72])
+@pytest.mark.parametrize("rename", [1, 3, 6, 8, 10, 74, 75])
 def test_a_run_that_dies_between_any_two_files_ends_as_the_unbroken_one(
     unbroken, quick, data_dir, tmp_path, monkeypatch, rename
 ):
-    """Files come by renaming: die after the n-th: recipe, data, checkpoint, history, ..."""
+    """Files come by renaming: die after the n-th: recipe, data, stages, checkpoint, history, ..."""
 
     class Died(BaseException):
         pass
@@ -372,6 +373,7 @@ def test_a_training_that_diverges_stops_with_the_remedy_and_leaves_no_network(
         ".lock",
         "recipe.json",
         "data.json",
+        "stages.json",
         "history.csv",
         "teacher.keras",
     }

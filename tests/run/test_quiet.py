@@ -52,6 +52,15 @@ def test_an_exception_gets_through_with_its_traceback():
     assert text.endswith("ValueError: mine\n")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such limits")
+def test_a_limit_of_memory_is_told_once_and_beforehand():
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))\n"
+    code, text = stderr_of(f"{limit}with quiet_start(): pass\nwith quiet_start(): pass")
+    assert code == 0
+    assert text.count("may take 8.6 GB of memory (ulimit -v)") == 1
+    assert "raise the limit, or lower the batch size" in text
+
+
 @pytest.mark.slow
 def test_in_a_terminal_the_data_are_prepared_with_standard_error_as_a_terminal(tmp_path):
     """TensorFlow Datasets shows the progress of a download to a terminal alone."""

@@ -1,0 +1,39 @@
+"""What stops a run from outside: no room on the disk, no memory. Says how it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from kd_keras import memory_errors
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.whole_file import UnwritableError
+
+
+@contextlib.contextmanager
+def going_on(
+    recipe: Recipe, again: str, image_shape: Sequence[int] | None = None
+) -> Iterator[None]:
+    """Say what of a recipe was too much, and that what is done is kept.
+
+    Args:
+        recipe: What runs in the block.
+        again: What goes on after the last complete epoch.
+        image_shape: Of the images, (height, width, channels), where it is known.
+
+    Raises:
+        UnwritableError: If a file of the run cannot be written.
+        OutOfMemoryError: If the recipe asks for more memory than there is.
+    """
+    size = recipe.image_size or "their own size"
+    images = f"images of {'x'.join(map(str, image_shape)) if image_shape else size}"
+    lower = (
+        f"In a recipe: a lower `batch_size` than {recipe.batch_size}, or a smaller `image_size`, "
+        f"with another --output. Where there is more memory, {again} goes on."
+    )
+    try:
+        with memory_errors.told(f"batches of {recipe.batch_size} {images}", lower):
+            yield
+    except UnwritableError as error:
+        text = f"{error}. Then {again} goes on after the last complete epoch."
+        raise UnwritableError(text, error.path, error.errno) from error

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.archives import arrays_in
 from kd_keras.checkpoint.state import Described
 from kd_keras.whole_file import PARTIAL, refuse_unwritable, written_beside
 
@@ -120,7 +121,7 @@ class CheckpointFile:
         if not self.path.is_file():
             return None, []  # what else it may be, `prepare` says
         try:
-            with np.load(self.path) as arrays:
+            with arrays_in(self.path) as arrays:
                 header = None if _HEADER not in arrays else _parsed(arrays[_HEADER].item())
                 if header is not None and values:
                     return header, [

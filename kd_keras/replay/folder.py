@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.regular_file import open_regular
 from kd_keras.replay.manifest import MANIFEST, Manifest, differences, read_manifest
 
 
@@ -133,6 +134,7 @@ def rows_in(path: Path, dtype: np.dtype) -> np.memmap:
         ValueError: If it is no file of such rows.
     """
     try:
+        open_regular(path).close()
         rows: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -149,7 +151,7 @@ def rows_in(path: Path, dtype: np.dtype) -> np.memmap:
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kd_keras import __version__
+from kd_keras.regular_file import read_text
 from kd_keras.replay.rows import RowFormat
 from kd_keras.whole_file import write_whole
 
@@ -98,7 +99,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(read_text(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.archives import arrays_in
 from kd_keras.augment.adapter import Chain, as_augmentation, augment_batch
 from kd_keras.augment.contract import Augmentation
 from kd_keras.replay.manifest import differences
@@ -121,7 +122,7 @@ def refuse_other_views(
         versions: How versions differ, for the message.
     """
     try:
-        with np.load(path / PROBE) as arrays:
+        with arrays_in(path / PROBE) as arrays:
             there = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(

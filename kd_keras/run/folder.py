@@ -14,6 +14,7 @@ from typing import Any
 
 from kd_keras.lock import LOCK, held_lock
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.regular_file import read_text
 from kd_keras.run.data_identity import DATA, keep_or_refuse
 from kd_keras.whole_file import PARTIAL, write_whole
 
@@ -157,7 +158,7 @@ def _remove_if_unused(created: list[Path]) -> None:
 def _recipe_in(path: Path) -> Recipe | None:
     """Return the recipe of the run in `path`, or None where there is none."""
     try:
-        return Recipe.from_json((path / RECIPE).read_text(encoding="utf-8"))
+        return Recipe.from_json(read_text(path / RECIPE))
     except OSError:
         return None
     except ValueError as error:
@@ -185,7 +186,7 @@ def _refuse_to_delete(path: Path) -> None:
 def _is_run(path: Path) -> bool:
     """Whether `path` holds a run of ours, of this or another version, damaged or not."""
     try:
-        return Recipe.is_recipe(json.loads((path / RECIPE).read_text(encoding="utf-8")))
+        return Recipe.is_recipe(json.loads(read_text(path / RECIPE)))
     except OSError:
         return False
     except ValueError:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 from rich.console import Console
 
 from kd_keras import evaluate, export
+from kd_keras.network_files import load_network
 from kd_keras.run.environment import environment
 from kd_keras.run.folder import (
     FLOAT32,
@@ -85,7 +85,7 @@ def _rows(
     paths: dict[str, Path] = {}
     for name in NETWORKS:
         paths[_TITLES[name]] = folder.network(name)
-        models[_TITLES[name]] = keras.models.load_model(folder.network(name), compile=False)
+        models[_TITLES[name]] = load_network(folder.network(name), name)
     for name, kind in ((FLOAT32, "float32"), (INT8, "int8")):
         paths[f"{kind} .tflite"] = folder.path / name
         models[f"{kind} .tflite"] = export.LiteModel(folder.path / name).predict

@@ -14,6 +14,7 @@ from rich.console import Console
 from kd_keras import augment, data, export, models
 from kd_keras.export.presets import Quantization
 from kd_keras.losses import KLDivergence
+from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.folder import EXPORT, FLOAT32, INT8, STUDENT, STUDENT_ALONE, TEACHER, RunFolder
 from kd_keras.run.saying import say
@@ -106,7 +107,7 @@ def train_networks(material: Material, folder: RunFolder, console: Console) -> N
         network = material.build(recipe.student)
         distiller = Distiller(
             # A copy from the file, which stays trainable: the Distiller freezes what it gets.
-            keras.models.load_model(folder.network(TEACHER), compile=False),
+            load_network(folder.network(TEACHER), TEACHER),
             network,
             KLDivergence(recipe.temperature),
             student_loss_weight=recipe.student_loss_weight,
@@ -142,7 +143,7 @@ def export_student(material: Material, folder: RunFolder, console: Console) -> N
         return
     splits = material.splits
     with console.status("Exporting to TFLite, float32 and int8, and verifying ..."):
-        student = keras.models.load_model(folder.network(STUDENT), compile=False)
+        student = load_network(folder.network(STUDENT), STUDENT)
         at_most = max(1, _VERIFICATION_BYTES // (4 * math.prod(splits.info.image_shape)))
         results = [
             export.to_tflite(

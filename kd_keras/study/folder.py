@@ -15,6 +15,7 @@ from rich.console import Console
 
 from kd_keras.lock import held_lock
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.regular_file import read_text
 from kd_keras.run.data_identity import keep_or_refuse
 from kd_keras.run.folder import RunFolder
 from kd_keras.run.saying import say
@@ -119,7 +120,7 @@ def open_study(path: str | os.PathLike[str], study: Study) -> StudyFolder:
         if not (path / _STUDY).exists():
             _refuse_strangers(path)
             write_whole(path / _STUDY, text)
-        existing = (path / _STUDY).read_text(encoding="utf-8")
+        existing = read_text(path / _STUDY)
     except OSError as error:
         raise ValueError(
             f"The output folder cannot be used: {error}. Received: output={str(path)!r}. Choose "
@@ -145,7 +146,7 @@ def existing_study(path: str | os.PathLike[str]) -> StudyFolder:
     """
     path = Path(path)
     try:
-        text = (path / _STUDY).read_text(encoding="utf-8")
+        text = read_text(path / _STUDY)
     except OSError as error:
         raise ValueError(
             f"{str(path)!r} holds no study: {error}. Name a folder that `kd-keras study` filled."

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from kd_keras import evaluate
 from kd_keras.data import Splits
-from kd_keras.run.folder import HISTORY, STUDENT, RunFolder
+from kd_keras.network_files import load_network
+from kd_keras.run.folder import HISTORY, STUDENT, TEACHER, RunFolder
 from kd_keras.run.history import read_history
 from kd_keras.study.folder import PREDICTIONS, RESULT, TRAINING
 from kd_keras.study.grid import Cell
@@ -41,7 +42,7 @@ class TestViews:
     def teacher_logits(self, teacher: Path) -> np.ndarray:
         """Return a teacher's logits of the clean test split; cells that share it share them."""
         if teacher not in self._teacher_logits:
-            network = keras.models.load_model(teacher, compile=False)
+            network = load_network(teacher, TEACHER)
             logits, _ = evaluate.predict_logits(network, self.clean)
             self._teacher_logits[teacher] = logits
         return self._teacher_logits[teacher]
@@ -78,7 +79,7 @@ def measure(
         teacher: The file of the cell's teacher, to compare with; `None` where it has none.
         splits: The data, for the validation split.
     """
-    student = keras.models.load_model(folder.network(STUDENT), compile=False)
+    student = load_network(folder.network(STUDENT), STUDENT)
     logits, labels = evaluate.predict_logits(student, views.clean)
     validation = evaluate.accuracy(*evaluate.predict_logits(student, splits.validation))
     measures: dict[str, Any] = {

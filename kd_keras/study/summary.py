@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.archives import arrays_in
 from kd_keras.study.folder import PREDICTIONS, RESULT, StudyFolder
 from kd_keras.study.grid import FEEDBACK, PICK, UNIFORM, Cell, Treatment
 from kd_keras.study.statistics import (
@@ -164,7 +165,7 @@ def _reading_order(cell: Cell) -> tuple[Any, ...]:
 
 
 def _correct(folder: StudyFolder, cell: Cell) -> np.ndarray:
-    with np.load(folder.cell(cell) / PREDICTIONS) as arrays:
+    with arrays_in(folder.cell(cell) / PREDICTIONS) as arrays:
         return arrays["logits"].argmax(axis=-1) == arrays["labels"]
 
 

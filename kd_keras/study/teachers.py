@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 
+from kd_keras.regular_file import read_text
 from kd_keras.run.data_identity import DATA, keep_or_refuse
 from kd_keras.run.folder import TEACHER, RunFolder
 from kd_keras.study.folder import StudyFolder, existing_study
@@ -49,7 +50,7 @@ def take_teachers(
                 "(--teachers on the command line)."
             )
         # The first cell compares its data with those that the teacher has seen.
-        data = json.loads((other.path / DATA).read_text(encoding="utf-8"))
+        data = json.loads(read_text(other.path / DATA))
         keep_or_refuse(study.path, data, "Its students could not be compared with these.")
         here.parent.mkdir(parents=True, exist_ok=True)
         with written_beside(here) as beside:

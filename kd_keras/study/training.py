@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import keras
 from rich.console import Console
 
 from kd_keras import augment
+from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import PolicyName
 from kd_keras.run.folder import HISTORY, STUDENT, TEACHER, RunFolder
 from kd_keras.run.history import read_history
@@ -90,7 +90,7 @@ def train_student(
     else:
         how = teaching(cell.distillation, recipe, material.splits.steps_per_epoch)
         model = Distiller(
-            keras.models.load_model(teacher, compile=False),
+            load_network(teacher, TEACHER),
             network,
             how.losses,
             how.weights,

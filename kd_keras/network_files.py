@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kd_keras.archives import refuse_bomb
+
 if TYPE_CHECKING:
     import keras
 
@@ -43,6 +45,13 @@ def load_network(path: Path, role: str) -> keras.Model:
     """
     import keras
 
+    try:
+        refuse_bomb(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"`{role}` cannot be loaded from {str(path)!r}: {error}. Get a whole copy from someone "
+            "you trust, or write it again with `model.save(...)`."
+        ) from error
     # A quantisation-aware student consists of them; of the rooms, a command imports what it needs.
     importlib.import_module("kd_keras.quantize")
     try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from kd_keras.archives import refuse_unsound
 
 if TYPE_CHECKING:
     import keras
@@ -33,16 +33,6 @@ def network_file(path: str | os.PathLike[str], role: str, remedy: str = "") -> P
     return found
 
 
-def archive_damage(path: Path) -> str:
-    """Return what is wrong with the archive that a `.keras` file is, in words, or ""."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        return f"it is no whole archive ({error})"
-    return "" if broken is None else f"{broken!r} in it is not what its checksum says"
-
-
 def load_network(path: Path, role: str) -> keras.Model:
     """Return the network in a `.keras` file.
 
@@ -55,13 +45,13 @@ def load_network(path: Path, role: str) -> keras.Model:
     """
     import keras
 
-    # Keras says "File not found" of a file that is no whole archive.
-    damage = archive_damage(path)
-    if damage:
+    try:
+        refuse_unsound(path)
+    except (OSError, ValueError) as error:
         raise ValueError(
-            f"`{role}` is damaged: {damage}. Put back a whole copy, or train it again. Received: "
-            f"{role}={str(path)!r}"
-        )
+            f"`{role}` cannot be loaded from {str(path)!r}: {error}. Get a whole copy from someone "
+            "you trust, or write it again with `model.save(...)`."
+        ) from error
     # A quantisation-aware student consists of them; of the rooms, a command imports what it needs.
     importlib.import_module("kd_keras.quantize")
     try:

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.compat.model import flat_layers
+
 # What the one input is called where the student's author gave it no name.
 _ONE_INPUT = "images"
 _MADE_UP_INPUT = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
@@ -202,7 +204,7 @@ def computing_in_float32(student: keras.Model) -> Iterator[None]:
     Raises:
         ValueError: If the weights themselves are not float32.
     """
-    other = [layer for layer in student._flatten_layers() if _weights_not_float32(layer)]
+    other = [layer for layer in flat_layers(student) if _weights_not_float32(layer)]
     if other:
         raise ValueError(
             "`student` must have float32 weights to be converted. A mixed policy has them "
@@ -212,7 +214,7 @@ def computing_in_float32(student: keras.Model) -> Iterator[None]:
         )
     reduced = [
         layer
-        for layer in student._flatten_layers()
+        for layer in flat_layers(student)
         if layer.compute_dtype != "float32" and layer.quantization_mode is None
     ]
     policies = [layer.dtype_policy for layer in reduced]

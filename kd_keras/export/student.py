@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from kd_keras.compat.model import flat_layers
+from kd_keras.compat.structure import producer
 
 # What the one input is called where the student's author gave it no name.
 _ONE_INPUT = "images"
@@ -181,7 +182,7 @@ def named_outputs(outputs: Any, made_by: Any = None) -> dict[str, Any]:
             return dict(outputs)
     flat = keras.tree.flatten(outputs)
     tensors = getattr(made_by, "outputs", None) or []
-    makers = [tensor._keras_history.operation for tensor in tensors]
+    makers = [producer(tensor) for tensor in tensors]
     names = [maker.name for maker in makers if not _is_made_up(maker)]
     if len(names) != len(flat) or len(set(names)) < len(names):
         names = [f"output_{index}" for index in range(len(flat))]

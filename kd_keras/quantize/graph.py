@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kd_keras.compat.structure import is_plain_functional
+from kd_keras.compat.structure import is_plain_functional, producer
 from kd_keras.quantize.rules import (
     KEEPING,
     WEIGHTED,
@@ -85,10 +85,7 @@ class Graph:
     def takes_the_input(self, layer: Any) -> bool:
         """Whether every call of `layer` takes inputs of the model and nothing else."""
         tensors = [tensor for node in self._calls[id(layer)] for tensor in node.input_tensors]
-        return all(
-            isinstance(tensor._keras_history.operation, keras.layers.InputLayer)
-            for tensor in tensors
-        )
+        return all(isinstance(producer(tensor), keras.layers.InputLayer) for tensor in tensors)
 
     def norm_of(self, layer: Any) -> Any:
         """Return the batch normalisation that is folded into `layer`, or None."""

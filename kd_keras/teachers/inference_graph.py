@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kd_keras.compat.graphs import is_stateful
 from kd_keras.compat.model import flat_layers
+from kd_keras.compat.structure import mask_of
 from kd_keras.teachers.folding import fold
 
 # A step may hold the network twice (an augmentation that asks the teacher, and the core), and a
@@ -116,7 +117,7 @@ def _trace(network: Callable[..., Any], model: Any, specs: Any) -> tuple[Any, An
         for output in outputs:
             if not isinstance(output, tf.Tensor):
                 raise NotFreezableError(f"it returns {type(output).__name__}, not tensors only")
-            if getattr(output, "_keras_mask", None) is not None:
+            if mask_of(output) is not None:
                 raise NotFreezableError("its outputs carry a Keras mask")
         # An output that is an input would have no operation of its own.
         return [tf.identity(output) for output in outputs]

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.arguments import check_integer, check_range, is_integer
+from kd_keras.compat.structure import producer
 
 _PROBES = 4
 # Room for float arithmetic at the ends of the range, as a part of its width.
@@ -175,8 +176,7 @@ def _checked_classes(num_classes: Any, inputs: list[Any]) -> int | None:
 
 
 def _range_of_last_activation(model: Any) -> tuple[float, float]:
-    history = getattr((getattr(model, "outputs", None) or [None])[0], "_keras_history", None)
-    operation = getattr(history, "operation", None)
+    operation = producer((getattr(model, "outputs", None) or [None])[0])
     if isinstance(operation, keras.Model):
         return _range_of_last_activation(operation)
     activation = getattr(operation, "activation", None)

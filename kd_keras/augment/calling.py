@@ -114,7 +114,7 @@ def _branches(layer: keras.layers.Layer) -> bool:
     if library is None:
         return False
     branching = tuple(getattr(library.layers, name) for name in _KERAS_CV_BRANCHING)
-    return any(isinstance(part, branching) for part in layer._flatten_layers())
+    return any(isinstance(part, branching) for part in flat_layers(layer))
 
 
 def keras_cv_bases() -> tuple[type, ...]:
@@ -134,7 +134,7 @@ def foreign_mixing_layer(layer: Any) -> Any:
     if not isinstance(layer, keras.layers.Layer):
         return None
     mixing = _mixing_classes()
-    return next((part for part in layer._flatten_layers() if isinstance(part, mixing)), None)
+    return next((part for part in flat_layers(layer) if isinstance(part, mixing)), None)
 
 
 def refuse_images_without_channels(layer: Any, x: Any) -> None:

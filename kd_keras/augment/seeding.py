@@ -12,6 +12,7 @@ from kd_keras.augment.annotations import call_annotated
 from kd_keras.augment.calling import call_layer
 from kd_keras.augment.draws import Draws, active_draws, drawing_from, with_hidden_shape
 from kd_keras.augment.pixelwise import keeps_positions, on_rgb
+from kd_keras.compat.model import flat_layers
 from kd_keras.training.batch import Batch
 
 
@@ -23,7 +24,7 @@ def make_repeatable(layer: Any) -> None:
     """
     if not isinstance(layer, keras.layers.Layer):
         return
-    for part in layer._flatten_layers():
+    for part in flat_layers(layer):
         generator = getattr(part, "_random_generator", None)
         if isinstance(generator, tf.random.Generator):
             part._random_generator = SeededGenerator(generator)

@@ -15,6 +15,7 @@ from kd_keras.arguments import check_integer
 from kd_keras.checkpoint import state
 from kd_keras.checkpoint.data import Epochs, TrainingData, refuse_other_data
 from kd_keras.checkpoint.file import CheckpointFile, Header
+from kd_keras.compat.model import begin_with_epoch
 from kd_keras.graph_errors import NonFiniteLossError
 
 
@@ -166,7 +167,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._restore(header, values)
         self._teacher = self._teacher_now()
         # As `keras.callbacks.BackupAndRestore` does it.
-        self.model._initial_epoch = epoch if epochs > epoch else self.params["epochs"]
+        begin_with_epoch(self.model, epoch if epochs > epoch else self.params["epochs"])
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if not self._resumes:
@@ -204,7 +205,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _leave_beginning(self) -> None:
         """Let Keras's own memory of `fit` be as if it had trained the epochs in the file."""
         self._resumes = False
-        self.model._initial_epoch = None
+        begin_with_epoch(self.model, None)
         shown = self.model.history
         for epoch, logs in enumerate(self._history):
             shown.epoch.append(epoch)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.compat.model import build_symbolically, flat_layers
 from kd_keras.teachers.fingerprint import Fingerprint
 from kd_keras.training.distiller import Distiller
 
@@ -66,7 +67,7 @@ def build(model: Any, spec: Any) -> None:
         lambda tensor: keras.KerasTensor(tuple(tensor.shape), tensor.dtype.name), spec
     )
     with model.distribute_strategy.scope():
-        model._symbolic_build(data_batch=batch)
+        build_symbolically(model, batch)
 
 
 def describe(parts: Iterable[Part]) -> list[Described]:
@@ -167,7 +168,7 @@ def _random_states(model: Any) -> list[Any]:
     chain = getattr(getattr(model, "_augmentation", None), "normalised", None)
     layers = [part for part in getattr(chain, "parts", []) if isinstance(part, keras.Layer)]
     states = [variable for layer in layers for variable in layer.variables]
-    for layer in itertools.chain.from_iterable(layer._flatten_layers() for layer in layers):
+    for layer in itertools.chain.from_iterable(flat_layers(layer) for layer in layers):
         generator = getattr(layer, "_random_generator", None)
         if isinstance(generator, tf.random.Generator):
             states.append(generator.state)

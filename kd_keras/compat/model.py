@@ -173,6 +173,27 @@ def flat_layers(model: Any, *, include_self: bool = True) -> list[Any]:
     return list(model._flatten_layers(include_self=include_self, recursive=True))
 
 
+def first_epoch(model: Any) -> int | None:
+    """Return the epoch that `fit` is to begin with instead of its own, `None` for that.
+
+    trainer.py, `fit` reads `_initial_epoch`, which `BackupAndRestore` sets.
+    """
+    return model._initial_epoch
+
+
+def begin_with_epoch(model: Any, epoch: int | None) -> None:
+    """Have `fit` begin with an epoch, as `BackupAndRestore` does; `None` for its own."""
+    model._initial_epoch = epoch
+
+
+def build_symbolically(model: Any, batch: Any) -> None:
+    """Create every variable that training on batches like `batch` needs, of any Keras model.
+
+    keras/src/trainers/trainer.py, `Trainer._symbolic_build`.
+    """
+    model._symbolic_build(data_batch=batch)
+
+
 def takes_training(model: Any) -> bool:
     """Return whether the `call` of a layer names `training`."""
     return bool(model._call_has_training_arg)

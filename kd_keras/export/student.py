@@ -12,6 +12,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.compat.model import flat_layers
+from kd_keras.compat.structure import producer
+
 # What the one input is called where the student's author gave it no name.
 _ONE_INPUT = "images"
 _MADE_UP_INPUT = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
@@ -179,7 +182,7 @@ def named_outputs(outputs: Any, made_by: Any = None) -> dict[str, Any]:
             return dict(outputs)
     flat = keras.tree.flatten(outputs)
     tensors = getattr(made_by, "outputs", None) or []
-    makers = [tensor._keras_history.operation for tensor in tensors]
+    makers = [producer(tensor) for tensor in tensors]
     names = [maker.name for maker in makers if not _is_made_up(maker)]
     if len(names) != len(flat) or len(set(names)) < len(names):
         names = [f"output_{index}" for index in range(len(flat))]
@@ -202,7 +205,7 @@ def computing_in_float32(student: keras.Model) -> Iterator[None]:
     Raises:
         ValueError: If the weights themselves are not float32.
     """
-    other = [layer for layer in student._flatten_layers() if _weights_not_float32(layer)]
+    other = [layer for layer in flat_layers(student) if _weights_not_float32(layer)]
     if other:
         raise ValueError(
             "`student` must have float32 weights to be converted. A mixed policy has them "
@@ -212,7 +215,7 @@ def computing_in_float32(student: keras.Model) -> Iterator[None]:
         )
     reduced = [
         layer
-        for layer in student._flatten_layers()
+        for layer in flat_layers(student)
         if layer.compute_dtype != "float32" and layer.quantization_mode is None
     ]
     policies = [layer.dtype_policy for layer in reduced]

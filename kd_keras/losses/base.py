@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.compat.structure import mask_of
 from kd_keras.losses.output_kind import output_kind
 from kd_keras.losses.schedules import refuse_schedules
 from kd_keras.losses.tap_forms import TapForms, check_form, names_in_config, resolve
@@ -189,7 +190,7 @@ class LogitLoss(Loss):
             position_values = values(
                 ops.cast(teacher, "float32"), ops.cast(student, "float32"), *more
             )
-            mask = getattr(student, "_keras_mask", None)
+            mask = mask_of(student)
             reduced = _mean_over_positions(position_values, weight, mask)
             total = reduced if total is None else total + reduced
         return total

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.compat.structure import mask_of
 from kd_keras.losses.base import match_rank
 from kd_keras.losses.schedules import checked_weight
 from kd_keras.losses.softened import SoftenedLoss, two_classes_if_binary
@@ -132,7 +133,7 @@ class DIST(SoftenedLoss):
         self, teacher_outputs: Any, student_outputs: Any, sample_weight: Any = None
     ) -> Any:
         """Return one loss value per example: its row term, and the column term of the batch."""
-        masks = [getattr(s, "_keras_mask", None) for s in keras.tree.flatten(student_outputs)]
+        masks = [mask_of(s) for s in keras.tree.flatten(student_outputs)]
         return self.sum_over_outputs(
             self._values, teacher_outputs, student_outputs, sample_weight, masks
         )

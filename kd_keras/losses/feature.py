@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.compat.structure import mask_of
 from kd_keras.losses.base import Loss
 
 
@@ -41,7 +42,7 @@ class FeatureLoss(Loss):
             Float32 tensor `(batch,)`.
         """
         self.validate_outputs(teacher_outputs, student_outputs)
-        valid = getattr(student_outputs, "_keras_mask", None)
+        valid = mask_of(student_outputs)
         teacher = ops.cast(teacher_outputs, "float32")
         student = ops.cast(student_outputs, "float32")
         if valid is not None:
@@ -62,7 +63,7 @@ class FeatureLoss(Loss):
                     f"{_shapes(outputs)}. Name a layer, or a key of a dict output, with "
                     f"`{role}_layer_name`."
                 )
-        mask = getattr(student_outputs, "_keras_mask", None)
+        mask = mask_of(student_outputs)
         if mask is None:
             return
         rank = len(mask.shape)

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 import keras
 
+from kd_keras.compat.structure import producer
+
 # A layer's name, the path of a layer in a nested model ("inner/layer"), the key of a dict output, a
 # layer, or a function of the model that returns one of these or a symbolic tensor.
 TapForm: TypeAlias = str | keras.Layer | Callable[[Any], Any]
@@ -74,7 +76,7 @@ def _one_name(form: Any, model: Any, role: str) -> str:
     if isinstance(found, str):
         return found
     if isinstance(found, keras.KerasTensor):
-        found = _producer(found)
+        found = producer(found)
     if not isinstance(found, keras.Layer):
         raise ValueError(
             f"A tap of the {role} given as a function must return a layer, a layer's name, or the "
@@ -89,11 +91,6 @@ def _one_name(form: Any, model: Any, role: str) -> str:
             "layer from the model itself, or pass its name."
         )
     return path
-
-
-def _producer(tensor: Any) -> Any:
-    history = getattr(tensor, "_keras_history", None)
-    return None if history is None else history.operation
 
 
 def _path_of(wanted: Any, model: Any) -> str | None:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.compat.model import flat_layers
 from kd_keras.quantize.layers import ROUNDED_KERNELS, FakeQuantize
 
 _BATCH_SIZE = 100
@@ -23,7 +24,7 @@ def in_float(model: keras.Model) -> Iterator[None]:
     extremes that pass through the `FakeQuantize` layers in the block are their ranges afterwards,
     save for those that are known.
     """
-    every = model._flatten_layers()
+    every = flat_layers(model)
     ranges = [layer for layer in every if isinstance(layer, FakeQuantize)]
     kernels = [layer for layer in every if isinstance(layer, ROUNDED_KERNELS)]
     for layer in ranges:

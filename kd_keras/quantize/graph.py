@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kd_keras.compat.structure import is_plain_functional, producer
 from kd_keras.quantize.rules import (
     KEEPING,
     WEIGHTED,
@@ -28,8 +29,7 @@ def graph_of(student: Any) -> keras.Model:
             "`student` must be a `keras.Model` (of a `Distiller`, pass its `.student`). "
             f"Received: student={student!r} (of type {type(student).__name__})"
         )
-    defines_call = next(kind for kind in type(student).__mro__ if "call" in vars(kind))
-    if not defines_call.__module__.startswith("keras.src.models."):
+    if not is_plain_functional(student):
         raise ValueError(
             "`student` must be a functional or Sequential model: where to round is read from its "
             f"graph, and {type(student).__name__} has none, since it writes its own `call`. Build "
@@ -85,10 +85,7 @@ class Graph:
     def takes_the_input(self, layer: Any) -> bool:
         """Whether every call of `layer` takes inputs of the model and nothing else."""
         tensors = [tensor for node in self._calls[id(layer)] for tensor in node.input_tensors]
-        return all(
-            isinstance(tensor._keras_history.operation, keras.layers.InputLayer)
-            for tensor in tensors
-        )
+        return all(isinstance(producer(tensor), keras.layers.InputLayer) for tensor in tensors)
 
     def norm_of(self, layer: Any) -> Any:
         """Return the batch normalisation that is folded into `layer`, or None."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from kd_keras.compat.structure import producer
 from kd_keras.quantize.graph import Graph, graph_of
 from kd_keras.quantize.layers import FakeQuantize
 from kd_keras.quantize.parts import parts_of, rounded
@@ -113,7 +114,7 @@ class _Rebuilding:
     def _with_rounded_input(self, value: Any) -> Any:
         if not isinstance(value, keras.KerasTensor):
             return value
-        source = value._keras_history.operation
+        source = producer(value)
         if not isinstance(source, keras.layers.InputLayer):
             return value
         if id(value) not in self._rounded_inputs:

@@ -59,7 +59,7 @@ class Training:
         self._compile(recipe, splits.steps_per_epoch)
         # With every variable made beforehand TensorFlow traces the step once and not twice, which
         # for small data is a good part of the run.
-        self.model._symbolic_build(data_batch=next(iter(splits.validation)))
+        self.model.build_from_batch(data_batch=next(iter(splits.validation)))
         path = folder.checkpoint(self.name)
         checkpoint = Checkpoint(path)
         others = folder.histories()

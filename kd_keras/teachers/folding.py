@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
-from tensorflow.python.grappler import tf_optimizer
+
+from kd_keras.compat.graphs import optimized as optimized_by_grappler
 
 _LINEAR = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul")
 _ADDITIONS = ("Add", "AddV2", "BiasAdd")
@@ -63,7 +64,7 @@ def _optimize(
         for tensor in tensors:
             part[tensor.name].name = tensor.name
             part[tensor.name].dtype = tensor.dtype.as_datatype_enum
-    optimized = tf_optimizer.OptimizeGraph(config, problem, verbose=False)
+    optimized = optimized_by_grappler(config, problem)
     for node in optimized.node:
         node.device = ""
     return optimized

@@ -8,8 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import op_def_registry
 
+from kd_keras.compat.graphs import is_stateful
+from kd_keras.compat.model import flat_layers
+from kd_keras.compat.structure import mask_of
 from kd_keras.teachers.folding import fold
 
 # A step may hold the network twice (an augmentation that asks the teacher, and the core), and a
@@ -90,7 +92,7 @@ def _refuse_by_weights(model: Any) -> None:
     size = sum(weight.numpy().nbytes for weight in model.weights)
     if size > MOST_BYTES:
         raise NotFreezableError(f"its weights take {size} bytes, more than {MOST_BYTES}")
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         if getattr(layer, "quantization_mode", None) is not None:
             raise NotFreezableError(f"its layer {layer.name!r} is quantised")
 
@@ -115,7 +117,7 @@ def _trace(network: Callable[..., Any], model: Any, specs: Any) -> tuple[Any, An
         for output in outputs:
             if not isinstance(output, tf.Tensor):
                 raise NotFreezableError(f"it returns {type(output).__name__}, not tensors only")
-            if getattr(output, "_keras_mask", None) is not None:
+            if mask_of(output) is not None:
                 raise NotFreezableError("its outputs carry a Keras mask")
         # An output that is an input would have no operation of its own.
         return [tf.identity(output) for output in outputs]
@@ -145,8 +147,7 @@ def _without_captures(traced: Any) -> tuple[tf.compat.v1.GraphDef, list[tf.Tenso
 def _refuse_by_operations(graph: tf.compat.v1.GraphDef) -> None:
     bodies = [graph.node, *(function.node_def for function in graph.library.function)]
     for kind in sorted({node.op for body in bodies for node in body}):
-        definition = op_def_registry.get(kind)
-        if definition is not None and definition.is_stateful and kind not in _CALLS:
+        if is_stateful(kind) and kind not in _CALLS:
             raise NotFreezableError(f"its operation {kind} draws, or keeps a state")
         if kind.startswith(_ROUNDING):
             raise NotFreezableError(f"its operation {kind} rounds")

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.compat.model import begin_with_epoch, first_epoch
+
 
 def shared_backups(callbacks: Any, strategy: Any) -> Any:
     """Return the callbacks of `fit` such that the chief's backup is the backup of all workers.
@@ -51,10 +53,10 @@ class StartTogether(keras.callbacks.Callback):
             variables += self.model.optimizer.variables
         # Metrics are reset before every epoch.
         variables = [v for v in variables if v.synchronization != "on_read"]
-        epoch = np.array(self.model._initial_epoch or 0, "int64")
+        epoch = np.array(first_epoch(self.model) or 0, "int64")
         values = [epoch, *(keras.ops.convert_to_numpy(variable) for variable in variables)]
         epoch, *values = _of_the_chief(values, strategy)
-        self.model._initial_epoch = int(epoch) or None
+        begin_with_epoch(self.model, int(epoch) or None)
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 

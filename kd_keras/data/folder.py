@@ -9,6 +9,7 @@ from pathlib import Path
 import PIL.Image
 import tensorflow_datasets as tfds
 
+from kd_keras.class_names import check_class_names
 from kd_keras.data.splits import VALIDATION_NAMES
 from kd_keras.image_files import SUFFIXES
 
@@ -35,8 +36,8 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> tfds.core.D
 
     Raises:
         ValueError: If the folder is not of that layout, has an empty split, has classes that are
-            not in `train`, holds a file that is no JPEG or PNG image, or images of several sizes
-            while `image_size` is None.
+            not in `train` or whose names cannot be labels, holds a file that is no JPEG or PNG
+            image, or images of several sizes while `image_size` is None.
     """
     if not folder.is_dir():
         raise ValueError(
@@ -44,6 +45,11 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> tfds.core.D
             f"Expected: {_LAYOUT}."
         )
     _refuse_other_splits(folder)
+    check_class_names(
+        sorted({name for split in _sub_folders(folder) for name in _sub_folders(folder / split)}),
+        repr(str(folder)),
+        "Rename or merge the folders of these classes.",
+    )
     files = {split: _images_by_class(folder / split) for split in sorted(_sub_folders(folder))}
     for split in ("train", "test"):
         if not any(files.get(split, {}).values()):

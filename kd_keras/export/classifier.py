@@ -145,7 +145,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def _read_labels(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             "`labels` must be a text file in UTF-8 with one label a line, in the order of the "

@@ -27,7 +27,7 @@ _ENTITIES = {character: f"&#{ord(character)};" for character in "$|~"} | {
     ">": "&gt;",
 }
 _MARKUP = re.compile(r"[&<>$|~]|[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])")
-_BLOCK = re.compile(r"(?:[-+]|#+|=+|\d+(?=[.)]))(?=[.)]?(?:\s|$))")
+_BLOCK = re.compile(r"(?:-+|\+|#+|=+|\d+(?=[.)]))(?=[.)]?(?:\s|$))")
 _FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
@@ -76,11 +76,13 @@ def markdown(text: object) -> str:
     >>> print(markdown("<b> *a* | b_c"))
     &lt;b&gt; \\*a\\* &#124; b_c
     """
-    escaped = _MARKUP.sub(lambda m: _ENTITIES.get(m[0], f"\\{m[0]}"), visible(text))
+    # Spaces before it would be seen by nobody, and make a list or code of it.
+    shown = visible(text).lstrip(" ")
+    escaped = _MARKUP.sub(lambda m: _ENTITIES.get(m[0], f"\\{m[0]}"), shown)
     block = _BLOCK.match(escaped)
     if block is None:
         return escaped
-    # A heading, a list or an underline would begin here; of "1." the point is escaped.
+    # A heading, a list or a line would begin here; of "1." the point is escaped.
     place = block.end() if block[0].isdigit() else 0
     return f"{escaped[:place]}\\{escaped[place:]}"
 

@@ -48,7 +48,7 @@ class Predict(Job):
     def run(self, call: str, console: Console) -> None:
         found = run.classify(self.model, self.pictures, top=self.top, labels=self.labels)
         if self.json:
-            console.print(_as_json(found, call), highlight=False, soft_wrap=True, markup=False)
+            console.print(terminal(_as_json(found, call), keep="\n"), soft_wrap=True)
         else:
             _print(found, console)
 

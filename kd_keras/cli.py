@@ -56,7 +56,7 @@ def _main(arguments: list[str]) -> int:
     job = _parsed(arguments)
     try:
         with memory_errors.told(_asked_for(job), "Ask for less of it, or give the process more."):
-            job.run(portable_command(["kd-keras", *arguments]), console)
+            job.run(visible(portable_command(["kd-keras", *arguments])), console)
     except KeyboardInterrupt as interrupt:
         # Who was interrupted says how to go on, if there is anything to go on with.
         _complain("; ".join(filter(None, ("interrupted", str(interrupt)))))

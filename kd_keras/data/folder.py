@@ -37,7 +37,7 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> tfds.core.D
     Raises:
         ValueError: If the folder is not of that layout, has an empty split, has classes that are
             not in `train` or whose names cannot be labels, holds a file that is no JPEG or PNG
-            image, or images of several sizes while `image_size` is None.
+            image or whose path is not UTF-8, or images of several sizes while `image_size` is None.
     """
     if not folder.is_dir():
         raise ValueError(
@@ -64,9 +64,9 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> tfds.core.D
             f"Every class must have images in {str(folder / 'train')!r}. Received: classes without "
             f"any: {empty + unseen}. Add images or remove those folders."
         )
-    sizes = _sizes(
-        [path for classes in files.values() for paths in classes.values() for path in paths]
-    )
+    images = [path for classes in files.values() for paths in classes.values() for path in paths]
+    _refuse_unreadable_names(images)
+    sizes = _sizes(images)
     if image_size is not None:
         return tfds.folder_dataset.ImageFolder(str(folder))
     if len(sizes) > 1:
@@ -120,6 +120,17 @@ def _images_by_class(split: Path) -> dict[str, list[Path]]:
             stacklevel=4,
         )
     return classes
+
+
+def _refuse_unreadable_names(paths: list[Path]) -> None:
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                "TensorFlow reads files whose path is UTF-8, and no others. Received: "
+                f"{str(path)!a}. Rename what is not."
+            ) from error
 
 
 def _sizes(paths: list[Path]) -> set[tuple[int, int]]:

@@ -61,3 +61,15 @@ def test_a_prepared_dataset_is_looked_at_too(digits_dir, monkeypatch):
     monkeypatch.setattr(type(label), "names", property(lambda self: ["0", "\x1b[2J"]))
     with pytest.raises(ValueError, match=r"'\\x1b\[2J' in 'digits'.*Choose another dataset"):
         as_source("digits", builder, None)
+
+
+@pytest.mark.parametrize("place", ["folder", "image"])
+def test_a_path_that_is_no_text_is_refused_with_its_name(image_folder, place):
+    folder = image_folder(layout("cat", "dog"))
+    if place == "folder":
+        folder = folder.rename(folder.with_name("caf\udce9"))
+    else:
+        image = folder / "test" / "dog" / "0.png"
+        image.rename(image.with_name("caf\udce9.png"))
+    with pytest.raises(ValueError, match=r"UTF-8.*caf\\udce9.*Rename"):
+        kd_keras.data.load(folder)

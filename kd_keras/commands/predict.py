@@ -9,11 +9,11 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from kd_keras import run
 from kd_keras.commands.job import Command, Job
+from kd_keras.escaping import terminal
 from kd_keras.run.predicting import Classified
 
 
@@ -48,21 +48,21 @@ class Predict(Job):
     def run(self, call: str, console: Console) -> None:
         found = run.classify(self.model, self.pictures, top=self.top, labels=self.labels)
         if self.json:
-            console.print(_as_json(found, call), highlight=False, soft_wrap=True, markup=False)
+            console.print(terminal(_as_json(found, call), keep="\n"), soft_wrap=True)
         else:
             _print(found, console)
 
 
 def _print(found: Classified, console: Console) -> None:
-    table = Table(title=escape(found.model))
+    table = Table(title=terminal(found.model, "table.title"))
     table.add_column("picture", overflow="fold")
     table.add_column("class", overflow="fold")
     table.add_column("probability", justify="right", no_wrap=True)
     for path, scores in found.pictures:
         for place, score in enumerate(scores):
             table.add_row(
-                escape(path) if place == 0 else "",
-                escape(score.label),
+                terminal(path) if place == 0 else "",
+                terminal(score.label),
                 f"{100 * score.probability:.2f} %",
                 end_section=place == len(scores) - 1,
             )

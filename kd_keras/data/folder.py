@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from kd_keras.class_names import check_class_names
 from kd_keras.data.decoding import decode_file
 from kd_keras.data.source import Source
 from kd_keras.data.splits import VALIDATION_NAMES, Part
@@ -105,8 +106,9 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
 
     Raises:
         ValueError: If the folder is not of that layout, has an empty split, has classes that are
-            not in `train` or images that are in no class, holds a file that is no JPEG or PNG
-            image, or images of several sizes while `image_size` is None.
+            not in `train` or whose names cannot be labels or images that are in no class, holds a
+            file that is no JPEG or PNG image or whose path is not UTF-8, or images of several sizes
+            while `image_size` is None.
     """
     if not folder.is_dir():
         raise ValueError(
@@ -115,6 +117,11 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
         )
     splits = _visible_folders(folder)
     _refuse_other_splits(folder, splits)
+    check_class_names(
+        sorted({name for split in splits for name in _visible_folders(folder / split)}),
+        repr(str(folder)),
+        "Rename or merge the folders of these classes.",
+    )
     files = {split: _by_class(folder / split, SUFFIXES) for split in splits}
     for split in ("train", "test"):
         if not any(files.get(split, {}).values()):
@@ -134,6 +141,9 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
         _refuse_misplaced(folder / split)
         others = _by_class(folder / split, _OTHER_SUFFIXES)
         _warn_of_left_out(folder / split, [path for paths in others.values() for path in paths])
+    _refuse_unreadable_names(
+        [path for classes in files.values() for paths in classes.values() for path in paths]
+    )
     classes = tuple(sorted(files["train"]))
     source = FolderSource(
         str(folder),
@@ -190,6 +200,17 @@ def _by_class(split: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
 
 def _loose(folder: Path) -> list[Path]:
     return [path for path in _visible(folder) if _is_like_an_image(path) and not path.is_dir()]
+
+
+def _refuse_unreadable_names(paths: Sequence[Path]) -> None:
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                "TensorFlow reads files whose path is UTF-8, and no others. Received: "
+                f"{str(path)!a}. Rename what is not."
+            ) from error
 
 
 def _refuse_misplaced(split: Path) -> None:

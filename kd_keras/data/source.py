@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from kd_keras.class_names import check_class_names
 from kd_keras.data.decoding import decode_jpeg
 from kd_keras.data.splits import Part
 
@@ -126,8 +127,8 @@ def as_source(
     """Return the source behind a builder, or say why it is no image classification set.
 
     Raises:
-        ValueError: If the builder has no (image, label) pair, or its images have no common size
-            and `image_size` is None.
+        ValueError: If the builder has no (image, label) pair, a class has a name that no label file
+            can hold, or its images have no common size and `image_size` is None.
     """
     features = builder.info.features
     keys = builder.info.supervised_keys
@@ -150,4 +151,7 @@ def as_source(
             f"The images of {name!r} differ in size, shape {image.shape}, and `image_size` is "
             "None. Pass `image_size=(height, width)` to resize them."
         )
+    check_class_names(
+        label.names, repr(name), "Choose another dataset, or write its images to a folder."
+    )
     return BuilderSource(name, image_size, builder, str(image_key), str(label_key))

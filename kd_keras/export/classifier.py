@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def _read_labels(path: Path) -> tuple[str, ...]:
     try:
-        lines = read_text(path, MOST_TEXT).removeprefix("\ufeff").splitlines()
+        lines = re.split("[\r\n]", read_text(path, MOST_TEXT).removeprefix("\ufeff"))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             "`labels` must be a text file in UTF-8 with one label a line, in the order of the "

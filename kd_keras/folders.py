@@ -51,9 +51,7 @@ def file_inside(folder: Path, name: str) -> Path:
             f"{name!r} leads out of {str(folder)!r}. Put the file itself into that folder."
         )
     if path.exists() and not path.is_file():
-        raise ValueError(
-            f"{str(path)!r} must be a file, and is a folder, a FIFO or a device. Remove it."
-        )
+        raise ValueError(f"{str(path)!r} must be a file, and is none. Remove it.")
     return path
 
 

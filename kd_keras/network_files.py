@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kd_keras.archives import refuse_unsound
+from kd_keras.archives import refuse_bad_network
 
 if TYPE_CHECKING:
     import keras
@@ -33,6 +33,17 @@ def network_file(path: str | os.PathLike[str], role: str, remedy: str = "") -> P
     return found
 
 
+def archive_damage(path: Path) -> str:
+    """Return what is wrong with the archive that a `.keras` file is, in words, or ""."""
+    try:
+        refuse_bad_network(path)
+    except OSError as error:
+        return f"it is no whole archive ({error})"
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def load_network(path: Path, role: str) -> keras.Model:
     """Return the network in a `.keras` file.
 
@@ -45,13 +56,13 @@ def load_network(path: Path, role: str) -> keras.Model:
     """
     import keras
 
-    try:
-        refuse_unsound(path)
-    except (OSError, ValueError) as error:
+    # Keras says "File not found" of a file that is no whole archive.
+    damage = archive_damage(path)
+    if damage:
         raise ValueError(
-            f"`{role}` cannot be loaded from {str(path)!r}: {error}. Get a whole copy from someone "
-            "you trust, or write it again with `model.save(...)`."
-        ) from error
+            f"`{role}` is damaged: {damage}. Put back a whole copy, or train it again. Received: "
+            f"{role}={str(path)!r}"
+        )
     # A quantisation-aware student consists of them; of the rooms, a command imports what it needs.
     importlib.import_module("kd_keras.quantize")
     try:

@@ -135,7 +135,7 @@ class RunFolder:
         try:
             network = load_network(path, name)
         except ValueError as error:
-            raise ValueError(f"{error} Once it is deleted, it is trained again.") from error
+            raise ValueError(f"{error}. Once it is deleted, it is trained again.") from error
         self.note_network(name, network, read_history(self.path / HISTORY).get(name, []))
         return True
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kd_keras.archives import refuse_unsound
+from kd_keras.network_files import archive_damage
 from kd_keras.regular_file import read_text
 from kd_keras.run.saying import say
 from kd_keras.run.stage_record import STAGES, Damage, DamagedError, StageRecord, difference
@@ -112,10 +112,9 @@ def _without_record(folder: Path) -> list[Damage]:
     """Return the damage that shows without a record: checksums inside archives, and of exports."""
     found = []
     for path in sorted(folder.glob("*.keras")):
-        try:
-            refuse_unsound(path)
-        except (OSError, ValueError) as error:
-            found.append(Damage(path.name, f"cannot be read: {error}", path.stem))
+        what = archive_damage(path)
+        if what:
+            found.append(Damage(path.name, f"is damaged: {what}", path.stem))
     try:
         exported = json.loads(read_text(folder / "export.json"))
         digests = {file: numbers["sha256"] for file, numbers in exported.items()}

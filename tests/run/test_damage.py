@@ -118,7 +118,7 @@ def test_a_run_of_an_earlier_version_is_shown_and_looked_at_as_far_as_it_tells(l
         shown(like_finished)
     (like_finished / "export.json").unlink()
     (like_finished / "teacher.keras").write_text("no archive")
-    with pytest.raises(DamagedError, match=r"'teacher\.keras' cannot be read: it is damaged"):
+    with pytest.raises(DamagedError, match=r"'teacher\.keras' is damaged: it is no whole archive"):
         shown(like_finished)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kd_keras.whole_file import write_whole
+from kd_keras.whole_file import checksum, write_whole
 
 # What was read in a folder: of each file its size, when it was changed, and its checksum.
 NOTE = ".verified.json"
@@ -39,15 +38,6 @@ def damaged(folder: Path, checksums: Mapping[Path, str], again: bool = False) ->
         with contextlib.suppress(OSError, ValueError):  # it is read again, then
             write_whole(folder / NOTE, json.dumps(found))
     return None
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _noted(folder: Path) -> dict[str, Any]:

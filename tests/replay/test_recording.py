@@ -15,7 +15,7 @@ import pytest
 import kd_keras
 from kd_keras.cli import main
 from kd_keras.replay import ReplayTeacher, check, record
-from kd_keras.replay.verified import checksum
+from kd_keras.whole_file import checksum
 from tests.replay.conftest import EPOCHS, network, policy
 
 

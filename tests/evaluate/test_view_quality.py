@@ -107,9 +107,9 @@ def shifted_bytes(images, step):
     ("arguments", "message"),
     [
         ({"window": 3}, "`window` must be even.*window=3"),
-        ({"window": 0}, "`window` must be an integer of at least 2.*window=0"),
-        ({"windows": 1}, "`windows` must be an integer of at least 2.*windows=1"),
-        ({"seed": -1}, "`seed` must be an integer of at least 0.*seed=-1"),
+        ({"window": 0}, "`window` must be an integer >= 2.*window=0"),
+        ({"windows": 1}, "`windows` must be an integer >= 2.*windows=1"),
+        ({"seed": -1}, "`seed` must be an integer from 0 to 524287.*seed=-1"),
         ({"windows": 40}, "must give 200 batches.*10 batches.*repeat"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_teacher_of_other_data_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"repeats": 0}, "`repeats` must be an integer of at least 1.*repeats=0"),
+        ({"repeats": 0}, "`repeats` must be an integer >= 1.*repeats=0"),
         ({"window": 5}, "`window` must be even"),
     ],
 )

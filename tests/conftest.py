@@ -17,7 +17,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Folders whose tests share what takes long to make.
 _TOGETHER = ("tests/export/", "tests/study/")
 # What takes longest, to be begun first: a process must not be left with it while the other is idle.
-_FIRST = ("tests/study/", "tests/run/test_main_job.py", "tests/test_cli.py", "tests/integration/")
+_FIRST = (
+    "tests/study/",
+    "tests/run/test_main_job.py",
+    "tests/distiller/test_multi_worker.py",
+    "tests/distiller/test_distribution.py",
+    "tests/checkpoint/",
+    "tests/export/",
+    "tests/integration/",
+    "tests/test_cli.py",
+    "tests/test_docstrings.py",
+)
 
 
 class _Scheduling(LoadFileScheduling):

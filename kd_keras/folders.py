@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from kd_keras.regular_file import open_regular
 
@@ -33,6 +33,13 @@ def made_folder(path: str | os.PathLike[str], argument: str, remedy: str) -> Pat
     return folder
 
 
+def is_name(value: object) -> bool:
+    """Return whether `value`, read from a file, names a file in that file's folder and no other."""
+    if not isinstance(value, str) or value in ("", ".", "..") or "\0" in value:
+        return False
+    return PurePosixPath(value).name == PureWindowsPath(value).name == value
+
+
 def file_inside(folder: Path, name: str) -> Path:
     """Return the path of a file in a folder that may be a stranger's.
 
@@ -44,9 +51,9 @@ def file_inside(folder: Path, name: str) -> Path:
         ValueError: If `name` is more than a name, or what it names is a link to what lies
             elsewhere, or no file.
     """
-    path = folder / name
+    path = folder / str(name)
     leads_out = path.is_symlink() and path.resolve().parent != folder.resolve()
-    if "\0" in name or path.name != name or leads_out:
+    if not is_name(name) or leads_out:
         raise ValueError(
             f"{name!r} leads out of {str(folder)!r}. Put the file itself into that folder."
         )

@@ -31,8 +31,8 @@ class UnwritableError(OSError, ValueError):
         path: The file.
     """
 
-    def __init__(self, text: str, path: Path, reason: int | None):
-        super().__init__(text)
+    def __init__(self, text: str, path: Path = Path(), reason: int | None = None):
+        super().__init__(text)  # alone, so that it can be sent to another process
         self.errno = reason
         self.strerror = None if reason is None else os.strerror(reason)
         self.path = path
@@ -99,9 +99,9 @@ def written_beside(path: str | os.PathLike[str], least: int | None = None) -> It
         least: Bytes that it needs at least, where that is known, for the error of a full disk.
 
     Raises:
-        ValueError: If `path` is a folder itself, or its folder is missing.
-        UnwritableError: If the folder cannot be written or goes away, or the disk is full. It is a
-            ValueError and an OSError.
+        ValueError: If `path` is a folder itself.
+        UnwritableError: If its folder is missing, cannot be written or goes away, or the disk is
+            full. It is a ValueError and an OSError.
     """
     target, beside = _begun(path)
     try:
@@ -179,9 +179,11 @@ def _begun(path: str | os.PathLike[str]) -> tuple[Path, Path]:
             f"Received: path={str(path)!r}"
         )
     if not target.parent.is_dir():
-        raise ValueError(
+        raise UnwritableError(
             f"The folder of `path` does not exist: {str(target.parent)!r}. Create it first "
-            f"(`pathlib.Path(path).parent.mkdir(parents=True)`). Received: path={str(path)!r}"
+            f"(`pathlib.Path(path).parent.mkdir(parents=True)`). Received: path={str(path)!r}",
+            Path(path),
+            errno.ENOENT,
         )
     beside = target.parent / f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}-{Path(path).name}"
     try:

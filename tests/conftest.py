@@ -1,20 +1,33 @@
-"""Shared by all tests: quiet TensorFlow, and the small models that many of them teach with."""
+"""Shared by all tests: quiet TensorFlow, and the small models that many of them teach with.
+
+TensorFlow is imported where it is used: the process that hands out the tests has no need of it.
+"""
 
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
 import numpy as np
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 # Folders whose tests share what takes long to make.
 _TOGETHER = ("tests/export/", "tests/study/")
 # What takes longest, to be begun first: a process must not be left with it while the other is idle.
-_FIRST = ("tests/study/", "tests/run/test_main_job.py", "tests/test_cli.py", "tests/integration/")
+_FIRST = (
+    "tests/study/",
+    "tests/run/test_main_job.py",
+    "tests/distiller/test_multi_worker.py",
+    "tests/distiller/test_distribution.py",
+    "tests/checkpoint/",
+    "tests/export/",
+    "tests/integration/",
+    "tests/test_cli.py",
+    "tests/test_docstrings.py",
+)
 
 
 class _Scheduling(LoadFileScheduling):
@@ -39,10 +52,34 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _fresh_seeds():
+    import keras
+
     keras.utils.set_random_seed(0)
     yield
     # Without a garbage collection: over TensorFlow's objects it takes longer than most tests.
     keras.backend.clear_session(free_memory=False)
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capsys):
+    """The command line, in this process: gives its exit code, its output and its complaints."""
+    from kd_keras.cli import main
+
+    def run(*arguments) -> Done:
+        capsys.readouterr()
+        try:
+            code = main([*map(str, arguments)])
+        except SystemExit as leaving:
+            code = leaving.code
+        return Done(code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture
@@ -56,6 +93,7 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture
 def make_net():
     """A factory of small convolutional classifiers of 6 x 6 x 1 images, logits out."""
+    import keras
 
     def build(width: int = 4, name: str = "net", *, norm: bool = True, dropout: float = 0.0):
         inputs = keras.Input((6, 6, 1))
@@ -72,5 +110,7 @@ def make_net():
     return build
 
 
-def sparse_crossentropy() -> keras.losses.Loss:
+def sparse_crossentropy():
+    import keras
+
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -1,4 +1,4 @@
-"""What `import kd_keras` loads, and what it says where it cannot work."""
+"""What is imported when, and what `import kd_keras` says where it cannot work."""
 
 import json
 import os
@@ -7,7 +7,38 @@ import sys
 
 import pytest
 
+from kd_keras.commands import COMMANDS
+
 HEAVY = ("keras_cv", "tensorflow_datasets", "ai_edge_litert", "matplotlib")
+# One interpreter for all: TensorFlow takes seconds to start.
+IMPORTING = f"""
+import json, sys
+def loaded(): return [name for name in {HEAVY!r} if name in sys.modules]
+import tensorflow, keras
+backend, keras.backend.backend = keras.backend.backend, lambda: "jax"
+try:
+    import kd_keras
+except ImportError as error:
+    refusal = str(error)
+keras.backend.backend = backend
+before = loaded()
+import kd_keras
+print(json.dumps([refusal, before, loaded(), hasattr(kd_keras, "Distiller")]))
+"""
+# As the command line starts: `kd_keras` imports no TensorFlow there.
+HELPING = """
+import contextlib, io, json, sys
+sys.argv = ["kd-keras"]
+HEAVY = ("tensorflow", "keras", "keras_cv", "ai_edge_litert")
+def loaded(): return [name for name in HEAVY if name in sys.modules]
+import kd_keras.recipes, kd_keras.run, kd_keras.cli
+found = {"imports": loaded()}
+for command in (["distill", "digits"], *([name] for name in kd_keras.cli.COMMANDS)):
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        kd_keras.cli.main([*command, "--help"])
+    found[" ".join(command)] = loaded()
+print(json.dumps(found))
+"""
 
 
 def python(code, **environment):
@@ -19,15 +50,29 @@ def python(code, **environment):
     )
 
 
-def loaded_by(code):
-    names = f"import json, sys; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
-    return set(json.loads(python(f"{code}\n{names}").stdout.splitlines()[-1]))
+@pytest.fixture(scope="module")
+def importing():
+    done = python(IMPORTING)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_import_adds_nothing_heavy_to_tensorflow_and_keras():
-    before = loaded_by("import tensorflow, keras")
-    assert loaded_by("import tensorflow, keras, kd_keras") == before
+def test_the_import_adds_nothing_heavy_to_tensorflow_and_keras(importing):
+    _, before, after, imported = importing
+    assert imported
+    assert after == before
     assert "keras_cv" not in before
+
+
+def test_a_backend_that_is_running_already_is_refused(importing):
+    assert "Keras backend 'jax'" in importing[0]
+
+
+def test_neither_the_command_line_nor_help_waits_for_tensorflow():
+    done = python(HELPING)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == {name: [] for name in ("imports", "distill digits", *COMMANDS)}
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "openvino"])
@@ -44,11 +89,6 @@ def test_a_backend_set_in_keras_json_is_refused_too(tmp_path):
     done = python("import kd_keras", KERAS_HOME=str(tmp_path))
     assert done.returncode != 0
     assert "Keras backend 'jax'" in done.stderr
-
-
-def test_a_backend_that_is_running_already_is_refused_too():
-    code = "import keras; keras.backend.backend = lambda: 'jax'\nimport kd_keras"
-    assert "Keras backend 'jax'" in python(code).stderr
 
 
 def test_legacy_keras_is_refused_with_the_remedy():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import stat
 
 import pytest
@@ -125,6 +126,7 @@ def test_a_full_disk_is_told_with_the_file_the_room_and_how_to_go_on(number, tmp
     for words in (os.strerror(number), "at least 1,234 bytes", "are free", "Make room", "a.txt"):
         assert words in said
     assert isinstance(caught.value, OSError) and caught.value.errno == number
+    assert str(pickle.loads(pickle.dumps(caught.value))) == said  # as from a worker of Ray
 
     with (
         pytest.raises(UnwritableError, match="more than 7 bytes"),

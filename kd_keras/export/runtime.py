@@ -79,7 +79,7 @@ class LiteModel:
         xnnpack: bool = True,
         signature: str | None = None,
     ):
-        threads = check_integer("threads", threads, 1, 2**31 - 1)
+        threads = check_integer("threads", threads, 1, 1024)
         self.path = Path(path)
         self.content = read_content(self.path)
         options = {} if xnnpack else without_delegates()

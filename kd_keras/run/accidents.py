@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from kd_keras import memory_errors
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.whole_file import UnwritableError
+from kd_keras.whole_file import UnwritableError, reason_not_written
 
 
 @contextlib.contextmanager
@@ -34,6 +36,13 @@ def going_on(
     try:
         with memory_errors.told(f"batches of {recipe.batch_size} {images}", lower):
             yield
-    except UnwritableError as error:
-        text = f"{error}. Then {again} goes on after the last complete epoch."
-        raise UnwritableError(text, error.path, error.errno) from error
+    except OSError as error:
+        # A checkpoint's is made from one of `whole_file`, and says what it keeps.
+        ours = isinstance(error, UnwritableError) or isinstance(error.__cause__, UnwritableError)
+        if not ours and reason_not_written(error) is None:
+            raise
+        goes_on = f"Then {again} goes on after the last complete epoch."
+        if error.errno == errno.ENOENT:
+            goes_on = f"With the folder as it was {again} goes on; without it, it begins anew."
+        text = f"{str(error).rstrip('.')}. {goes_on}"
+        raise UnwritableError(text, Path(error.filename or ""), error.errno) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from kd_keras.folders import is_name
 from kd_keras.network_files import archive_damage
 from kd_keras.regular_file import read_text
 from kd_keras.run.saying import say
@@ -118,6 +119,8 @@ def _without_record(folder: Path) -> list[Damage]:
     try:
         exported = json.loads(read_text(folder / "export.json"))
         digests = {file: numbers["sha256"] for file, numbers in exported.items()}
+        if not all(map(is_name, digests)):
+            raise ValueError("it names a file in another folder")
     except FileNotFoundError:
         return found
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

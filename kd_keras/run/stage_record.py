@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kd_keras.folders import is_name
 from kd_keras.regular_file import read_text
 from kd_keras.whole_file import checksum, write_whole
 
@@ -86,6 +87,8 @@ class StageRecord:
                 raise KeyError("sha256")
             stages = fields["stages"] if version == _FORMAT_VERSION else {}
             found = {name: Stage(**stage) for name, stage in stages.items()}
+            if not all(is_name(file) for stage in found.values() for file in stage.files):
+                raise ValueError("it names a file in another folder")
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

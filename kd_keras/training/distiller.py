@@ -15,9 +15,11 @@ from kd_keras.training.feedback import Feedback
 from kd_keras.training.inputs import check_inputs
 from kd_keras.training.logs import StepLogs, refuse_taken_names
 from kd_keras.training.model import Parts, TrainingModel
+from kd_keras.training.multi_worker import has_other_workers
 from kd_keras.training.network import Network
 from kd_keras.training.objective import make_terms
 from kd_keras.training.sample_index import SampleIndex
+from kd_keras.training.suspicion import Suspicion
 from kd_keras.training.weighing import Weighing, add_loss_sizes
 
 # The attributes that say what is trained; they may be set anew before `compile`.
@@ -177,6 +179,7 @@ class Distiller(TrainingModel):
             plugins.append(Feedback(adaptive))
         watched = any(term.wants_input_gradients for term in terms)
         self._logs = logs
+        self._suspicion = Suspicion(network.name)
         self._parts = Parts(seen, weighing, teaching, terms, plugins, logs, watched)
         self.keep("_loss_layers", [layer for term in terms for layer in term.layers])
         self.keep("_plugin_layers", [layer for plugin in plugins for layer in plugin.layers])
@@ -237,6 +240,19 @@ class Distiller(TrainingModel):
                 "may stay."
             )
         return super()._begin_pass()
+
+    def _after_steps(self, name: str) -> None:
+        if name != "train_step" or self._suspicion.is_settled or self._specs is None:
+            return
+        outputs = self._specs.outputs
+        if keras.tree.is_nested(outputs) or has_other_workers(self.distribute_strategy):
+            self._suspicion.is_settled = True
+            return
+        accuracy = self._logs.teacher_accuracy
+        examples = float(keras.ops.convert_to_numpy(accuracy.count))
+        if examples > 0:
+            value = float(keras.ops.convert_to_numpy(accuracy.result()))
+            self._suspicion.look(value, examples, outputs.shape[-1])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **persistence.distiller_config(self)}

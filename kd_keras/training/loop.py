@@ -83,6 +83,7 @@ class Loop:
         name: str,
         make: Callable[[], Callable[..., Any]],
         begin: Callable[[], Teacher | None],
+        after: Callable[[str], None],
     ) -> Callable[..., Any]:
         """Return a function of an iterator of batches that runs steps.
 
@@ -92,6 +93,7 @@ class Loop:
             make: Makes the function itself, a plain graph, anew each time.
             begin: Called at the first step of a pass; returns the teacher, whose `version` tells
                 whether the graph has become stale.
+            after: Called with the name behind each call.
         """
         made: Any = None
         version: int | None = None
@@ -110,6 +112,7 @@ class Loop:
                     iterator = _in_python(iterator)
                 results = made(iterator)
             self.ran.add(name)
+            after(name)
             return results
 
         return run

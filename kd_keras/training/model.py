@@ -456,13 +456,16 @@ class TrainingModel(OpenModel):
     def step_as_function(self, step_function: Callable[..., Any]) -> Callable[..., Any]:
         make = functools.partial(plain_graph, self, super().step_as_function, step_function)
         name = "train_step" if step_function == self.train_step else "test_step"
-        return self._loop.function(self, name, make, self._begin_pass)
+        return self._loop.function(self, name, make, self._begin_pass, self._after_steps)
 
     def _begin_pass(self) -> Teacher | None:
         teacher = self._parts.teacher
         if teacher is not None:
             teacher.refresh(is_moving=self._loop.is_fitting and self._loop.epochs > 1)
         return teacher
+
+    def _after_steps(self, name: str) -> None:
+        """Called behind each call of a function of steps."""
 
     def reset_metrics(self) -> None:
         """Reset all metrics; Keras does before an epoch, an evaluation and a call on one batch."""

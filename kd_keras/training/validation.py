@@ -98,7 +98,8 @@ def check_student_loss_weight(weight: Any, combine: str) -> Any:
     check = partial(check_number, low=0, high=1, remedy=remedy)
     if combine == "convex":
         return number_or_schedule("student_loss_weight", weight, check)
-    weight = check("student_loss_weight", weight)
+    remedy = "A schedule of it needs combine='convex'."
+    weight = check("student_loss_weight", weight, remedy=remedy)
     if combine == "sum" and weight not in (0, 0.5, 1):
         raise ValueError(
             "With combine='sum' the student's loss has weight 1 (0 switches it off). Received: "

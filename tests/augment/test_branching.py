@@ -12,7 +12,8 @@ from kd_keras.augment import Policy
 cv = keras_cv.layers
 BRANCHING = {
     "Equalization": lambda: cv.Equalization((0, 255)),
-    "RandAugment": lambda: cv.RandAugment((0, 255), 3, 0.5),
+    # Two changes one after the other; each more takes seconds to trace and asks nothing new.
+    "RandAugment": lambda: cv.RandAugment((0, 255), 2, 0.5),
     "RandomApply": lambda: cv.RandomApply(cv.RandomRotation(0.5), 0.5),
 }
 
@@ -24,15 +25,16 @@ def images(count=6):
 @pytest.mark.parametrize("name", BRANCHING)
 def test_a_policy_gives_the_same_views_eagerly_and_in_a_graph(name):
     policy = Policy([BRANCHING[name]()], seed=1)
-    x = tf.constant(images())
+    x = tf.constant(images(4))
     graph = tf.function(lambda x, step: policy(x, step=step), autograph=False)
     views = graph(x, tf.constant(3, tf.int64)).numpy()
     # A byte apart where exponentials or sums differ in the last bit.
     np.testing.assert_allclose(policy(x, step=3), views, atol=1)
-    np.testing.assert_allclose(policy(x[:3], step=3), views[:3], atol=1)
+    np.testing.assert_allclose(policy(x[:2], step=3), views[:2], atol=1)
     assert (views != x.numpy()).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BRANCHING)
 @pytest.mark.parametrize("wrapped", [True, False], ids=["policy", "plain layer"])
 def test_a_distiller_trains_on_their_views(name, wrapped):

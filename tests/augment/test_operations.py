@@ -68,7 +68,11 @@ def batch(value_range, dtype):
 
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize(
-    ("value_range", "dtype"), [((0, 255), "uint8"), ((0, 1), "float32")], ids=["bytes", "unit"]
+    ("value_range", "dtype"),
+    [
+        pytest.param((0, 255), "uint8", id="bytes"),
+        pytest.param((0, 1), "float32", id="unit", marks=pytest.mark.slow),
+    ],
 )
 def test_an_operation_is_seeded_in_the_graph_in_range_and_leaves_labels(name, value_range, dtype):
     images = batch(value_range, dtype)

@@ -68,9 +68,7 @@ def test_a_stream_begun_within_an_epoch_goes_on_as_the_unbroken_run_does(splits)
 
 @pytest.mark.parametrize("first_step", [-1, STEPS, 1.5, True, None])
 def test_a_step_that_is_none_of_an_epoch_is_refused(splits, first_step):
-    with pytest.raises(
-        ValueError, match="`first_step` must be an integer from 0 to 9[.].*per_epoch=10"
-    ):
+    with pytest.raises(ValueError, match="`first_step` must be .* from 0 to 9.*steps_per_epoch=10"):
         splits.training(first_step=first_step)
 
 

@@ -72,6 +72,7 @@ def test_the_compiled_core_equals_the_plain_core(images):
     assert int(np.asarray(state)[1]) == 15
 
 
+@pytest.mark.slow
 def test_layers_that_xla_cannot_compile_stay_outside(images):
     """RandomRotation under `jit_compile=True` fails in plain Keras: no XLA kernel."""
     keras_cv = pytest.importorskip("keras_cv")

@@ -98,11 +98,11 @@ def test_the_random_start_repeats_under_a_seed(net):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epsilon": 0}, "`epsilon` must be a number above 0"),
+        ({"epsilon": 0}, "`epsilon` must be a finite number > 0"),
         ({"epsilon": 8.0, "value_range": (0, 1)}, "`epsilon` is in the unit of the images"),
         ({"value_range": (1, 0)}, "`value_range` must be"),
         ({"steps": 0}, "`steps` must be an integer >= 1"),
-        ({"step_size": -1.0}, "`step_size` must be a number above 0"),
+        ({"step_size": -1.0}, "`step_size` must be a finite number > 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(net, options, message):

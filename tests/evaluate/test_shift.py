@@ -73,7 +73,7 @@ def test_an_image_is_shifted_alike_in_any_batch_and_in_a_graph():
     ("call", "message"),
     [
         (lambda: rotate(IMAGES, math.nan), "`degrees` must be a finite number"),
-        (lambda: scale(IMAGES, 0), "`factor` must be a number above 0"),
+        (lambda: scale(IMAGES, 0), "`factor` must be a finite number > 0"),
         (lambda: scale(IMAGES, 1.0, "wrap"), "`border` must be one of constant, reflect.*'wrap'"),
         (lambda: rotate(IMAGES[0], 5), "shape"),
     ],

@@ -94,9 +94,9 @@ def test_thresholds_are_met_by_equality_and_missed_by_their_distance(path):
 @pytest.mark.parametrize(
     ("thresholds", "message"),
     [
-        ({"min_accuracy": 95}, "`min_accuracy` must be a share from 0 to 1"),
-        ({"min_accuracy": float("nan")}, "`min_accuracy` must be a share"),
-        ({"max_difference": -1}, "`max_difference` must be a number >= 0"),
+        ({"min_accuracy": 95}, "`min_accuracy` must be .*share"),
+        ({"min_accuracy": float("nan")}, "`min_accuracy` must be .*share"),
+        ({"max_difference": -1}, "`max_difference` must be a finite number >= 0"),
         ({"min_agreement": 0.9}, "Pass `student`, or leave it out"),
         ({"max_difference": 1}, "Pass `student`, or leave it out"),
     ],

@@ -91,7 +91,7 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True])
 def test_threads_out_of_range_are_refused(threads, exported):
-    with pytest.raises(ValueError, match="`threads` must be an integer >= 1"):
+    with pytest.raises(ValueError, match="`threads` must be an integer from 1 to 1024"):
         export.LiteModel(exported["none"].path, threads=threads)
 
 

@@ -44,7 +44,7 @@ def test_a_slower_model_has_a_longer_latency_and_the_warm_up_is_not_timed(monkey
     [
         ({"runs": 0}, "`runs` must be an integer >= 1"),
         ({"warmup": -1}, "`warmup` must be an integer >= 0"),
-        ({"threads": 0}, "`threads` must be an integer >= 1"),
+        ({"threads": 0}, "`threads` must be an integer from 1 to 1024"),
     ],
 )
 def test_counts_out_of_range_are_refused(arguments, message, exported):

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from typing import get_args
 
 import numpy as np
@@ -141,12 +139,3 @@ def test_differences_are_by_field_with_both_values():
 def test_a_recipe_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         digits().epochs = 3
-
-
-def test_the_command_line_reads_recipes_without_tensorflow():
-    code = (
-        "import sys; sys.argv = ['kd-keras']; import kd_keras.recipes, kd_keras.run, kd_keras.cli; "
-        "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -145,9 +145,8 @@ def test_a_file_that_changes_before_the_end_is_not_signed_off(teacher, splits, f
     with pytest.raises(ValueError, match="epoch-00000-part-0000.npy' is damaged"):
         again(teacher, splits, tmp_path, progress=change_the_first)
     assert read_manifest(tmp_path).shards == ()
-    # Found at once the next time, before a batch is labelled.
     with pytest.raises(ValueError, match="epoch-00000-part-0000.npy' is damaged.*Delete it"):
-        again(teacher, splits, tmp_path, progress=lambda done: pytest.fail("too late"))
+        again(teacher, splits, tmp_path)
     (tmp_path / "epoch-00000-part-0000.npy").unlink()
     done = []
     again(teacher, splits, tmp_path, progress=done.append)
@@ -159,8 +158,9 @@ def test_a_file_that_changes_before_the_end_is_not_signed_off(teacher, splits, f
 
 def test_a_finished_recording_is_looked_at_when_it_is_recorded_again(teacher, splits, copy):
     flip(copy / SHARD)
-    with pytest.raises(ValueError, match=f"{SHARD}' is damaged"):
-        again(teacher, splits, copy)
+    for epochs in (EPOCHS, EPOCHS + 1):  # before a batch of another epoch is labelled
+        with pytest.raises(ValueError, match=f"{SHARD}' is damaged"):
+            again(teacher, splits, copy, epochs, progress=lambda done: pytest.fail("too late"))
 
 
 def test_a_file_whose_checksum_is_lost_is_written_again(teacher, splits, folder, copy):

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from kd_keras import cli
+from kd_keras.checkpoint.file import CheckpointFile, Header
 from kd_keras.memory_errors import OutOfMemoryError
 from kd_keras.recipes import digits
 from kd_keras.run import distill
@@ -68,13 +69,37 @@ def test_the_error_names_the_file_and_says_that_the_same_command_goes_on(
     assert "Then the same command without --fresh goes on" in told and "Traceback" not in told
 
 
-def test_a_folder_that_vanishes_is_told(stopped_by, data_dir, tmp_path):
+def write_checkpoint(folder):
+    header = Header(0, 4, [{"loss": 1.0}], False, "sgd", "", [])
+    CheckpointFile(folder.checkpoint("teacher")).write(header, [])
+
+
+def test_a_checkpoint_without_room_says_that_the_same_command_goes_on(
+    stopped_by, data_dir, tmp_path, monkeypatch
+):
+    def fails(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write(folder):
+        monkeypatch.setattr(os, "fsync", fails)
+        write_checkpoint(folder)
+
+    stopped_by(write)
+    said = "checkpoint of 1 complete epochs cannot be written: No space.*Make room.*same command go"
+    with pytest.raises(UnwritableError, match=said):
+        distill(RECIPE, tmp_path / "run", data_dir=data_dir, console=quiet())
+
+
+@pytest.mark.parametrize(
+    "write", [write_checkpoint, lambda folder: write_whole(folder.path / "history.csv", "ab")]
+)
+def test_a_folder_that_vanishes_is_told(stopped_by, data_dir, tmp_path, write):
     def vanish(folder):
         shutil.rmtree(folder.path)
-        write_whole(folder.path / "history.csv", "ab")
+        write(folder)
 
     stopped_by(vanish)
-    with pytest.raises(ValueError, match="does not exist|is gone"):
+    with pytest.raises(UnwritableError, match="With the folder as it was the same command goes on"):
         distill(RECIPE, tmp_path / "run", data_dir=data_dir, console=quiet())
 
 

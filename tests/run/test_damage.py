@@ -12,7 +12,8 @@ from kd_keras import cli, evaluate
 from kd_keras.recipes import digits
 from kd_keras.run import RunFolder, distill, open_run
 from kd_keras.run import folder as names
-from kd_keras.run.stage_record import DamagedError
+from kd_keras.run.repair import damage_in, take_away
+from kd_keras.run.stage_record import DamagedError, Stage, StageRecord
 from tests.run.test_main_job import NETWORKS, assert_same_run, run, weights, without_time
 
 RECIPE = digits()
@@ -165,6 +166,23 @@ def test_a_stage_is_done_again_where_what_it_was_made_from_ended_otherwise(like_
     folder.note(names.STUDENT, ["student.keras"])
     undone = [stage for stage in OF_STAGES if not folder.is_done(stage)]
     assert undone == [names.EXPORTED, names.REPORTED]
+
+
+@pytest.mark.parametrize("name", ["../mine", "{folder}/mine", "..\\mine", "C:mine", "a/../../mine"])
+def test_a_record_that_names_a_file_elsewhere_takes_none_away(tmp_path, name):
+    mine, folder = tmp_path / "mine", tmp_path / "run"
+    mine.write_text("a thesis")
+    folder.mkdir()
+    name = name.format(folder=tmp_path)
+    StageRecord(folder).enter(names.TEACHER, Stage({name: "0" * 64}))
+    (found,) = damage_in(folder)
+    assert found.file == "stages.json" and "another folder" in found.what
+    take_away(folder, [found], {"": "begins anew"}, Console(file=io.StringIO()))
+    # One of an earlier version says the same of its exports.
+    (folder / "report.json").write_text("{}")
+    (folder / "export.json").write_text(json.dumps({name: {"sha256": "0" * 64}}))
+    assert [found.file for found in damage_in(folder)] == ["export.json"]
+    assert mine.read_text() == "a thesis"
 
 
 def test_a_folder_of_something_else_gets_no_lock(tmp_path):

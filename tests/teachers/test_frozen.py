@@ -263,3 +263,18 @@ def test_how_good_the_teacher_is_is_logged_while_it_teaches():
     _, history = fitted(teacher, of_layers())
     right = (teacher(X).numpy().argmax(-1) == Y).mean()
     np.testing.assert_allclose(history["teacher_accuracy"], [right, right], rtol=1e-6)
+
+
+def test_a_teacher_that_is_right_by_chance_is_warned_of_once(recwarn):
+    keras.utils.set_random_seed(1)
+    x = RANDOM.normal(size=(400, 5)).astype("float32")
+    good = of_layers()
+    y = good(x).numpy().argmax(-1)
+    fitted(good, of_layers(), y=y, x=x)
+    assert not [w for w in recwarn if "near chance" in str(w.message)]
+    blind = of_layers()
+    blind.set_weights([np.zeros((5, 3)), np.array([0.0, 1.0, 0.0])])
+    balanced = np.arange(400) % 3
+    with pytest.warns(UserWarning, match=r"near chance for 3 classes.*inputs=.*classes=") as found:
+        fitted(blind, of_layers(), y=balanced, x=x)
+    assert len([w for w in found if "near chance" in str(w.message)]) == 1

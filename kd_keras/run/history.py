@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kd_keras.regular_file import read_text
 from kd_keras.whole_file import write_whole
 
 # The logs of one network: for each epoch, name and value.
@@ -24,7 +25,7 @@ def read_history(path: Path) -> dict[str, Epochs]:
     if not path.exists():
         return histories
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with io.StringIO(read_text(path), newline="") as file:
             for row in csv.DictReader(file, strict=True):
                 logs = {
                     name: float(text) for name, text in row.items() if text and name not in _KEYS

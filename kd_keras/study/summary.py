@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.archives import arrays_in
 from kd_keras.study.folder import (
     PREDICTIONS,
     RESULT,
@@ -172,7 +173,7 @@ def _reading_order(cell: Cell) -> tuple[Any, ...]:
 def _correct(folder: StudyFolder, cell: Cell) -> np.ndarray:
     path = folder.cell(cell) / PREDICTIONS
     try:
-        with np.load(path) as arrays:
+        with arrays_in(path) as arrays:
             return arrays["logits"].argmax(axis=-1) == arrays["labels"]
     except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise damaged_cell(path, error) from error

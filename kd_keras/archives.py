@@ -82,18 +82,20 @@ def arrays_in(path: str | os.PathLike[str]) -> Iterator[Any]:
             yield arrays
 
 
-def refuse_bomb(path: Path) -> None:
-    """Raise unless a `.keras` file unpacks to about what is in it, its weights included.
+def refuse_bad_network(path: Path) -> None:
+    """Raise unless a `.keras` file is whole and unpacks to about what is in it, weights included.
 
     Args:
-        path: The file. Of one whose members are stored as they are, as Keras writes it, only the
-            tables of contents are read.
+        path: The file, of which no more than a block is in memory at a time.
 
     Raises:
         OSError: If it cannot be read.
         ValueError: If it is no archive, a damaged one, or would unpack to far more.
     """
     with open_regular(path) as file, _opened(file) as archive:
+        broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"{broken!r} in it is not what its checksum says")
         for name in set(_WEIGHTS) & set(archive.namelist()):
             with _seekable(file, archive, archive.getinfo(name)) as weights:
                 if name.endswith(".h5"):
@@ -115,8 +117,8 @@ def _opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (OSError, ValueError):
         raise
-    except Exception as error:  # zip, deflate and NumPy's headers: each has some of its own
-        raise ValueError(f"it is damaged ({error})") from error
+    except Exception as error:  # zip, HDF5 and NumPy: each has some of its own
+        raise ValueError(f"it is no whole archive ({error})") from error
 
 
 def _seekable(file: BinaryIO, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from kd_keras.export.metadata import OutputKind, read
+from kd_keras.export.metadata_file import MOST_TEXT
 from kd_keras.export.runtime import LiteModel
+from kd_keras.regular_file import read_text
 
 _PROBABILITY_OPERATORS = frozenset({"SOFTMAX", "LOGISTIC"})
 _BORDER = frozenset({"CAST", "DEQUANTIZE", "QUANTIZE", "RESHAPE"})
@@ -145,7 +147,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def _read_labels(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, MOST_TEXT).removeprefix("\ufeff").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             "`labels` must be a text file in UTF-8 with one label a line, in the order of the "

@@ -21,13 +21,13 @@ from kd_keras.run.predicting import Classified
 class Predict(Job):
     """Print the likeliest classes of pictures and their probabilities, in the LiteRT interpreter.
 
-    Pictures of any size and format are turned upright, resized to the file's input and made grey
-    or RGB as it asks; the pixels go in raw, 0..255, unless the file's metadata give another
-    normalisation.
+    Pictures of any size are turned upright, laid on black where they are transparent, resized to
+    the file's input and made grey or RGB as it asks; the pixels go in raw, 0..255, unless the
+    file's metadata give another normalisation.
 
     Attributes:
         model: An image classifier, such as saved_models/digits/student_int8.tflite.
-        pictures: PNG, JPEG or other pictures.
+        pictures: PNG, JPEG, BMP, GIF or WebP pictures; the first frame of several.
         top: How many classes to print for each picture.
         labels: A text file with one label a line, instead of the labels in the model file.
         json: Print JSON instead of the table.

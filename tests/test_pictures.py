@@ -9,11 +9,9 @@ import zlib
 import numpy as np
 import PIL.Image
 import pytest
-import tensorflow as tf
 
 import kd_keras
 from kd_keras import pictures
-from kd_keras.data.decoding import decode_jpeg
 from kd_keras.run import read_picture
 
 HEIGHT, WIDTH = 10, 16
@@ -184,7 +182,7 @@ def test_a_format_that_starts_a_program_is_not_opened(tmp_path, monkeypatch):
 
 
 def test_only_the_listed_formats_are_tried(tmp_path):
-    for kind in ("PPM", "TGA", "ICO", "PDF", "SGI", "IM", "PCX", "DIB", "JPEG2000", "TIFF"):
+    for kind in ("PPM", "TGA", "ICO", "PDF", "SGI", "PCX", "DIB", "JPEG2000", "TIFF"):
         try:
             picture().save(tmp_path / "x.png", kind)
         except (KeyError, OSError):
@@ -215,16 +213,15 @@ def test_a_large_photo_is_read_without_a_warning(tmp_path, monkeypatch):
     assert read_picture(tmp_path / "photo.png", (4, 4, 3)).shape == (4, 4, 3)
 
 
+def test_only_exif_turns_a_picture(tmp_path):
+    """Browsers do not look elsewhere."""
+    picture().save(tmp_path / "x.jpg", xmp=b'<rdf tiff:Orientation="6"/>')
+    assert b'tiff:Orientation="6"' in (tmp_path / "x.jpg").read_bytes()
+    assert pictures.open_picture(tmp_path / "x.jpg").orientation == 1
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_damaged_exif_does_not_hide_whole_pixels(tmp_path):
     for exif in (b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"):
         picture().save(tmp_path / "x.jpg", exif=exif)
         assert pictures.open_picture(tmp_path / "x.jpg").orientation == 1
-
-
-def test_a_catalogue_and_predict_see_the_same_jpeg(tmp_path):
-    """What TensorFlow's own default sees is up to 16 levels off."""
-    picture().save(tmp_path / "x.jpg", quality=95)
-    content = (tmp_path / "x.jpg").read_bytes()
-    predicted = read_picture(tmp_path / "x.jpg", (HEIGHT, WIDTH, 3))
-    np.testing.assert_array_equal(decode_jpeg(content, 3), predicted)
-    assert np.abs(tf.io.decode_jpeg(content, channels=3) - predicted.astype(int)).max() > 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kd_keras.demo.web_runtime import BUILDS, VERSION, web_runtime
+from kd_keras.pictures import MOST_PIXELS
 from kd_keras.run.quiet import quiet_start
 from kd_keras.whole_file import write_whole
 
@@ -97,7 +98,7 @@ def _rendered(
     return template("kd_keras.demo", "demo.html.j2").render(
         title=classifiers[-1][1].name,
         models=models,
-        config={"models": models, "builds": BUILDS},
+        config={"models": models, "builds": BUILDS, "most_pixels": MOST_PIXELS},
         import_map={"imports": imports},
         packed=packed,
         version=VERSION,

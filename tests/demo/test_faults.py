@@ -168,3 +168,5 @@ def test_a_file_without_labels_numbers_its_classes_and_the_same_call_gives_the_s
     ]
     assert pages[0] == pages[1]
     assert b'"class 9"' in pages[0]
+    # The page refuses the pictures that `predict` refuses.
+    assert b'"most_pixels": 128000000' in pages[0]

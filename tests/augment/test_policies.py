@@ -118,7 +118,12 @@ def test_grey_digits_of_8_by_8_go_through_every_policy(name):
 @pytest.mark.parametrize("name", [name for name in CHANGING if name not in MIXING])
 def test_the_views_of_a_short_last_batch_are_the_first_ones_of_a_full_batch(name, images):
     policy = built(name)
-    assert equal(policy(images, step=2)[:2], policy(images[:2], step=2))
+    full, short = policy(images, step=2)[:2], policy(images[:2], step=2)
+    if name == "augmix":
+        # Some processors add the chains up in an order that depends on the size of the batch.
+        np.testing.assert_allclose(full, short, rtol=1e-6)
+    else:
+        assert equal(full, short)
 
 
 def test_digits_are_never_flipped_nor_turned_far():

@@ -11,6 +11,10 @@ import pytest
 from kd_keras.cli import main
 from kd_keras.regular_file import open_regular, read_text
 from kd_keras.replay import ReplayTeacher
+from kd_keras.replay.verified import damaged
+from kd_keras.run.history import read_history
+from kd_keras.run.stage_record import DamagedError, StageRecord
+from kd_keras.whole_file import checksum
 
 RELEASED = Path(__file__).parents[1] / "saved_models" / "released" / "digits_student_int8.tflite"
 
@@ -61,3 +65,16 @@ def test_a_manifest_that_is_a_fifo_is_refused(fifo, tmp_path):
     fifo("manifest.json")
     with pytest.raises(ValueError, match=r"manifest\.json' must be a file, and is none"):
         ReplayTeacher(tmp_path)
+
+
+def test_what_a_run_notes_is_no_fifo(fifo, tmp_path):
+    with pytest.raises(OSError, match="a FIFO or a device"):
+        checksum(fifo("student.keras"))
+    with pytest.raises(DamagedError, match=r"stages\.json' is damaged.*a FIFO or a device"):
+        StageRecord(fifo("stages.json").parent).stages()
+    with pytest.raises(ValueError, match=r"history\.csv' is damaged.*a FIFO or a device"):
+        read_history(fifo("history.csv"))
+    fifo(".verified.json")  # without a note, all is read again
+    (tmp_path / "shard").write_bytes(b"rows")
+    sums = {tmp_path / "shard": checksum(tmp_path / "shard")}
+    assert damaged(tmp_path, sums) is None

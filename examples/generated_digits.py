@@ -237,7 +237,8 @@ def main(options: Options) -> None:
         deviation = f"{statistics.stdev(values):.3f}" if len(values) > 1 else "-"
         table.add_row(name, f"{statistics.fmean(values):.3f}", deviation)
     console.print(table)
-    console.print(f"Samples of the generator: {options.output / 'samples.png'}", highlight=False)
+    samples = options.output / "samples.png"
+    console.print(f"Samples of the generator: {samples}", highlight=False, markup=False)
 
 
 if __name__ == "__main__":

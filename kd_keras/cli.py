@@ -18,6 +18,8 @@ from rich.text import Text
 
 from kd_keras import __version__, memory_errors, recipes
 from kd_keras.commands import COMMANDS, NotGoodEnough, usage
+from kd_keras.escaping import terminal, visible
+from kd_keras.portable import portable_command
 
 _NOT_GOOD_ENOUGH = 3
 _INTERRUPTED = 130
@@ -54,7 +56,7 @@ def _main(arguments: list[str]) -> int:
     job = _parsed(arguments)
     try:
         with memory_errors.told(_asked_for(job), "Ask for less of it, or give the process more."):
-            job.run(shlex.join(["kd-keras", *arguments]), console)
+            job.run(visible(portable_command(["kd-keras", *arguments])), console)
     except KeyboardInterrupt as interrupt:
         # Who was interrupted says how to go on, if there is anything to go on with.
         _complain("; ".join(filter(None, ("interrupted", str(interrupt)))))
@@ -66,7 +68,7 @@ def _main(arguments: list[str]) -> int:
         return _NOT_GOOD_ENOUGH
     except Exception as error:
         if job.debug or os.environ.get("KD_KERAS_DEBUG", "") not in ("", "0"):
-            traceback.print_exc()
+            sys.stderr.write(visible(traceback.format_exc(), keep="\n"))
         else:
             _complain(f"{error or type(error).__name__} (traceback: --debug)")
         return 1
@@ -152,7 +154,9 @@ def _mistyped(arguments: list[str]) -> str | None:
 
 
 def _complain(message: str) -> None:
-    text = Text.assemble(("kd-keras: error:", "bold red"), f" {message}")
+    # A line break in a name must not begin what looks like a line of ours.
+    indented = message.replace("\n", "\n  ")
+    text = Text.assemble(("kd-keras: error:", "bold red"), " ", terminal(indented, keep="\n"))
     Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 

@@ -1,9 +1,14 @@
-"""A folder to write into, and the files in it. Below every room."""
+"""A folder to write into, the files in it, and whose page is there. Below every room."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from kd_keras.regular_file import open_regular
+
+# The head of a page, up to its styles, is shorter.
+_HEAD_BYTES = 2048
 
 
 def made_folder(path: str | os.PathLike[str], argument: str, remedy: str) -> Path:
@@ -55,3 +60,42 @@ def file_inside(folder: Path, name: str) -> Path:
     if path.exists() and not path.is_file():
         raise ValueError(f"{str(path)!r} must be a file, and is none. Remove it.")
     return path
+
+
+def own_mark(kind: str) -> str:
+    """Return the element in the head of a page by which this package knows its own pages again.
+
+    Args:
+        kind: Which of its pages.
+    """
+    return f'<meta name="generator" content="kd_keras {kind}">'
+
+
+def is_own_page(path: Path, kind: str) -> bool:
+    """Whether `path` is a page of this package, and a file itself: no link, no folder.
+
+    Args:
+        path: The page.
+        kind: As for `own_mark`.
+    """
+    if path.is_symlink() or not path.is_file():
+        return False
+    with open_regular(path) as page:
+        return own_mark(kind).encode() in page.read(_HEAD_BYTES)
+
+
+def refuse_foreign_page(path: Path, kind: str) -> None:
+    """Raise where a page of somebody else would be overwritten.
+
+    Args:
+        path: Where a page is to appear.
+        kind: As for `own_mark`.
+
+    Raises:
+        ValueError: If something is there that is no such page.
+    """
+    if os.path.lexists(path) and not is_own_page(path, kind):
+        raise ValueError(
+            f"{str(path)!r} is no page that `kd-keras {kind}` wrote, and is not overwritten. Move "
+            "it away, or choose another folder with --output."
+        )

@@ -10,6 +10,11 @@ from pathlib import Path
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is nobody's data, such as .DS_Store or macOS's ._photo.jpg."""
+    return path.name.startswith(".")
+
+
 def fingerprint(folder: str | os.PathLike[str]) -> str:
     """Return a digest of the names and sizes of the images in a folder.
 
@@ -25,7 +30,8 @@ def fingerprint(folder: str | os.PathLike[str]) -> str:
     folder = Path(folder)
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*/*/*"), key=lambda path: path.relative_to(folder).as_posix()):
-        if path.suffix.lower() in SUFFIXES:
+        hidden = any(map(is_hidden, (path, path.parent, path.parent.parent)))
+        if path.suffix.lower() in SUFFIXES and not hidden:
             name = path.relative_to(folder).as_posix()
             digest.update(f"{name}\0{path.stat().st_size}\0".encode())
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kd_keras.regular_file import open_regular
 from kd_keras.whole_file import UnwritableError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _note_owner(path: Path) -> None:
 
 
 def _owner(path: Path) -> str:
-    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+    with contextlib.suppress(OSError), open_regular(path) as file:
         file.seek(_OWNER_AT)
         return file.read(32).decode(errors="replace") or "unknown"
     return "unknown"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from kd_keras.archives import refuse_bad_network
 
 if TYPE_CHECKING:
     import keras
@@ -36,11 +36,12 @@ def network_file(path: str | os.PathLike[str], role: str, remedy: str = "") -> P
 def archive_damage(path: Path) -> str:
     """Return what is wrong with the archive that a `.keras` file is, in words, or ""."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        refuse_bad_network(path)
+    except OSError as error:
         return f"it is no whole archive ({error})"
-    return "" if broken is None else f"{broken!r} in it is not what its checksum says"
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def load_network(path: Path, role: str) -> keras.Model:

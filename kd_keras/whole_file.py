@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from kd_keras.regular_file import open_regular
+
 # With this begins the name of an unfinished file, which a killed process leaves behind.
 PARTIAL = ".partial-"
 
@@ -225,7 +227,7 @@ def remove_unfinished(folder: Path, name: str = "") -> None:
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()

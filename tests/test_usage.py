@@ -48,3 +48,13 @@ def test_a_usage_error_is_one_line(line, said, encoding, monkeypatch):
         place = told.index(words.strip(), place)
     assert " (see kd-keras" in told and told.endswith("--help)")
     assert out.tell() == 0
+
+
+def test_a_terminal_gets_the_same_line_without_the_colours_of_the_parser(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    with pytest.raises(SystemExit):
+        main(["verify", "a", "b", "--data", "digits"])
+    assert capsys.readouterr().err == (
+        "kd-keras: error: Unrecognized options: b (see kd-keras verify --help)\n"
+    )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.archives import arrays_in
 from kd_keras.arguments import check_integer
 from kd_keras.checkpoint.seal import is_whole, seal
 from kd_keras.checkpoint.state import Described
@@ -121,7 +122,7 @@ class CheckpointFile:
             return None, []  # what else it may be, `prepare` says
         try:
             whole = is_whole(self.path)
-            with np.load(self.path) as arrays:
+            with arrays_in(self.path) as arrays:
                 header = None if _HEADER not in arrays else _parsed(arrays[_HEADER].item())
                 if header is not None and not whole:
                     raise ValueError("its bytes are not those that were written")

@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
+from kd_keras.regular_file import open_regular
+
 # Hexadecimal, of SHA-256, as the comment with which a zip archive ends.
 _DIGITS = 64
 _BLOCK = 2**20
@@ -23,7 +25,7 @@ def seal(path: Path) -> None:
 
 def is_whole(path: Path) -> bool:
     """Return whether a file ends with the checksum of all that precedes it."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return _digest(file) == file.read()
 
 

@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 import tyro
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from kd_keras import run
 from kd_keras.commands.job import Command, Job
+from kd_keras.escaping import terminal
+from kd_keras.portable import portable
 from kd_keras.run.benchmarking import Benchmark
 from kd_keras.run.saying import say
 from kd_keras.whole_file import written_beside
@@ -100,8 +101,9 @@ def _print(measured: Benchmark, console: Console) -> None:
     for name in ("bytes", "parameters", "MACs", "arena bytes"):
         costs.add_column(name, justify="right", no_wrap=True)
     times = Table(
-        title=escape(
-            f"{place['cpu']}, {place['cpu cores']} cores, LiteRT {place['ai-edge-litert']}"
+        title=terminal(
+            f"{place['cpu']}, {place['cpu cores']} cores, LiteRT {place['ai-edge-litert']}",
+            "table.title",
         ),
         caption=f"Milliseconds for one image, {measured.runs} runs after {measured.warmup}. Ratio "
         "to the first file with the same threads and XNNPACK: median and quartiles over turns.",
@@ -111,9 +113,9 @@ def _print(measured: Benchmark, console: Console) -> None:
     for name in ("threads", "XNNPACK", "median", "p90", "ratio", "quartiles"):
         times.add_column(name, justify="right", no_wrap=True)
     for contender in measured.contenders:
-        name = escape(_name(contender.name, contender.converted))
+        shown = terminal(_name(contender.name, contender.converted))
         costs.add_row(
-            name,
+            shown,
             f"{contender.bytes:,}",
             f"{contender.parameters:,}",
             f"{contender.operations.macs:,}" + ("+" if contender.operations.uncounted else ""),
@@ -122,7 +124,7 @@ def _print(measured: Benchmark, console: Console) -> None:
         for standing in contender.standings:
             ratio = standing.ratio
             times.add_row(
-                name,
+                shown,
                 str(standing.entry.threads),
                 "on" if standing.entry.xnnpack else "off",
                 f"{standing.latency.median_ms:.4f}",
@@ -130,7 +132,7 @@ def _print(measured: Benchmark, console: Console) -> None:
                 f"{ratio.median:.3f}",
                 f"{ratio.lower:.3f}-{ratio.upper:.3f}",
             )
-            name = ""
+            shown = terminal("")
         times.add_section()
     console.print(costs)
     console.print(times)
@@ -148,7 +150,7 @@ def as_json(measured: Benchmark, call: str) -> str:
     """Return everything as JSON text."""
     contenders = [
         {
-            "file": contender.name,
+            "file": portable(contender.name),
             "timed_as": "float32 .tflite conversion" if contender.converted else "file",
             "bytes": contender.bytes,
             "parameters": contender.parameters,

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from kd_keras import demo
 from kd_keras.commands.job import Command, Job
+from kd_keras.demo.serving import check_host
+from kd_keras.run.saying import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Demo(Job):
         student: An image classifier, such as saved_models/digits/student_int8.tflite.
         teacher: Another .tflite file, to stand beside it.
         labels: A text file with one label a line, instead of the labels in the files.
-        output: Folder for the page; by default saved_models/<student>-demo.
+        output: Folder for the page, its own; by default saved_models/<student>-demo.
         serve: Serve the page until Ctrl-C.
         host: Address to serve on; 0.0.0.0 lets phones in the same network in.
         port: Port to serve on; 0 takes any free one.
@@ -42,19 +44,17 @@ class Demo(Job):
     port: int = 8000
 
     def run(self, call: str, console: Console) -> None:
+        if self.serve:
+            check_host(self.host)
         folder = self.output or Path("saved_models") / f"{self.student.stem}-demo"
         with console.status("Writing the page ..."):
             page = demo.write_demo(
                 self.student, folder, teacher=self.teacher, labels=self.labels, command=call
             )
-        console.print(page, highlight=False, soft_wrap=True)
+        say(console, str(page))
         if self.serve:
             with demo.serve(folder, host=self.host, port=self.port) as server:
-                console.print(
-                    f"http://{self.host}:{server.server_address[1]}/ until Ctrl-C",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+                say(console, f"http://{self.host}:{server.server_address[1]}/ until Ctrl-C")
                 # Ctrl-C is how one ends it, and no error.
                 with contextlib.suppress(KeyboardInterrupt):
                     server.serve_forever()

@@ -8,11 +8,11 @@ from typing import Annotated, Literal, get_args
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from kd_keras import run
 from kd_keras.commands.job import Command, Job
+from kd_keras.escaping import terminal
 from kd_keras.run.exporting import PLOT, RESULTS, Exports
 from kd_keras.run.saying import say
 
@@ -89,9 +89,10 @@ class Export(Job):
 def _print(exports: Exports, console: Console) -> None:
     headings = ("bytes", "accuracy", "drop", "agreement", "latency", "ratio")
     table = Table(
-        title=escape(
+        title=terminal(
             f"{exports.student.name} on the {exports.test_examples} test images of "
-            f"{exports.dataset}: {100 * exports.keras_accuracy:.2f} % in Keras"
+            f"{exports.dataset}: {100 * exports.keras_accuracy:.2f} % in Keras",
+            "table.title",
         ),
         caption="Drop: points of accuracy below the Keras student. Latency of one image, one "
         "thread, on this machine; its ratio to the float32 file's was taken in turns.",

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from kd_keras import run
 from kd_keras.commands.job import Command, Job
 from kd_keras.commands.names import KNOWN, split_policies
+from kd_keras.escaping import csv_table, terminal
+from kd_keras.portable import portable
 from kd_keras.run.ranking import Ranking
+from kd_keras.run.saying import say
 from kd_keras.whole_file import write_whole
 
 _SUFFIXES = (".json", ".csv")
@@ -88,12 +88,14 @@ class Policies(Job):
             write_whole(self.output, text)
         _print(ranking, console)
         if self.output is not None:
-            console.print(f"Written to {self.output}", highlight=False)
+            say(console, f"Written to {self.output}")
 
 
 def _print(ranking: Ranking, console: Console) -> None:
     table = Table(
-        title=escape(f"{ranking.dataset}, teacher {ranking.teacher}: lower is better"),
+        title=terminal(
+            f"{ranking.dataset}, teacher {ranking.teacher}: lower is better", "table.title"
+        ),
         caption=f"T.stddev of {ranking.windows} windows of {ranking.window} batches of "
         f"{ranking.batch_size}, mean and standard error of {len(ranking.scores[0].values)} "
         f"repeats. The data as they are cost {ranking.shared_batches} more teacher calls, once "
@@ -105,7 +107,7 @@ def _print(ranking: Ranking, console: Console) -> None:
     for score in ranking.scores:
         error = score.standard_error
         table.add_row(
-            score.policy,
+            terminal(score.policy),
             f"{score.stddev:.5f}",
             _ABSENT if error is None else f"{error:.5f}",
             str(score.teacher_batches),
@@ -131,6 +133,7 @@ def as_json(ranking: Ranking, call: str) -> str:
     """Return the ranking as JSON text, with the value of every repeat."""
     fields = dataclasses.asdict(ranking)
     fields.pop("scores")
+    fields["teacher"] = portable(ranking.teacher)
     rows = [
         {**row, "values": list(score.values)}
         for row, score in zip(_rows(ranking), ranking.scores, strict=True)
@@ -141,11 +144,7 @@ def as_json(ranking: Ranking, call: str) -> str:
 def as_csv(ranking: Ranking) -> str:
     """Return the ranking as CSV text, a row for each policy."""
     rows = _rows(ranking)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_table([rows[0], *(row.values() for row in rows)])
 
 
 COMMAND = Command(

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from kd_keras import run
 from kd_keras.commands.job import Command, Job
+from kd_keras.escaping import terminal
 from kd_keras.run.predicting import Classified
 
 
@@ -21,13 +21,13 @@ from kd_keras.run.predicting import Classified
 class Predict(Job):
     """Print the likeliest classes of pictures and their probabilities, in the LiteRT interpreter.
 
-    Pictures of any size and format are turned upright, resized to the file's input and made grey
-    or RGB as it asks; the pixels go in raw, 0..255, unless the file's metadata give another
-    normalisation.
+    Pictures of any size are turned upright, laid on black where they are transparent, resized to
+    the file's input and made grey or RGB as it asks; the pixels go in raw, 0..255, unless the
+    file's metadata give another normalisation.
 
     Attributes:
         model: An image classifier, such as saved_models/digits/student_int8.tflite.
-        pictures: PNG, JPEG or other pictures.
+        pictures: PNG, JPEG, BMP, GIF or WebP pictures; the first frame of several.
         top: How many classes to print for each picture.
         labels: A text file with one label a line, instead of the labels in the model file.
         json: Print JSON instead of the table.
@@ -48,21 +48,21 @@ class Predict(Job):
     def run(self, call: str, console: Console) -> None:
         found = run.classify(self.model, self.pictures, top=self.top, labels=self.labels)
         if self.json:
-            console.print(_as_json(found, call), highlight=False, soft_wrap=True, markup=False)
+            console.print(terminal(_as_json(found, call), keep="\n"), soft_wrap=True)
         else:
             _print(found, console)
 
 
 def _print(found: Classified, console: Console) -> None:
-    table = Table(title=escape(found.model))
+    table = Table(title=terminal(found.model, "table.title"))
     table.add_column("picture", overflow="fold")
     table.add_column("class", overflow="fold")
     table.add_column("probability", justify="right", no_wrap=True)
     for path, scores in found.pictures:
         for place, score in enumerate(scores):
             table.add_row(
-                escape(path) if place == 0 else "",
-                escape(score.label),
+                terminal(path) if place == 0 else "",
+                terminal(score.label),
                 f"{100 * score.probability:.2f} %",
                 end_section=place == len(scores) - 1,
             )

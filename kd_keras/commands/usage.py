@@ -23,16 +23,18 @@ _WORDS = (
 
 @contextlib.contextmanager
 def unwrapped() -> Iterator[None]:
-    """Let tyro break no line of a box, as it would at the width of the terminal."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100000"
+    """Let tyro break no line of a box, as it would at the width of the terminal, nor colour it."""
+    plain = {"COLUMNS": "100000", "TERM": "dumb"}
+    before = {name: os.environ.get(name) for name in plain}
+    os.environ.update(plain)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def in_one_line(box: str) -> str:

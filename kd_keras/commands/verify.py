@@ -12,11 +12,12 @@ from typing import Annotated, Any
 import tyro
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from kd_keras import run
 from kd_keras.commands.job import Command, Job, NotGoodEnough
+from kd_keras.escaping import terminal, visible
+from kd_keras.portable import portable
 from kd_keras.run.saying import say
 from kd_keras.run.verifying import VerifiedFile
 from kd_keras.whole_file import written_beside
@@ -114,8 +115,9 @@ class Verify(Job):
 def _print(verified: VerifiedFile, console: Console) -> None:
     found = verified.verification
     table = Table(
-        title=escape(
-            f"{found.path.name} on the {found.examples} test images of {verified.dataset}"
+        title=terminal(
+            f"{found.path.name} on the {found.examples} test images of {verified.dataset}",
+            "table.title",
         ),
         caption=f"{found.bytes:,} bytes, SHA-256 {found.sha256[:16]}...",
     )
@@ -156,7 +158,11 @@ def _print_layers(verified: VerifiedFile, console: Console) -> None:
         worst = index == report.worst
         table.add_row(
             str(index),
-            f"{layer.operator}{' (worst)' if worst else ''}\n{escape(_short(layer.tensor))}",
+            terminal(
+                f"{visible(layer.operator)}{' (worst)' if worst else ''}\n"
+                f"{visible(_short(layer.tensor))}",
+                keep="\n",
+            ),
             _decibels(layer.sqnr),
             _decibels(layer.own_sqnr),
             _decibels(layer.channel_sqnr),
@@ -201,7 +207,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, Path):
-        return str(value)
+        return portable(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from kd_keras import run
 from kd_keras.commands.job import Command, Job
 from kd_keras.commands.names import split_policies
+from kd_keras.run.saying import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Views(Job):
             console=console,
         )
         for path in written:
-            console.print(path, highlight=False, soft_wrap=True)
+            say(console, str(path))
 
 
 COMMAND = Command(

@@ -2,27 +2,98 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import random
 import warnings
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import PIL.Image
-import tensorflow_datasets as tfds
+import tensorflow as tf
 
-from kd_keras.data.splits import VALIDATION_NAMES
-from kd_keras.image_files import SUFFIXES
+from kd_keras.class_names import check_class_names
+from kd_keras.data.decoding import decode_file
+from kd_keras.data.source import Source
+from kd_keras.data.splits import VALIDATION_NAMES, Part
+from kd_keras.image_files import SUFFIXES, is_hidden
+from kd_keras.pictures import open_picture
 
 _LAYOUT = (
     "<folder>/train/<class>/*.png and <folder>/test/<class>/*.png, with "
     "<folder>/validation/<class>/*.png if you like (.jpg, .jpeg and .png files)"
 )
-# As Pillow calls what TensorFlow decodes to one image. MPO is JPEG, as some telephones write it.
-_FORMATS = {"JPEG", "MPO", "PNG"}
-_IGNORED_IMAGES = {".bmp", ".gif", ".webp", ".tif", ".tiff"}
+_FORMATS = ("JPEG", "PNG")
+_OTHER_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jxl", ".tif", ".tiff", ".webp"}
+)
+_NAMED = 5
 
 
-def open_folder(folder: Path, image_size: tuple[int, int] | None) -> tfds.core.DatasetBuilder:
-    """Return TFDS's `ImageFolder` over `folder`, reading RGB.
+class ImageFile(NamedTuple):
+    """What is known of one image without its pixels."""
+
+    path: Path
+    label: int
+    height: int
+    width: int
+    transparent: bool
+    orientation: int
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSource(Source):
+    """The images of a folder.
+
+    Attributes:
+        classes: Name of each class, by label.
+        files: The images of each split, in the order in which they are read.
+    """
+
+    classes: tuple[str, ...]
+    files: Mapping[str, Sequence[ImageFile]]
+
+    @property
+    def version(self) -> str:
+        return "1.0.0"  # of this way of reading them, which is that of TFDS's ImageFolder
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @property
+    def stored_shape(self) -> tuple[Any, Any, int]:
+        height, width = next(iter(self.sizes)) if len(self.sizes) == 1 else (None, None)
+        return height, width, 3
+
+    @functools.cached_property
+    def sizes(self) -> set[tuple[int, int]]:
+        """Every (height, width) that there is."""
+        return {(file.height, file.width) for files in self.files.values() for file in files}
+
+    @property
+    def available(self) -> dict[str, int]:
+        return {split: len(files) for split, files in self.files.items()}
+
+    def encoded(self, part: Part) -> tf.data.Dataset:
+        files = self.files[part.split][part.start : part.stop]
+        # Paths and not what is in the files: thousands of photos wait in the window of a shuffle.
+        image = {
+            "path": [str(file.path) for file in files],
+            "transparent": [file.transparent for file in files],
+            "orientation": [file.orientation for file in files],
+        }
+        labels = tf.constant([file.label for file in files], tf.int64)
+        return tf.data.Dataset.from_tensor_slices((image, labels))
+
+    def pixels(self, encoded: Any) -> tf.Tensor:
+        content = tf.io.read_file(encoded["path"])
+        return decode_file(content, encoded["transparent"], encoded["orientation"])
+
+
+def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSource:
+    """Return the images of a folder, read as RGB, in the order of TFDS's `ImageFolder`.
 
     Every image is decoded once, so that a file that is no image, is cut short or of another size
     is known before the training starts, and not when it ends with the first look at `test`.
@@ -35,7 +106,8 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> tfds.core.D
 
     Raises:
         ValueError: If the folder is not of that layout, has an empty split, has classes that are
-            not in `train`, holds a file that is no JPEG or PNG image, or images of several sizes
+            not in `train` or whose names cannot be labels or images that are in no class, holds a
+            file that is no JPEG or PNG image or whose path is not UTF-8, or images of several sizes
             while `image_size` is None.
     """
     if not folder.is_dir():
@@ -43,8 +115,14 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> tfds.core.D
             f"A folder of images was asked for, and there is none. Received: {str(folder)!r}. "
             f"Expected: {_LAYOUT}."
         )
-    _refuse_other_splits(folder)
-    files = {split: _images_by_class(folder / split) for split in sorted(_sub_folders(folder))}
+    splits = _visible_folders(folder)
+    _refuse_other_splits(folder, splits)
+    check_class_names(
+        sorted({name for split in splits for name in _visible_folders(folder / split)}),
+        repr(str(folder)),
+        "Rename or merge the folders of these classes.",
+    )
+    files = {split: _by_class(folder / split, SUFFIXES) for split in splits}
     for split in ("train", "test"):
         if not any(files.get(split, {}).values()):
             raise ValueError(
@@ -58,32 +136,45 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> tfds.core.D
             f"Every class must have images in {str(folder / 'train')!r}. Received: classes without "
             f"any: {empty + unseen}. Add images or remove those folders."
         )
-    sizes = _sizes(
+    _warn_of_left_out(folder, _loose(folder))
+    for split in splits:
+        _refuse_misplaced(folder / split)
+        others = _by_class(folder / split, _OTHER_SUFFIXES)
+        _warn_of_left_out(folder / split, [path for paths in others.values() for path in paths])
+    _refuse_unreadable_names(
         [path for classes in files.values() for paths in classes.values() for path in paths]
     )
-    if image_size is not None:
-        return tfds.folder_dataset.ImageFolder(str(folder))
-    if len(sizes) > 1:
+    classes = tuple(sorted(files["train"]))
+    source = FolderSource(
+        str(folder),
+        image_size,
+        classes,
+        {split: _examined(split, images, classes) for split, images in files.items() if images},
+    )
+    sizes = sorted(source.sizes)
+    if image_size is None and len(sizes) > 1:
         raise ValueError(
             "The images must be of one size to form a batch, and `image_size` is None. "
-            f"Received: sizes (height, width) {sorted(sizes)[:4]}"
+            f"Received: sizes (height, width) {sizes[:4]}"
             f"{' and more' if len(sizes) > 4 else ''} in {str(folder)!r}. Pass "
             "`image_size=(height, width)` to resize them."
         )
-    return tfds.folder_dataset.ImageFolder(str(folder), shape=(*sizes.pop(), 3))
+    return source
 
 
-def is_folder(builder: tfds.core.DatasetBuilder) -> bool:
-    """Whether a builder is one that `open_folder` returned."""
-    return isinstance(builder, tfds.folder_dataset.ImageFolder)
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not is_hidden(path))
 
 
-def _sub_folders(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.is_dir()]
+def _visible_folders(folder: Path) -> list[str]:
+    return [path.name for path in _visible(folder) if path.is_dir()]
 
 
-def _refuse_other_splits(folder: Path) -> None:
-    names = sorted(_sub_folders(folder))
+def _is_like_an_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES | _OTHER_SUFFIXES
+
+
+def _refuse_other_splits(folder: Path, names: Sequence[str]) -> None:
     other = [name for name in names if name not in ("train", "test", *VALIDATION_NAMES)]
     if other:
         raise ValueError(
@@ -100,43 +191,83 @@ def _refuse_other_splits(folder: Path) -> None:
         )
 
 
-def _images_by_class(split: Path) -> dict[str, list[Path]]:
-    classes: dict[str, list[Path]] = {}
-    ignored = 0
-    for name in sorted(_sub_folders(split)):
-        paths = sorted((split / name).iterdir())
-        classes[name] = [path for path in paths if path.suffix.lower() in SUFFIXES]
-        ignored += sum(path.suffix.lower() in _IGNORED_IMAGES for path in paths)
-    if ignored:
-        warnings.warn(
-            f"{ignored} images in {str(split)!r} are left out: only {sorted(SUFFIXES)} files are "
-            "read. Convert the others.",
-            stacklevel=4,
-        )
-    return classes
+def _by_class(split: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
+    return {
+        name: [path for path in _visible(split / name) if path.suffix.lower() in suffixes]
+        for name in _visible_folders(split)
+    }
 
 
-def _sizes(paths: list[Path]) -> set[tuple[int, int]]:
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside of Python's lock.
-        return set(pool.map(_size, paths))
+def _loose(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder) if _is_like_an_image(path) and not path.is_dir()]
 
 
-def _size(path: Path) -> tuple[int, int]:
-    try:
-        with PIL.Image.open(path) as image:
-            if image.format not in _FORMATS:
-                raise ValueError(
-                    "A .jpg, .jpeg or .png file in the folder of images must be a JPEG or PNG "
-                    f"image, whatever its name. Received: {str(path)!r}, which is "
-                    f"{image.format}. Convert or remove it."
-                )
-            # Only the whole image shows whether its end is there.
-            image.load()
-            return image.height, image.width
-    # Pillow raises SyntaxError for a damaged PNG, and refuses a decompression bomb by an exception
-    # of its own.
-    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+def _refuse_unreadable_names(paths: Sequence[Path]) -> None:
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                "TensorFlow reads files whose path is UTF-8, and no others. Received: "
+                f"{str(path)!a}. Rename what is not."
+            ) from error
+
+
+def _refuse_misplaced(split: Path) -> None:
+    found = _loose(split)
+    for name in _visible_folders(split):
+        for path in _visible(split / name):
+            if not _is_like_an_image(path) and path.is_dir():
+                found += _images_below(path)
+    if found:
         raise ValueError(
-            f"A file in the folder of images cannot be read as an image. Received: "
-            f"{str(path)!r} ({error}). Repair or remove it."
+            "The images of a class must lie in <split>/<class>/ itself. Received: "
+            f"{len(found)} images elsewhere in {str(split)!r}, {_some(found, split)}, which would "
+            "not be used. Move or remove them."
+        )
+
+
+def _images_below(folder: Path) -> list[Path]:
+    found = []
+    for path in _visible(folder):
+        if _is_like_an_image(path):
+            found.append(path)
+        elif path.is_dir() and not path.is_symlink():  # a link may lead round in a circle
+            found += _images_below(path)
+    return found
+
+
+def _warn_of_left_out(folder: Path, paths: Sequence[Path]) -> None:
+    if paths:
+        warnings.warn(
+            f"{len(paths)} images in {str(folder)!r} are left out, {_some(paths, folder)}: only "
+            f"{sorted(SUFFIXES)} files in <split>/<class>/ are read. Convert or move the others.",
+            stacklevel=5,
+        )
+
+
+def _some(paths: Sequence[Path], folder: Path) -> str:
+    names = [path.relative_to(folder).as_posix() for path in paths[:_NAMED]]
+    return f"{names}{' and more' if len(paths) > _NAMED else ''}"
+
+
+def _examined(
+    split: str, images: Mapping[str, Sequence[Path]], classes: Sequence[str]
+) -> list[ImageFile]:
+    labels = {name: label for label, name in enumerate(classes)}
+    labelled = [(path, labels[name]) for name, paths in images.items() for path in paths]
+    random.Random(split).shuffle(labelled)  # as TFDS's ImageFolder does
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside of Python's lock.
+        return list(pool.map(_image_file, *zip(*labelled, strict=True))) if labelled else []
+
+
+def _image_file(path: Path, label: int) -> ImageFile:
+    try:
+        picture = open_picture(path, _FORMATS)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            "A file in the folder of images cannot be read as an image, JPEG or PNG whatever its "
+            f"name. Received: {str(path)!r}: {reason}. Repair or remove it."
         ) from error
+    return ImageFile(path, label, *picture.size, picture.transparent, picture.orientation)

@@ -9,7 +9,7 @@ from typing import Any
 from kd_keras.arguments import check_integer, check_number, is_integer
 from kd_keras.data.catalogue import is_in_catalogue, open_catalogue
 from kd_keras.data.embedded import open_digits
-from kd_keras.data.folder import is_folder, open_folder
+from kd_keras.data.folder import FolderSource, open_folder
 from kd_keras.data.pipeline import Pipeline
 from kd_keras.data.source import Source, as_source
 from kd_keras.data.splits import DataInfo, Order, Splits, cut
@@ -41,7 +41,8 @@ def load(
         name: `"digits"`, which is embedded; a dataset of TensorFlow Datasets, such as
             `"cifar10"` or `"emnist/balanced"`; or the path of a folder of images, laid out as
             `train/<class>/*.png`, `test/<class>/*.png` and, if there is one,
-            `validation/<class>/*.png`. Images of a folder are read as RGB.
+            `validation/<class>/*.png`. Images of a folder are read as RGB, upright as their EXIF
+            orientation says, transparent ones on black, as `kd-keras predict` reads them.
         data_dir: Where TFDS keeps prepared data; its default where None. With `name="folder"`,
             the folder of images.
         batch_size: Examples in a batch, at least 1.
@@ -93,8 +94,7 @@ def load(
         download,
     )
 
-    available = {split: info.num_examples for split, info in source.builder.info.splits.items()}
-    train, validation, test = cut(source.name, available, float(validation_fraction))
+    train, validation, test = cut(source.name, source.available, float(validation_fraction))
     rule = f"train: {train}, validation: {validation}, test: {test}"
     if limit is not None:
         train = train._replace(stop=min(train.stop, train.start + limit))
@@ -113,7 +113,7 @@ def load(
         test=pipelines[2].evaluation(),
         info=DataInfo(
             name=source.name,
-            version=str(source.builder.version),
+            version=source.version,
             num_classes=len(source.class_names),
             class_names=source.class_names,
             image_shape=source.image_shape,
@@ -121,7 +121,7 @@ def load(
             validation_examples=validation.examples,
             test_examples=test.examples,
             split_rule=rule,
-            folder=source.name if is_folder(source.builder) else None,
+            folder=source.name if isinstance(source, FolderSource) else None,
         ),
         steps_per_epoch=batches.steps_per_epoch,
         order=Order(int(batch_size), int(seed), bool(drop_remainder), pipelines[0].shuffle_window),
@@ -141,7 +141,7 @@ def _open(
     if folder is None:
         text = os.fspath(name)
         return as_source(text, open_catalogue(text, data_dir, download), image_size)
-    return as_source(str(folder), open_folder(folder, image_size), image_size)
+    return open_folder(folder, image_size)
 
 
 def _folder_of_images(name: str | os.PathLike[str], data_dir: Path | None) -> Path | None:

@@ -1,7 +1,8 @@
-"""Images and labels as a TFDS builder stores them, checked to be an image classification set."""
+"""Images and labels as they are stored; those of a TFDS builder, checked to be what is wanted."""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any
 
@@ -9,59 +10,115 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from kd_keras.class_names import check_class_names
+from kd_keras.data.decoding import decode_jpeg
 from kd_keras.data.splits import Part
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """A prepared builder, and how to get (image, label) out of it.
+class Source(abc.ABC):
+    """Images and labels of several splits, still encoded, and how to decode them.
 
     Attributes:
         name: Name of the dataset, for errors.
-        builder: The prepared TFDS builder.
-        image_key: Name of its image feature.
-        label_key: Name of its class label feature.
         image_size: (height, width) to resize to, or None to keep images as they are.
     """
 
     name: str
+    image_size: tuple[int, int] | None
+
+    @property
+    @abc.abstractmethod
+    def version(self) -> str:
+        """Version of the prepared data."""
+
+    @property
+    @abc.abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class, by label."""
+
+    @property
+    @abc.abstractmethod
+    def stored_shape(self) -> tuple[Any, Any, int]:
+        """(height, width, channels) before resizing; None where images differ."""
+
+    @property
+    @abc.abstractmethod
+    def available(self) -> dict[str, int]:
+        """How many examples each split has."""
+
+    @abc.abstractmethod
+    def encoded(self, part: Part) -> tf.data.Dataset:
+        """Return (encoded image, label), the label an int64 scalar, in a fixed order."""
+
+    @abc.abstractmethod
+    def pixels(self, encoded: Any) -> tf.Tensor:
+        """Return an encoded image's pixels, uint8, in the size in which it is stored."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of every image."""
+        height, width, channels = self.stored_shape
+        return (*(self.image_size or (height, width)), channels)
+
+    def decode(self, encoded: Any, label: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the image, uint8 of `image_shape`, and the label, int64."""
+        image = self.pixels(encoded)
+        if self.image_size is not None:
+            resized = tf.image.resize(image, self.image_size, antialias=True)
+            image = tf.saturate_cast(tf.round(resized), tf.uint8)
+        return tf.ensure_shape(image, self.image_shape), tf.cast(label, tf.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class BuilderSource(Source):
+    """A prepared builder, and how to get (image, label) out of it.
+
+    Attributes:
+        builder: The prepared TFDS builder.
+        image_key: Name of its image feature.
+        label_key: Name of its class label feature.
+    """
+
     builder: tfds.core.DatasetBuilder
     image_key: str
     label_key: str
-    image_size: tuple[int, int] | None
+
+    @property
+    def version(self) -> str:
+        return str(self.builder.version)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(self.builder.info.features[self.label_key].names)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
+    def stored_shape(self) -> tuple[Any, Any, int]:
         height, width, channels = self.builder.info.features[self.image_key].shape
-        return (*(self.image_size or (height, width)), channels)
+        return height, width, channels
+
+    @property
+    def available(self) -> dict[str, int]:
+        return {split: info.num_examples for split, info in self.builder.info.splits.items()}
 
     def encoded(self, part: Part) -> tf.data.Dataset:
-        """Return (encoded image, label), scalars of string and int64, in a fixed order."""
-        decoders = {self.image_key: tfds.decode.SkipDecoding()}
-        if isinstance(self.builder, tfds.folder_dataset.ImageFolder):
-            whole = self.builder.as_dataset(split=part.split, decoders=decoders)
-            examples = whole.skip(part.start).take(part.examples)
-        else:
-            examples = self.builder.as_dataset(
-                split=tfds.core.ReadInstruction(
-                    part.split, from_=part.start, to=part.stop, unit="abs"
-                ),
-                decoders=decoders,
-                read_config=tfds.ReadConfig(try_autocache=False, skip_prefetch=True),
-            )
+        examples = self.builder.as_dataset(
+            split=tfds.core.ReadInstruction(part.split, from_=part.start, to=part.stop, unit="abs"),
+            decoders={self.image_key: tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(try_autocache=False, skip_prefetch=True),
+        )
         return examples.map(lambda example: (example[self.image_key], example[self.label_key]))
 
-    def decode(self, encoded: Any, label: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the image, uint8 of `image_shape`, and the label, int64."""
-        image = self.builder.info.features[self.image_key].decode_example(encoded)
-        if self.image_size is not None:
-            resized = tf.image.resize(image, self.image_size, antialias=True)
-            image = tf.saturate_cast(tf.round(resized), tf.uint8)
-        return tf.ensure_shape(image, self.image_shape), tf.cast(label, tf.int64)
+    def pixels(self, encoded: Any) -> tf.Tensor:
+        feature = self.builder.info.features[self.image_key]
+        channels = feature.shape[-1]
+        if channels not in (1, 3):
+            return feature.decode_example(encoded)
+        return tf.cond(
+            tf.io.is_jpeg(encoded),
+            lambda: decode_jpeg(encoded, channels),
+            lambda: feature.decode_example(encoded),
+        )
 
 
 def as_source(
@@ -70,8 +127,8 @@ def as_source(
     """Return the source behind a builder, or say why it is no image classification set.
 
     Raises:
-        ValueError: If the builder has no (image, label) pair, or its images have no common size
-            and `image_size` is None.
+        ValueError: If the builder has no (image, label) pair, a class has a name that no label file
+            can hold, or its images have no common size and `image_size` is None.
     """
     features = builder.info.features
     keys = builder.info.supervised_keys
@@ -94,4 +151,7 @@ def as_source(
             f"The images of {name!r} differ in size, shape {image.shape}, and `image_size` is "
             "None. Pass `image_size=(height, width)` to resize them."
         )
-    return Source(name, builder, str(image_key), str(label_key), image_size)
+    check_class_names(
+        label.names, repr(name), "Choose another dataset, or write its images to a folder."
+    )
+    return BuilderSource(name, image_size, builder, str(image_key), str(label_key))

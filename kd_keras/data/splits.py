@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -44,6 +45,13 @@ class DataInfo:
     test_examples: int
     split_rule: str
     folder: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What a reader knows the data by: of a folder of images its own name, not where it is."""
+        if self.folder is None:
+            return self.name
+        return os.path.basename(os.path.abspath(self.folder)) or self.folder
 
     def identity(self) -> dict[str, Any]:
         """Return what tells the data from others, as JSON knows it.

@@ -12,7 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from kd_keras.demo.web_runtime import BUILDS, VERSION, web_runtime
+from kd_keras.escaping import html_template
+from kd_keras.folders import own_mark, refuse_foreign_page
+from kd_keras.pictures import MOST_PIXELS
+from kd_keras.portable import portable
 from kd_keras.run.quiet import quiet_start
 from kd_keras.whole_file import write_whole
 
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from kd_keras.export import Classifier
 
 PAGE = "index.html"
+KIND = "demo"
 # What LiteRT.js exchanges with a model.
 _DTYPES = ("float32", "uint8")
 
@@ -41,7 +48,8 @@ def write_demo(
 
     Args:
         student: The `.tflite` file.
-        output: Folder for the page; it is created where needed.
+        output: Folder for the page, its own: it is created where needed, and one that holds other
+            things and no such page is refused.
         teacher: Another `.tflite` file, to stand beside it.
         labels: A text file with one label a line, instead of the labels in the files.
         command: What the page says made it; by default this call.
@@ -51,7 +59,7 @@ def write_demo(
 
     Raises:
         ValueError: If a file is damaged, no image classifier or of a dtype that browsers do not
-            take, the labels do not fit, or `output` cannot be written.
+            take, the labels do not fit, or `output` holds something else or cannot be written.
         ConnectionError: If the runtime is not in the cache and npm cannot be reached.
 
     Example:
@@ -66,7 +74,8 @@ def write_demo(
     if teacher is not None:
         named.insert(0, ("teacher", teacher))
     with _folder(Path(output)) as folder:
-        html = _rendered(named, labels, command or f"kd_keras.demo.write_demo({str(student)!r})")
+        _refuse_foreign(folder)
+        html = _rendered(named, labels, command or _call(student))
         write_whole(folder / PAGE, html)
     return Path(output) / PAGE
 
@@ -77,7 +86,6 @@ def _rendered(
     command: str,
 ) -> str:
     with quiet_start():
-        from kd_keras.evaluate.html import template
         from kd_keras.export import Classifier
 
         classifiers = [(role, Classifier(path, labels)) for role, path in named]
@@ -94,14 +102,15 @@ def _rendered(
         "@litertjs/core": _module(runtime.core),
         "@litertjs/wasm-utils": _module(runtime.wasm_utils),
     }
-    return template("kd_keras.demo", "demo.html.j2").render(
+    return html_template("kd_keras.demo", "demo.html.j2").render(
         title=classifiers[-1][1].name,
         models=models,
-        config={"models": models, "builds": BUILDS},
+        config={"models": models, "builds": BUILDS, "most_pixels": MOST_PIXELS},
         import_map={"imports": imports},
         packed=packed,
         version=VERSION,
         command=command,
+        mark=Markup(own_mark(KIND)),
     )
 
 
@@ -146,6 +155,22 @@ def _packed(content: bytes) -> str:
 
 def _module(script: bytes) -> str:
     return f"data:text/javascript;base64,{base64.b64encode(script).decode('ascii')}"
+
+
+def _call(student: str | os.PathLike[str]) -> str:
+    return f"kd_keras.demo.write_demo({portable(student)!r})"
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise unless the folder is empty or the page in it is one of ours."""
+    refuse_foreign_page(folder / PAGE, KIND)
+    others = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if others and PAGE not in others:
+        raise ValueError(
+            f"{str(folder)!r} is not empty and holds no page of `kd-keras {KIND}`. Received: a "
+            f"folder with {others[:5]}{' and more' if len(others) > 5 else ''}. Nothing in it is "
+            "touched. Choose another folder with --output."
+        )
 
 
 @contextlib.contextmanager

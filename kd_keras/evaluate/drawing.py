@@ -10,6 +10,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from kd_keras.escaping import visible
+from kd_keras.evaluate.lettering import lettered
+
 # Okabe and Ito's colours without black and yellow, in tones that are legible on white and on black;
 # distinguishable with every common colour vision.
 COLOURS = ("#0086c9", "#e07b00", "#009e73", "#cc5f9a", "#8a78d6", "#b08d00")
@@ -43,11 +46,10 @@ def draw(
         legend: Whether the labels of what was drawn are listed.
     """
     # The object interface, not pyplot: no global figure, no window system, no lasting settings.
-    from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": heading, "font.size": 11}):
+    def drawn() -> str:
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
@@ -59,11 +61,16 @@ def draw(
         paint(axes)
         if legend:
             axes.legend(frameon=False, fontsize=10)
-        drawn = io.StringIO()
+        file = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
-    # matplotlib has escaped the names inside.
-    return Chart(heading, Markup(_inline(drawn.getvalue())), wide)
+        figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+        return file.getvalue()
+
+    settings = {"svg.fonttype": "none", "svg.hashsalt": heading, "font.size": 11}
+    # What no font has here is for the browser's fonts to show: the text in the SVG is text.
+    svg, _ = lettered(drawn, **settings)
+    # matplotlib has escaped the names inside, but for what acts unseen.
+    return Chart(heading, Markup(_inline(visible(svg, keep="\n"))), wide)
 
 
 def in_percent(axis: Any) -> None:

@@ -6,18 +6,24 @@ matplotlib is imported when a picture is drawn.
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
-from kd_keras.evaluate.html import template
+from kd_keras.escaping import html_template, visible
+from kd_keras.evaluate.lettering import lettered
+from kd_keras.folders import own_mark
 
 # Name of a class, and its share or probability.
 Shares = tuple[tuple[str, float], ...]
 
+# The command that writes the page.
+KIND = "views"
 _INCHES = 1.5  # of a cell
 _GAP = 0.08  # between cells, as a part of a cell
 _LINE = 0.135  # of text, as a part of a cell
@@ -70,12 +76,20 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def draw_sheet(sheet: Sheet) -> bytes:
+def draw_sheet(sheet: Sheet, missing: set[str] | None = None) -> bytes:
     """Return the sheet as a PNG picture. Images are scaled up without smoothing.
 
     Args:
         sheet: At least one row; all rows have the same number of views.
+        missing: Gets the characters that no installed font has, in whose place boxes are drawn.
     """
+    picture, unknown = lettered(functools.partial(_picture, sheet))
+    if missing is not None:
+        missing.update(unknown)
+    return picture
+
+
+def _picture(sheet: Sheet) -> bytes:
     # The object interface, not pyplot: no global figure, no window system, no lasting settings.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -110,7 +124,7 @@ def render_gallery(
         sheets: At least one.
         teacher: Where the predictions come from; `None` where there are none.
     """
-    return template("kd_keras.evaluate", "gallery.html.j2").render(
+    return html_template("kd_keras.evaluate", "gallery.html.j2").render(
         title=title,
         command=command,
         sheets=sheets,
@@ -118,6 +132,7 @@ def render_gallery(
         caption=caption,
         percent=percent,
         source=_data_url,
+        mark=Markup(own_mark(KIND)),
     )
 
 
@@ -147,11 +162,11 @@ def _draw(axes: Any, view: View, left: float, top: float) -> None:
 
 
 def _write(axes: Any, x: float, y: float, text: str, **style: Any) -> None:
-    # "$" would start a formula.
+    text = visible(text)
     axes.text(
         x,
         y,
-        text.replace("$", r"\$"),
+        text,
         verticalalignment="center",
         fontsize=7 * min(1, _LETTERS / max(len(text), 1)),
         color=_INK,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kd_keras.evaluate.html import template
+from kd_keras.escaping import html_template
 from kd_keras.evaluate.report import Report
 from kd_keras.evaluate.robustness import Robustness
 from kd_keras.evaluate.sections import sections
@@ -14,7 +14,7 @@ from kd_keras.evaluate.table import wide_table
 
 def render(report: Report) -> str:
     """Return the page's HTML. All text of the report is escaped."""
-    return template("kd_keras.evaluate", "report.html.j2").render(
+    return html_template("kd_keras.evaluate", "report.html.j2").render(
         report=report,
         results=wide_table(report),
         sections=sections(report),

@@ -8,10 +8,10 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from kd_keras.evaluate.examination import Examination
+from kd_keras.regular_file import read_text
 from kd_keras.whole_file import write_whole
 
 _FORMAT = 2
@@ -185,7 +185,7 @@ def read_report(path: str | os.PathLike[str]) -> Report:
         ValueError: If the file is missing, damaged or no report.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"Cannot read the report: {error}. Received: path={str(path)!r}"

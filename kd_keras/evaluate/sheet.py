@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
+from kd_keras.escaping import csv_table
 from kd_keras.evaluate.measures import MEASURES
 from kd_keras.evaluate.report import Report
 
@@ -22,10 +20,6 @@ def to_csv(report: Report) -> str:
     >>> to_csv(report).splitlines()[1][:15]
     'teacher,0.98,,,'
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["model", *(measure.name for measure in MEASURES)])
-    for row in report.rows:
-        # The writer leaves the cell of a None empty.
-        writer.writerow([row.name, *(measure.value(row) for measure in MEASURES)])
-    return text.getvalue()
+    heading = ["model", *(measure.name for measure in MEASURES)]
+    rows = [[row.name, *(measure.value(row) for measure in MEASURES)] for row in report.rows]
+    return csv_table([heading, *rows])

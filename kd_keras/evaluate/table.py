@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kd_keras.escaping import terminal
 from kd_keras.evaluate.measures import MEASURES
 from kd_keras.evaluate.report import Report, ResultRow
 
@@ -118,15 +119,14 @@ def print_table(report: Report, console: Console) -> None:
     │ teacher │  98.00 % │         – │          – │    – │       – │
     └─────────┴──────────┴───────────┴────────────┴──────┴─────────┘
     """
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(report.title))
+    table = Table(title=terminal(report.title, "table.title"))
     for index, name in enumerate(COLUMNS):
         if index == 0:
             table.add_column(name, overflow="fold")
         else:
             table.add_column(name, justify="right", no_wrap=True)
     for row in report.rows:
-        table.add_row(*map(escape, cells(row)))
+        table.add_row(*map(terminal, cells(row)))
     console.print(table)

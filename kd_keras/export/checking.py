@@ -131,7 +131,7 @@ def verify(
                 progress(examples)
     if examples == 0:
         raise ValueError(f"`dataset` must hold at least one batch. Received: {dataset!r}")
-    content = model.path.read_bytes()
+    content = model.content
     return Verification(
         path=model.path,
         bytes=len(content),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kd_keras.export.metadata import OutputKind, read
+from kd_keras.export.metadata_file import MOST_TEXT
 from kd_keras.export.runtime import LiteModel
+from kd_keras.regular_file import read_text
 
 _PROBABILITY_OPERATORS = frozenset({"SOFTMAX", "LOGISTIC"})
 _BORDER = frozenset({"CAST", "DEQUANTIZE", "QUANTIZE", "RESHAPE"})
@@ -145,7 +148,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def _read_labels(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = re.split("[\r\n]", read_text(path, MOST_TEXT).removeprefix("\ufeff"))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             "`labels` must be a text file in UTF-8 with one label a line, in the order of the "

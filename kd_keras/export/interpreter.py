@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kd_keras.export.quiet import quiet_stderr
+from kd_keras.regular_file import open_regular
 
 # A TFLite file is a flatbuffer that names its kind in bytes 4 to 8.
 _IDENTIFIER = b"TFL3"
@@ -39,7 +41,11 @@ class Encoding:
 def read_content(path: Path) -> bytes:
     """Return the bytes of a `.tflite` file, or raise ValueError where it is none."""
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content, size = file.read(8), file.seek(0, os.SEEK_END)
+            if content[4:] == _IDENTIFIER:
+                file.seek(0)
+                content = file.read()
     except OSError as error:
         raise ValueError(
             f"Cannot read the .tflite file: {error.strerror}. Received: path={str(path)!r}"
@@ -47,7 +53,7 @@ def read_content(path: Path) -> bytes:
     if content[4:8] != _IDENTIFIER:
         raise ValueError(
             "The file is no TFLite file (it lacks the mark 'TFL3'), or it was cut off. Export the "
-            f"student again. Received: path={str(path)!r} of {len(content)} bytes"
+            f"student again. Received: path={str(path)!r} of {size} bytes"
         )
     return content
 

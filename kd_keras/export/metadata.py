@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kd_keras.arguments import is_number
+from kd_keras.class_names import is_class_name
 from kd_keras.export.interpreter import read_content
 from kd_keras.export.metadata_file import (
     check_whole,
@@ -179,7 +180,7 @@ def read(source: bytes | str | os.PathLike[str]) -> ModelMetadata:
         labels: tuple[str, ...] = ()
         if index is not None:
             text = read_file(content, described.outputs[index].label_file)
-            labels = tuple(text.splitlines())
+            labels = _lines(text)
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"The metadata in the .tflite file cannot be read: {error}. Pack them again with "
@@ -227,13 +228,18 @@ def minimum_runtime_version(content: bytes) -> str | None:
 
 def _checked_labels(labels: Any) -> tuple[str, ...]:
     names = () if isinstance(labels, str) else tuple(labels)
-    wrong = [n for n in names if not isinstance(n, str) or not n.strip() or len(n.splitlines()) > 1]
+    wrong = [name for name in names if not is_class_name(name)]
     if not names or wrong:
         raise ValueError(
-            "`labels` must be a list of the classes' names, each one line of text, in the order of "
-            f"the output. Received: labels={labels!r}"
+            "`labels` must be a list of the classes' names, each one line of text without control "
+            f"characters, in the order of the output. Received: labels={labels!r}"
         )
     return names
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    """Return the lines as every other reader of label files sees them: "\\n" alone ends one."""
+    return tuple(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n") if text)
 
 
 def _input(tensor: Any, mean: Any, std: Any) -> TensorDescription:

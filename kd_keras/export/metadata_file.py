@@ -9,10 +9,13 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
+from kd_keras.archives import read_member
 from kd_keras.export.quiet import quiet_stderr
 
 # The converter puts every buffer there, and XNNPACK reads weights in place only from there.
 _ALIGNMENT = 16
+# Bytes of a text such as the labels: a hundred thousand long names.
+MOST_TEXT = 2**24
 
 
 def check_whole(content: bytes, received: str) -> None:
@@ -57,14 +60,24 @@ def _size(buffer: Any) -> int:
 
 
 def with_file(content: bytes, name: str, text: str) -> bytes:
-    """Return a flatbuffer with a file of UTF-8 text behind it."""
+    """Return a flatbuffer with a file of UTF-8 text behind it.
+
+    Raises:
+        ValueError: If the text is longer than `read_file` reads.
+    """
+    encoded = text.encode("utf-8")
+    if len(encoded) > MOST_TEXT:
+        raise ValueError(
+            f"{name!r} must have at most {MOST_TEXT:,} bytes, which is as much as is read. "
+            f"Received: {len(encoded):,} bytes"
+        )
     whole = io.BytesIO(content)
     # Readers on phones map the file into memory, so it is stored as it is. Date, system and
     # permissions are fixed for the bytes to be the same everywhere.
     entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
     entry.create_system, entry.external_attr = 3, 0o644 << 16
     with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as archive:
-        archive.writestr(entry, text.encode("utf-8"))
+        archive.writestr(entry, encoded)
     return whole.getvalue()
 
 
@@ -84,10 +97,10 @@ def read_file(content: bytes, name: str) -> str:
     Raises:
         KeyError: If there is no such file.
         zipfile.BadZipFile: If there is no zip, or a damaged one.
-        UnicodeDecodeError: If it is no UTF-8.
+        ValueError: If it is larger than `MOST_TEXT`, or no UTF-8.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return archive.read(name).decode("utf-8")
+        return read_member(archive, name, MOST_TEXT).decode("utf-8")
 
 
 class _AligningBuilder(flatbuffers.Builder):

@@ -24,6 +24,11 @@ _RGB, _GREY = 1, 2  # ColorSpaceType
 _FEATURE, _IMAGE = 1, 2  # ContentProperties
 _NORMALIZATION = 1  # ProcessUnitOptions.NormalizationOptions
 
+# Any number of entries may point to one and the same text or table, so that a small buffer could
+# stand for gigabytes: so many entries of a list and bytes of a text are read.
+_MOST_ENTRIES = 256
+_MOST_TEXT = 2**16
+
 
 @dataclass(frozen=True)
 class TensorDescription:
@@ -70,7 +75,11 @@ class Description:
 
 
 def build(described: Description) -> bytes:
-    """Return the flatbuffer; the same description gives the same bytes."""
+    """Return the flatbuffer; the same description gives the same bytes.
+
+    Raises:
+        ValueError: If a text is longer than `parse` reads.
+    """
     builder = flatbuffers.Builder(1024)
     inputs = _vector(builder, [_tensor(builder, tensor) for tensor in described.inputs])
     outputs = _vector(builder, [_tensor(builder, tensor) for tensor in described.outputs])
@@ -152,6 +161,11 @@ def _table(
 
 
 def _string(builder: flatbuffers.Builder, text: str) -> int:
+    if len(text.encode()) > _MOST_TEXT:
+        raise ValueError(
+            f"A text of the metadata must have at most {_MOST_TEXT:,} bytes in UTF-8, which is as "
+            f"much as is read. Received: {text[:40]!r} and more, {len(text.encode()):,} bytes"
+        )
     return builder.CreateString(text) if text else 0
 
 
@@ -177,14 +191,12 @@ def _described(table: Table) -> TensorDescription:
         channels = {_RGB: 3, _GREY: 1}.get(space, 0)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    for unit in _tables(table, 4):
-        options = _child(unit, 1)
-        if options is not None and _number(unit, 0) == _NORMALIZATION:
-            mean, std = _float_values(options, 0), _float_values(options, 1)
-    files = [_text(file, 0) for file in _tables(table, 6) if _number(file, 2) == _AXIS_LABELS]
-    return TensorDescription(
-        _text(table, 0), _text(table, 1), channels, mean, std, files[0] if files else ""
-    )
+    units = [unit for unit in _tables(table, 4) if _number(unit, 0) == _NORMALIZATION]
+    options = next(filter(None, (_child(unit, 1) for unit in reversed(units))), None)
+    if options is not None:
+        mean, std = _float_values(options, 0), _float_values(options, 1)
+    files = (_text(file, 0) for file in _tables(table, 6) if _number(file, 2) == _AXIS_LABELS)
+    return TensorDescription(_text(table, 0), _text(table, 1), channels, mean, std, next(files, ""))
 
 
 def _at(table: Table, slot: int) -> int:
@@ -199,7 +211,12 @@ def _number(table: Table, slot: int) -> int:
 
 def _text(table: Table, slot: int) -> str:
     position = _at(table, slot)
-    return table.String(position).decode("utf-8") if position else ""
+    if not position:
+        return ""
+    length = table.Get(UOffsetTFlags, table.Indirect(position))
+    if length > _MOST_TEXT:
+        raise ValueError(f"a text of {length:,} bytes; at most {_MOST_TEXT:,} are read")
+    return str(table.String(position).decode("utf-8"))
 
 
 def _child(table: Table, slot: int) -> Table | None:
@@ -207,23 +224,22 @@ def _child(table: Table, slot: int) -> Table | None:
     return Table(table.Bytes, table.Indirect(position)) if position else None
 
 
-def _tables(table: Table, slot: int) -> list[Table]:
+def _entries(table: Table, slot: int) -> tuple[int, int]:
+    """Return where a list begins and how many entries it has; 0 of them where it is not there."""
     offset = table.Offset(4 + 2 * slot)
     if not offset:
-        return []
-    start = table.Vector(offset)
-    return [
-        Table(table.Bytes, table.Indirect(start + 4 * index))
-        for index in range(table.VectorLen(offset))
-    ]
+        return 0, 0
+    length = table.VectorLen(offset)
+    if length > _MOST_ENTRIES:
+        raise ValueError(f"a list of {length:,} entries; at most {_MOST_ENTRIES} are read")
+    return table.Vector(offset), length
+
+
+def _tables(table: Table, slot: int) -> list[Table]:
+    start, length = _entries(table, slot)
+    return [Table(table.Bytes, table.Indirect(start + 4 * index)) for index in range(length)]
 
 
 def _float_values(table: Table, slot: int) -> tuple[float, ...]:
-    offset = table.Offset(4 + 2 * slot)
-    if not offset:
-        return ()
-    start = table.Vector(offset)
-    return tuple(
-        float(table.Get(Float32Flags, start + 4 * index))
-        for index in range(table.VectorLen(offset))
-    )
+    start, length = _entries(table, slot)
+    return tuple(float(table.Get(Float32Flags, start + 4 * index)) for index in range(length))

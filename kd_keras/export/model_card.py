@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from kd_keras.escaping import markdown_template
 from kd_keras.export import metadata
 from kd_keras.export.presets import PRESETS
 from kd_keras.export.result import ExportResult
@@ -33,13 +32,7 @@ def model_card(
     """
     model = LiteModel(result.path)
     said = metadata.read(result.path)
-    templates = Environment(
-        loader=PackageLoader("kd_keras.export"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return templates.get_template("model_card.md.j2").render(
+    return markdown_template("kd_keras.export", "model_card.md.j2").render(
         title=title,
         result=result,
         preset=PRESETS[result.quantization],

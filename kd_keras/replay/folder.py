@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kd_keras.folders import file_inside
+from kd_keras.regular_file import open_regular, read_text
 from kd_keras.replay.manifest import (
     MANIFEST,
     Manifest,
@@ -54,7 +55,7 @@ class RecordingFolder:
     def checksum_of(self, shard: Shard) -> str | None:
         """Return the checksum that was written with a shard, or None where there is none."""
         with contextlib.suppress(OSError, ValueError):
-            words = self.checksum_file(shard).read_text(encoding="ascii").split()
+            words = read_text(self.checksum_file(shard)).split()
             if is_digest(words[0] if words else None):
                 return words[0]
         return self._table.get(shard.file)
@@ -161,6 +162,7 @@ def rows_in(path: Path, dtype: np.dtype) -> np.memmap:
         ValueError: If it is no file of such rows.
     """
     try:
+        open_regular(path).close()
         rows: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # NumPy's readers have many of their own
         raise ValueError(

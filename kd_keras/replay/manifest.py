@@ -16,6 +16,7 @@ import tensorflow as tf
 from kd_keras import __version__
 from kd_keras.arguments import check_integer
 from kd_keras.folders import file_inside
+from kd_keras.regular_file import read_text
 from kd_keras.replay.rows import RowFormat
 from kd_keras.whole_file import write_whole
 
@@ -154,7 +155,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     remedy = "Put back a whole copy, or record anew into another folder."
     try:
-        fields = json.loads(file_inside(folder, MANIFEST).read_text(encoding="utf-8"))
+        fields = json.loads(read_text(file_inside(folder, MANIFEST)))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:

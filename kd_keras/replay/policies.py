@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.archives import arrays_in
 from kd_keras.arguments import check_range
 from kd_keras.augment.adapter import Chain, as_augmentation, augment_batch
 from kd_keras.augment.contract import Augmentation
@@ -129,7 +130,7 @@ def refuse_other_views(
         versions: How versions differ, for the message.
     """
     try:
-        with np.load(file_inside(path, PROBE)) as arrays:
+        with arrays_in(file_inside(path, PROBE)) as arrays:
             there = {name: np.asarray(arrays[name], "float64") for name in arrays.files}
         low, high = check_range("range", there["range"].tolist())
     except Exception as error:  # zip and NumPy have many of their own

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from kd_keras.escaping import visible
 from kd_keras.run.saying import say
 
 
@@ -28,7 +29,7 @@ def progress_bar(console: Console, what: str, total: int) -> Iterator[Callable[[
         yield lambda done: None
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         TextColumn("of about"),
@@ -37,5 +38,5 @@ def progress_bar(console: Console, what: str, total: int) -> Iterator[Callable[[
     )
     # It leaves no trace: what was measured follows.
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(visible(what), total=total)
         yield lambda done: progress.update(task, completed=done)

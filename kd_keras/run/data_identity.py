@@ -14,6 +14,7 @@ from typing import Any
 
 from kd_keras.image_files import fingerprint
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.regular_file import read_text
 from kd_keras.whole_file import write_whole
 
 DATA = "data.json"
@@ -92,7 +93,7 @@ def refuse_other_images(
 
 def _read(path: Path, remedy: str) -> dict[str, Any] | None:
     try:
-        fields = json.loads((path / DATA).read_text(encoding="utf-8"))
+        fields = json.loads(read_text(path / DATA))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -109,7 +109,8 @@ def export_presets(
         probabilities: Whether the files end in a softmax.
         examples: How many training images set the ranges, >= 100.
         runs: Timed runs of each file, >= 1.
-        command: What to type to make the files again, for the cards.
+        command: What to type to make the files again, for the cards, which are handed on with them:
+            without folders of this machine.
         console: Where progress goes; by default standard output.
 
     Returns:
@@ -159,7 +160,7 @@ def export_presets(
                     input_dtype=border,
                     probabilities=probabilities,
                     labels=splits.info.class_names,
-                    name=f"{network.name} on {splits.info.name}",
+                    name=f"{network.name} on {splits.info.title}",
                 )
             )
             found = export.verify(results[-1].path, splits.test, network)
@@ -187,7 +188,7 @@ def export_presets(
     ]
     exports = Exports(
         student=path,
-        dataset=splits.info.name,
+        dataset=splits.info.title,
         test_examples=splits.info.test_examples,
         keras_accuracy=verified[0][1].accuracy,
         files=tuple(files),
@@ -229,7 +230,7 @@ def as_dict(exports: Exports, command: str) -> dict[str, Any]:
     """Return everything as JSON knows it."""
     return {
         "command": command,
-        "student": str(exports.student),
+        "student": exports.student.name,
         "dataset": exports.dataset,
         "test_examples": exports.test_examples,
         "keras_accuracy": exports.keras_accuracy,

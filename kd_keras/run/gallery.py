@@ -13,8 +13,10 @@ from rich.console import Console
 
 from kd_keras import _startup
 from kd_keras.arguments import check_integer
-from kd_keras.folders import made_folder
+from kd_keras.folders import made_folder, refuse_foreign_page
+from kd_keras.portable import portable
 from kd_keras.run.quiet import quiet_start
+from kd_keras.run.saying import say
 from kd_keras.run.teacher import load_data, load_teacher, teacher_file
 from kd_keras.whole_file import write_whole, written_beside
 
@@ -61,8 +63,8 @@ def write_views(
         The files: the page first, then the pictures in the order of the policies.
 
     Raises:
-        ValueError: If an argument is out of range, the teacher does not fit the data or `output`
-            cannot be written.
+        ValueError: If an argument is out of range, the teacher does not fit the data, or `output`
+            cannot be written or holds a `views.html` of somebody else.
         ConnectionError: If the data must be downloaded and cannot be.
 
     Example:
@@ -84,6 +86,7 @@ def write_views(
         from kd_keras.evaluate import gallery
         from kd_keras.evaluate.view_quality import label_views
 
+        refuse_foreign_page(folder / PAGE, gallery.KIND)
         network = None if path is None else load_teacher(path)
         splits = load_data(dataset, network, data_dir, batch_size=_BATCH, seed=seed)
         images, labels = next(iter(splits.training()))
@@ -105,16 +108,23 @@ def write_views(
             sheets.append(gallery.Sheet(name, tuple(zip(*drawn, strict=True))))
     written = [folder / PAGE]
     page = gallery.render_gallery(
-        f"{Path(splits.info.name).name}: what teacher and student see",
-        command or f"kd_keras.run.write_views({dataset!r}, {list(policies)!r}, {str(folder)!r})",
+        f"{splits.info.title}: what teacher and student see",
+        command or _call(dataset, policies, output),
         sheets,
-        None if path is None else str(path),
+        None if path is None else portable(path),
     )
     write_whole(folder / PAGE, page)
+    missing: set[str] = set()
     for sheet in sheets:
         written.append(folder / f"views_{sheet.policy}.png")
         with written_beside(written[-1]) as beside:
-            beside.write_bytes(gallery.draw_sheet(sheet))
+            beside.write_bytes(gallery.draw_sheet(sheet, missing))
+    if missing:
+        say(
+            console,
+            f"No installed font has {''.join(sorted(missing))}: boxes stand in their place in the "
+            f".png pictures, not in {PAGE}. Install one that has them, such as Noto Sans.",
+        )
     if path is None:
         console.print(
             "No teacher, so the views stand with the data's labels alone. With --teacher "
@@ -159,6 +169,11 @@ class _Looker:
             ((one, 1.0),) if one == other else ((one, share), (other, 1.0 - share))
             for one, other, share in zip(first, second, shares, strict=False)
         ]
+
+
+def _call(dataset: str, policies: Sequence[str], output: str | os.PathLike[str]) -> str:
+    names = f"{portable(dataset)!r}, {list(policies)!r}, {portable(output)!r}"
+    return f"kd_keras.run.write_views({names})"
 
 
 def _check(policies: Sequence[str], examples: Any, views: Any) -> None:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kd_keras.regular_file import read_text
 from kd_keras.whole_file import write_whole
 
 # The logs of one network: for each epoch, name and value.
@@ -24,15 +25,13 @@ def read_history(path: Path) -> dict[str, Epochs]:
     if not path.exists():
         return histories
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, strict=True):
-                logs = {
-                    name: float(text) for name, text in row.items() if text and name not in _KEYS
-                }
-                epochs = histories.setdefault(row["network"], [])
-                epochs.append(logs)
-                if int(row["epoch"]) != len(epochs):
-                    raise ValueError(f"epoch {row['epoch']} stands in the place of {len(epochs)}")
+        lines = io.StringIO(read_text(path), newline="")
+        for row in csv.DictReader(lines, strict=True):
+            logs = {name: float(text) for name, text in row.items() if text and name not in _KEYS}
+            epochs = histories.setdefault(row["network"], [])
+            epochs.append(logs)
+            if int(row["epoch"]) != len(epochs):
+                raise ValueError(f"epoch {row['epoch']} stands in the place of {len(epochs)}")
     except (OSError, ValueError, TypeError, LookupError, csv.Error) as error:
         raise ValueError(
             f"{str(path)!r} is damaged: {error!r}. Put back a whole copy, or delete it: nothing "

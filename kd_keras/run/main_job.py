@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from kd_keras import _startup
+from kd_keras.portable import portable
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.accidents import going_on
 from kd_keras.run.data_identity import refuse_other_images
@@ -136,5 +138,6 @@ def _show(output: Path, console: Console) -> Report:
 
 
 def _call(recipe: Recipe, output: Path, data_dir: str | os.PathLike[str] | None) -> str:
-    data = "" if data_dir is None else f", data_dir={os.fspath(data_dir)!r}"
-    return f"kd_keras.run.distill({recipe}, {str(output)!r}{data})"
+    shown = dataclasses.replace(recipe, dataset=portable(recipe.dataset))
+    data = "" if data_dir is None else f", data_dir={portable(data_dir)!r}"
+    return f"kd_keras.run.distill({shown}, {portable(output)!r}{data})"

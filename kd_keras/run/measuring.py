@@ -14,6 +14,7 @@ from rich.console import Console
 
 from kd_keras import evaluate, export
 from kd_keras.network_files import load_network
+from kd_keras.portable import portable
 from kd_keras.run.environment import environment
 from kd_keras.run.folder import (
     FLOAT32,
@@ -78,9 +79,9 @@ def _measured(
         for network, epochs in histories.items()
     }
     return evaluate.Report(
-        title=f"{Path(recipe.dataset).name}: {recipe.teacher} teaches {recipe.student}",
+        title=f"{splits.info.title}: {recipe.teacher} teaches {recipe.student}",
         command=command,
-        recipe=dataclasses.asdict(recipe),
+        recipe={**dataclasses.asdict(recipe), "dataset": portable(recipe.dataset)},
         rows=rows,
         histories={
             network: {

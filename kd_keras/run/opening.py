@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kd_keras.lock import LOCK, held_lock
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.regular_file import read_text
 from kd_keras.run.folder import BEGUN, FILES, RECIPE, REPORT, START_OVER, RunFolder
 from kd_keras.run.stage_record import DamagedError, StageRecord, digest_of
 
@@ -104,7 +105,7 @@ def _recipe_in(path: Path, expected: Recipe) -> Recipe | None:
         if begun is not None and begun.files.get(RECIPE) == digest_of(expected.to_json()):
             return expected
     try:
-        return Recipe.from_json((path / RECIPE).read_text(encoding="utf-8"))
+        return Recipe.from_json(read_text(path / RECIPE))
     except OSError:
         return None
     except ValueError as error:
@@ -132,7 +133,7 @@ def _refuse_to_delete(path: Path) -> None:
 def _is_run(path: Path) -> bool:
     """Whether `path` holds a run of ours, of this or another version, damaged or not."""
     try:
-        return Recipe.is_recipe(json.loads((path / RECIPE).read_text(encoding="utf-8")))
+        return Recipe.is_recipe(json.loads(read_text(path / RECIPE)))
     except OSError:
         return False
     except ValueError:

@@ -52,7 +52,7 @@ def classify(
     top: int = 5,
     labels: str | os.PathLike[str] | None = None,
 ) -> Classified:
-    """Return the likeliest classes of pictures, of any size and format that Pillow reads.
+    """Return the likeliest classes of pictures: PNG, JPEG, BMP, GIF or WebP of any size.
 
     Args:
         model: A `.tflite` image classifier.

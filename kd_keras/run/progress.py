@@ -58,7 +58,7 @@ class TrainingProgress:
         columns = (
             TextColumn("  epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
-            TextColumn("{task.fields[logs]}"),
+            TextColumn("{task.fields[logs]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("of about"),
             TimeRemainingColumn(compact=True),

@@ -173,7 +173,7 @@ def rank_policies(
         PolicyScore(name, tuple(values[name]), repeats * batches, seconds[name]) for name in drawn
     ]
     return Ranking(
-        dataset=splits.info.name,
+        dataset=splits.info.title,
         teacher=str(path),
         batch_size=batch_size,
         window=window,
@@ -188,7 +188,7 @@ def rank_policies(
 def _progress(console: Console, total: int) -> Iterator[Progress]:
     """Show a bar in a terminal; in a log, the caller's own lines are enough."""
     columns = (
-        TextColumn("{task.fields[what]}"),
+        TextColumn("{task.fields[what]}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         TextColumn("of about"),

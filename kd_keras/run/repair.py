@@ -11,6 +11,7 @@ from rich.console import Console
 
 from kd_keras.folders import is_name
 from kd_keras.network_files import archive_damage
+from kd_keras.regular_file import read_text
 from kd_keras.run.saying import say
 from kd_keras.run.stage_record import STAGES, Damage, DamagedError, StageRecord, difference
 
@@ -116,7 +117,7 @@ def _without_record(folder: Path) -> list[Damage]:
         if what:
             found.append(Damage(path.name, f"is damaged: {what}", path.stem))
     try:
-        exported = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+        exported = json.loads(read_text(folder / "export.json"))
         digests = {file: numbers["sha256"] for file, numbers in exported.items()}
         if not all(map(is_name, digests)):
             raise ValueError("it names a file in another folder")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.text import Text
+
+from kd_keras.escaping import terminal
 
 
 def say(console: Console, text: str, rest: str = "", *, bold: bool | None = None) -> None:
@@ -15,5 +16,5 @@ def say(console: Console, text: str, rest: str = "", *, bold: bool | None = None
         rest: Follows `text`.
         bold: Whether `text` is bold; by default where there is a `rest`.
     """
-    heading = Text(text, style="bold" if (bool(rest) if bold is None else bold) else "")
-    console.print(heading + Text(rest), highlight=False, soft_wrap=True)
+    heading = terminal(text, "bold" if (bool(rest) if bold is None else bold) else "")
+    console.print(heading + terminal(rest), highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kd_keras.folders import is_name
+from kd_keras.regular_file import read_text
 from kd_keras.whole_file import checksum, write_whole
 
 STAGES = "stages.json"
@@ -80,7 +81,7 @@ class StageRecord:
         """
         path = self.folder / STAGES
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields = json.loads(read_text(path))
             version = fields[_FORMAT]
             if version == _FORMAT_VERSION and fields["sha256"] != _digest(fields["stages"]):
                 raise KeyError("sha256")

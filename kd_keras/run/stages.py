@@ -165,7 +165,7 @@ def export_student(material: Material, folder: RunFolder, console: Console) -> N
                 verification_data=splits.test,
                 verification_examples=min(splits.info.test_examples, at_most),
                 labels=splits.info.class_names,
-                name=f"{student.name} on {splits.info.name}",
+                name=f"{student.name} on {splits.info.title}",
             )
             for name, quantization in _FILES
         ]

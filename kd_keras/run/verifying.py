@@ -151,7 +151,7 @@ def verify_file(
         with progress_bar(console, f"{name} operator by operator", count) as show:
             compared = export.layer_differences(path, networks["student"], images, progress=show)
     return VerifiedFile(
-        dataset=info.name,
+        dataset=info.title,
         verification=verification,
         missed=export.missed(verification, **thresholds),
         layers=compared,

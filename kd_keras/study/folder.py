@@ -13,6 +13,7 @@ from rich.console import Console
 
 from kd_keras.folders import made_folder
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.regular_file import open_regular, read_text
 from kd_keras.run.data_identity import DATA, keep_or_refuse
 from kd_keras.run.repair import refuse
 from kd_keras.run.stage_record import StageRecord
@@ -131,7 +132,10 @@ class StudyFolder:
     def commands(self) -> list[str]:
         """Return the commands that filled the folder."""
         path = self.path / _COMMANDS
-        return path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
+        if not path.is_file():
+            return []
+        with open_regular(path) as file:
+            return file.read().decode("utf-8", errors="replace").splitlines()
 
 
 def open_study(path: str | os.PathLike[str], study: Study, repairs: bool = False) -> StudyFolder:
@@ -151,7 +155,7 @@ def open_study(path: str | os.PathLike[str], study: Study, repairs: bool = False
     path = Path(path)
     recipe = recipe_of_study(study.to_json())
     try:
-        existing = (path / _STUDY).read_text(encoding="utf-8")
+        existing = read_text(path / _STUDY)
         theirs = _recipe_in(path, existing)
     except FileNotFoundError:
         if path.is_dir() and not (repairs and _is_study(path)):
@@ -183,7 +187,7 @@ def existing_study(path: str | os.PathLike[str]) -> StudyFolder:
     """
     path = Path(path)
     try:
-        text = (path / _STUDY).read_text(encoding="utf-8")
+        text = read_text(path / _STUDY)
     except OSError as error:
         raise ValueError(
             f"{str(path)!r} holds no study: {error}. Name a folder that `kd-keras study` filled."
@@ -198,7 +202,7 @@ def read_result(path: Path) -> dict[str, Any]:
         ValueError: If the file is not what was written.
     """
     try:
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        fields: dict[str, Any] = json.loads(read_text(path))
         Cell(**fields["cell"])
         return fields
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -216,7 +220,7 @@ def damaged_cell(path: Path, error: Exception) -> ValueError:
 def _is_readable(path: Path) -> bool:
     """Whether there is a JSON object, or nothing at all."""
     try:
-        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+        return isinstance(json.loads(read_text(path)), dict)
     except FileNotFoundError:
         return True
     except ValueError:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from kd_keras.escaping import markdown, markdown_block
 from kd_keras.study.summary import Summary
 from kd_keras.study.tables import readable_recipe, readable_tables
 
@@ -18,11 +19,12 @@ _WIDE = 1000  # no cell is broken into lines
 
 def as_markdown(summary: Summary) -> str:
     """Return the tables of the page, what they mean, and the commands that filled them."""
-    parts = [f"# {summary.title}"]
-    parts.append("\n".join(["```sh", *summary.commands, "```"]))
+    parts = [f"# {markdown(summary.title)}"]
+    parts.append(markdown_block(summary.commands, "sh"))
     if summary.missing:
         parts.append(
-            f"{len(summary.missing)} cells are not finished: {', '.join(summary.missing)}."
+            f"{len(summary.missing)} cells are not finished: "
+            f"{markdown(', '.join(summary.missing))}."
         )
     for table in readable_tables(summary):
         parts += [f"## {table.title.capitalize()}", _table(table.columns, table.rows, table.texts)]
@@ -35,9 +37,11 @@ def as_markdown(summary: Summary) -> str:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
     drawn = Table(box=box.MARKDOWN)
     for index, name in enumerate(columns):
-        drawn.add_column(escape(name), justify="left" if index < texts else "right", no_wrap=True)
+        drawn.add_column(
+            Text(markdown(name)), justify="left" if index < texts else "right", no_wrap=True
+        )
     for row in rows:
-        drawn.add_row(*map(escape, row))
+        drawn.add_row(*(Text(markdown(cell)) for cell in row))
     text = io.StringIO()
     Console(file=text, width=_WIDE, color_system=None).print(drawn)
     return "\n".join(line.strip() for line in text.getvalue().strip().splitlines())

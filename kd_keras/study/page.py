@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kd_keras.evaluate.html import template
+from kd_keras.escaping import html_template
 from kd_keras.study.charts import study_charts
 from kd_keras.study.summary import Summary
 from kd_keras.study.tables import readable_recipe, readable_tables
@@ -10,7 +10,7 @@ from kd_keras.study.tables import readable_recipe, readable_tables
 
 def render(summary: Summary) -> str:
     """Return the page's HTML. All text of the summary is escaped."""
-    return template("kd_keras.study", "study.html.j2").render(
+    return html_template("kd_keras.study", "study.html.j2").render(
         summary=summary,
         tables=readable_tables(summary),
         recipe=readable_recipe(summary),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from rich.console import Console
 
+from kd_keras.escaping import csv_table
 from kd_keras.run.saying import say
 from kd_keras.study.markdown import as_markdown
 from kd_keras.study.page import render
@@ -41,25 +40,23 @@ def _csv(summary: Summary) -> str:
     """Return one row for each treatment, all measures and costs, in full precision."""
     measures = list(dict.fromkeys(name for row in summary.treatments for name in row.measures))
     costs = list(dict.fromkeys(name for row in summary.treatments for name in row.cost))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     spreads = [f"{name}_{part}" for name in measures for part in ("mean", "sd")]
     keys = ["distillation", "augmentation", "teacher_augmentation", "seeds"]
-    writer.writerow([*keys, *spreads, *costs])
+    rows: list[list[object]] = [[*keys, *spreads, *costs]]
     for row in summary.treatments:
         values: list[object] = []
         for name in measures:
             spread = row.measures.get(name)
-            values += ["", ""] if spread is None else [spread.mean, spread.deviation]
+            values += [None, None] if spread is None else [spread.mean, spread.deviation]
         treatment = row.treatment
-        writer.writerow(
+        rows.append(
             [
                 treatment.distillation,
                 treatment.augmentation,
                 treatment.teacher_augmentation,
                 len(row.seeds),
                 *values,
-                *(row.cost.get(name, "") for name in costs),
+                *(row.cost.get(name) for name in costs),
             ]
         )
-    return text.getvalue()
+    return csv_table(rows)

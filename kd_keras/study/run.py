@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.text import Text
 
 from kd_keras import _startup
 from kd_keras.arguments import check_integer
+from kd_keras.escaping import terminal
+from kd_keras.portable import portable
 from kd_keras.run.accidents import going_on
 from kd_keras.run.environment import environment
 from kd_keras.run.quiet import quiet_start
@@ -105,9 +107,7 @@ def run_study(
         data = _identity(folder, data_dir, console) if folder.is_new and not ray else None
         folder.begin(data, repair)
         copy_teachers(folder, taken)
-        place = "" if data_dir is None else f", data_dir={os.fspath(data_dir)!r}"
-        call = f"kd_keras.study.run_study({study}, {str(output)!r}{place})"
-        folder.note_command(command or call)
+        folder.note_command(command or _call(study, output, data_dir))
     if todo and ray:
         from kd_keras.study.on_ray import run_on_ray
 
@@ -131,6 +131,15 @@ def _identity(
     return prepare(folder.recipe, data_dir).splits.info.identity()
 
 
+def _call(
+    study: Study, output: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
+) -> str:
+    recipe = dataclasses.replace(study.recipe, dataset=portable(study.recipe.dataset))
+    data = "" if data_dir is None else f", data_dir={portable(data_dir)!r}"
+    shown = dataclasses.replace(study, recipe=recipe)
+    return f"kd_keras.study.run_study({shown}, {portable(output)!r}{data})"
+
+
 def _run_here(
     todo: Sequence[Cell],
     folder: StudyFolder,
@@ -149,7 +158,7 @@ def _run_here(
         if done:
             seconds = (time.monotonic() - started) / done * (len(todo) - number + 1)
             left = f", about {seconds / 60:.0f} min for the rest"
-        console.rule(Text(f"cell {number} of {len(todo)}: {cell.name}{left}"), align="left")
+        console.rule(terminal(f"cell {number} of {len(todo)}: {cell.name}{left}"), align="left")
         try:
             with going_on(folder.recipe, "the same command"):
                 runner.run(cell)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from kd_keras.archives import arrays_in
+from kd_keras.portable import portable
 from kd_keras.study.folder import (
     PREDICTIONS,
     RESULT,
@@ -142,9 +144,9 @@ def summarise(
     baseline = [errors for errors in baseline if errors]
     recipe = folder.recipe
     return Summary(
-        title=f"{recipe.dataset}: {recipe.teacher} teaches {recipe.student}",
+        title=f"{portable(recipe.dataset)}: {recipe.teacher} teaches {recipe.student}",
         commands=folder.commands(),
-        recipe=dataclasses.asdict(recipe),
+        recipe={**dataclasses.asdict(recipe), "dataset": portable(recipe.dataset)},
         treatments=tuple(
             _result(treatment, [results[cell] for cell in group], baseline, correct)
             for treatment, group in by_treatment.items()
@@ -172,7 +174,7 @@ def _reading_order(cell: Cell) -> tuple[Any, ...]:
 def _correct(folder: StudyFolder, cell: Cell) -> np.ndarray:
     path = folder.cell(cell) / PREDICTIONS
     try:
-        with np.load(path) as arrays:
+        with arrays_in(path) as arrays:
             return arrays["logits"].argmax(axis=-1) == arrays["labels"]
     except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise damaged_cell(path, error) from error

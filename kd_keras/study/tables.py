@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from kd_keras.escaping import terminal
 from kd_keras.run.saying import say
 from kd_keras.study.grid import Treatment
 from kd_keras.study.summary import EFFECTS, Spread, Summary, TreatmentResult
@@ -126,7 +126,7 @@ def _effects(summary: Summary) -> ReadableTable:
 
 def _print(table: ReadableTable, console: Console) -> None:
     drawn = Table(
-        title=escape(table.title),
+        title=terminal(table.title, "table.title"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -139,7 +139,7 @@ def _print(table: ReadableTable, console: Console) -> None:
         else:
             drawn.add_column(heading, no_wrap=True, justify="right")
     for row in table.rows:
-        drawn.add_row(*map(escape, row))
+        drawn.add_row(*map(terminal, row))
     console.print(drawn)
 
 

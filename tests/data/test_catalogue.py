@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 
 import kd_keras
 from kd_keras.data.pipeline import Pipeline
+from kd_keras.run import read_picture
 
 
 @pytest.fixture
@@ -71,6 +72,16 @@ class KdDeepPixels(_Small):
     image = tfds.features.Image(shape=(4, 4, 1), dtype=np.uint16)
 
 
+class KdJpeg(_Small):
+    image = tfds.features.Image(shape=(24, 16, 3), encoding_format="jpeg")
+
+    def _generate_examples(self, split):
+        noise = np.random.default_rng(0)
+        for index in range(3):
+            pixels = noise.integers(0, 256, self.image.shape, "uint8")
+            yield index, {"image": pixels, "label": index}
+
+
 def load(builder, data_dir, **options):
     builder(data_dir=data_dir).download_and_prepare()
     return kd_keras.data.load(builder.name, data_dir=data_dir, download=False, **options)
@@ -85,6 +96,20 @@ def test_a_prepared_dataset_is_loaded_by_name(tmp_path):
     ]
     assert (len(images[0]), len(images[1])) == (9, 3)
     assert images[0] | images[1] == set(range(12))
+
+
+def test_jpeg_has_the_pixels_that_predict_sees(tmp_path):
+    """TensorFlow's own default is several levels off."""
+    splits = load(KdJpeg, tmp_path)
+    skipped = {"image": tfds.decode.SkipDecoding()}
+    stored = KdJpeg(data_dir=tmp_path).as_dataset(split="test", decoders=skipped)
+    [(images, _)] = splits.test
+    for example, image in zip(stored, images, strict=True):
+        (tmp_path / "x.jpg").write_bytes(example["image"].numpy())
+        predicted = read_picture(tmp_path / "x.jpg", image.shape)
+        np.testing.assert_array_equal(image, predicted)
+        fast = tf.io.decode_jpeg(example["image"]).numpy().astype(int)
+        assert np.abs(fast - predicted).max() > 1
 
 
 def test_a_dataset_of_train_alone_gives_all_three_splits(tmp_path):

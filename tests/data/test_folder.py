@@ -1,3 +1,6 @@
+import os
+import re
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -5,6 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import kd_keras
+from kd_keras.image_files import fingerprint
 
 EVEN = {
     "train/cat": [(6, 5)] * 12,
@@ -178,3 +182,72 @@ def test_a_folder_called_like_a_dataset_does_not_hide_it(image_folder, monkeypat
     with pytest.raises(ValueError, match="'mnist' is not prepared"):
         kd_keras.data.load("mnist", data_dir=folder.parent / "data", download=False)
     assert kd_keras.data.load("./mnist").info.num_classes == 2
+
+
+def png_at(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.new("RGB", (5, 6)).save(path, "PNG")
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        (
+            ["train/cat/sub/a.png", "train/cat/sub/deep/b.JPG"],
+            r"2 .*train', \['cat/sub/a\.png', 'ca",
+        ),
+        (["test/dog/sub/a.bmp"], r"1 images elsewhere in '.*test', \['dog/sub/a\.bmp'\], which"),
+        (
+            ["train/a.png", "train/b.webp"],
+            r"2 images elsewhere in '.*train', \['a\.png', 'b\.webp'\]",
+        ),
+        ([f"validation/{i}.png" for i in range(7)], r"7 images .*'4\.png'\] and more, which would"),
+    ],
+)
+def test_images_that_are_in_no_class_are_refused_and_named(image_folder, places, said):
+    folder = image_folder(EVEN)
+    for place in places:
+        png_at(folder / place)
+    with pytest.raises(ValueError, match=rf"must lie in <split>/<class>/ itself.*{said}"):
+        kd_keras.data.load(folder)
+
+
+def test_hidden_files_and_folders_and_those_of_other_kinds_are_nobodys_images(
+    image_folder, recwarn
+):
+    folder = image_folder(EVEN)
+    before = fingerprint(folder)
+    for place in (".git/a.png", "train/.cache/a.png", "train/cat/.thumbs/a.png", "train/.a.png"):
+        png_at(folder / place)
+    for place in ("train/cat/._0.png", "train/cat/.DS_Store", "train/Thumbs.db", "test/cat/x.txt"):
+        (folder / place).write_bytes(b"")
+    (folder / "train" / "cat" / "notes").mkdir()
+    info = kd_keras.data.load(folder).info
+    assert (info.train_examples, info.test_examples, info.num_classes) == (20, 7, 2)
+    assert not [warning for warning in recwarn if "left out" in str(warning.message)]
+    assert fingerprint(folder) == before
+
+
+def test_images_that_are_left_out_are_counted_and_named(image_folder):
+    folder = image_folder(EVEN)
+    for place in ("preview.png", "test/cat/a.webp", "test/cat/b.GIF", "test/dog/c.jfif"):
+        png_at(folder / place)
+    with pytest.warns(UserWarning) as caught:
+        assert kd_keras.data.load(folder).info.test_examples == 7
+    said = "\n".join(str(warning.message) for warning in caught)
+    assert re.search(r"1 images in '.*images' are left out, \['preview\.png'\]: only", said)
+    assert "3 images in" in said
+    assert "['cat/a.webp', 'cat/b.GIF', 'dog/c.jfif']: only ['.jpeg', '.jpg', '.png']" in said
+    assert {warning.filename for warning in caught if "left" in str(warning.message)} == {__file__}
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+def test_what_only_looks_like_an_image_is_refused_at_once(image_folder, kind):
+    path = image_folder(EVEN) / "train" / "cat" / "x.png"
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    said = "FIFO or a device" if kind == "fifo" else "Is a directory"
+    with pytest.raises(ValueError, match=rf"cannot be read.*x\.png.*{said}"):
+        kd_keras.data.load(path.parents[2])

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from kd_keras.demo.web_runtime import web_runtime
+from kd_keras.demo.web_runtime import BUILDS, WebRuntime, web_runtime
 from kd_keras.export import metadata
 
 RELEASED = Path(__file__).parents[2] / "saved_models" / "released" / "digits_student_int8.tflite"
@@ -29,6 +29,13 @@ def runtime():
         return web_runtime()
     except ConnectionError as error:
         pytest.skip(f"needs LiteRT's web runtime: {error}")
+
+
+@pytest.fixture
+def small_runtime(monkeypatch):
+    """A runtime that no browser would take, for pages that are not opened."""
+    small = WebRuntime(b"core", b"utils", {build: (b"js", b"wasm") for build in BUILDS})
+    monkeypatch.setattr("kd_keras.demo.page.web_runtime", lambda: small)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import tensorflow as tf
 from kd_keras import whole_file
 from kd_keras.cli import main
 from kd_keras.demo import serve, write_demo
-from kd_keras.demo.web_runtime import BUILDS, WebRuntime, web_runtime
+from kd_keras.demo.web_runtime import web_runtime
 from tests.demo.conftest import RELEASED
 
 
@@ -29,13 +29,6 @@ def registry(folder):
         finally:
             server.shutdown()
             thread.join()
-
-
-@pytest.fixture
-def small_runtime(monkeypatch):
-    """A runtime that no browser would take, for pages that are not opened."""
-    small = WebRuntime(b"core", b"utils", {build: (b"js", b"wasm") for build in BUILDS})
-    monkeypatch.setattr("kd_keras.demo.page.web_runtime", lambda: small)
 
 
 @pytest.fixture
@@ -117,8 +110,7 @@ def test_a_full_disk_leaves_no_folder_and_an_earlier_page_as_it_was(
 ):
     folder = tmp_path / "made" / "page"
     if existing:
-        folder.mkdir(parents=True)
-        (folder / "index.html").write_text("earlier")
+        earlier = write_demo(RELEASED, folder, command="earlier").read_text()
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -127,7 +119,7 @@ def test_a_full_disk_leaves_no_folder_and_an_earlier_page_as_it_was(
     with pytest.raises(ValueError, match="No space left on device. Choose another folder"):
         write_demo(RELEASED, folder)
     if existing:
-        assert [(p.name, p.read_text()) for p in folder.iterdir()] == [("index.html", "earlier")]
+        assert [(p.name, p.read_text()) for p in folder.iterdir()] == [("index.html", earlier)]
     else:
         assert not (tmp_path / "made").exists()
 
@@ -139,7 +131,8 @@ def test_an_output_that_is_a_file_is_refused(tmp_path):
     assert (tmp_path / "page").read_text() == "mine"
 
 
-def test_a_port_that_is_taken_is_named(tmp_path):
+def test_a_port_that_is_taken_is_named(small_runtime, tmp_path):
+    write_demo(RELEASED, tmp_path)
     with serve(tmp_path, port=0) as server:
         port = server.server_address[1]
         said = rf"already in use.*--port.*port={port}"
@@ -168,3 +161,5 @@ def test_a_file_without_labels_numbers_its_classes_and_the_same_call_gives_the_s
     ]
     assert pages[0] == pages[1]
     assert b'"class 9"' in pages[0]
+    # The page refuses the pictures that `predict` refuses.
+    assert b'"most_pixels": 128000000' in pages[0]

@@ -150,6 +150,9 @@ def test_the_schema_is_the_one_that_mediapipe_reads():
         ({"labels": "abcd"}, "`labels` must be a list"),
         ({"labels": ["a", "b\nc", "d", "e"]}, "one line of text"),
         ({"labels": ["a", "", "d", "e"]}, "one line of text"),
+        ({"labels": ["a", "b\n", "d", "e"]}, "one line of text"),
+        ({"labels": ["a", "b\x1b[2J", "d", "e"]}, "one line of text"),
+        ({"labels": ["a", "b\x1c", "d", "e"]}, "one line of text"),
         ({"outputs": "scores"}, "'logits', 'probabilities'. Received: outputs='scores'"),
         ({"input_std": 0}, "`input_std` must not be 0"),
         ({"input_mean": (1, 2)}, "each of the 3 channels. Received: input_mean="),
@@ -159,6 +162,14 @@ def test_the_schema_is_the_one_that_mediapipe_reads():
 def test_metadata_that_do_not_fit_are_refused(plain, change, said):
     with pytest.raises(ValueError, match=said):
         metadata.pack(plain, **{"labels": LABELS, **change})
+
+
+def test_labels_of_others_are_lines_as_every_reader_of_label_files_sees_them(plain, monkeypatch):
+    labels = ("a\x85b", "c\u2028d", "e\x1cf", " g")
+    monkeypatch.setattr(metadata, "is_class_name", lambda name: True)
+    assert metadata.read(metadata.pack(plain, labels=labels)).labels == labels
+    ended = [f"{label}\r" for label in labels]
+    assert metadata.read(metadata.pack(plain, labels=ended)).labels == labels
 
 
 @pytest.mark.parametrize("size", [0, 6, 100, 5000])

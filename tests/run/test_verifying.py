@@ -64,7 +64,7 @@ def test_data_of_other_classes_and_damaged_files_are_refused(pictures, colours, 
     with pytest.raises(ValueError, match=r"(cut off|lacks the mark).*cut\.tflite"):
         verify_file(tmp_path / "cut.tflite", str(pictures))
     (tmp_path / "student.keras").write_bytes(b"PK")
-    with pytest.raises(ValueError, match="`student` cannot be loaded"):
+    with pytest.raises(ValueError, match="`student` is damaged: it is no whole archive"):
         verify_file(colours, str(pictures), resize=True, student=tmp_path / "student.keras")
     with pytest.raises(ValueError, match="Pass `student`"):
         verify_file(colours, str(pictures), layers=True)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kd_keras
 from kd_keras.losses import BinaryKLDivergence, DecoupledKD, KLDivergence, LogitsMSE
-from kd_keras.training.objective import own_copy
+from kd_keras.training.term import own_copy
 from tests.conftest import sparse_crossentropy
 
 RANDOM = np.random.default_rng(0)

@@ -68,21 +68,24 @@ class ProbabilityMSE(SoftenedLoss):
     r"""Mean squared difference between the soft labels of teacher and student.
 
     ```
-    loss = mean_c (softmax(teacher_logits / T)_c - softmax(student_logits / T)_c)^2
+    over_classes="mean":  mean_c (softmax(teacher_logits / T)_c - softmax(student_logits / T)_c)^2
+    over_classes="sum":   sum_c  (softmax(teacher_logits / T)_c - softmax(student_logits / T)_c)^2
     ```
 
-    With `combine="sum"` and a weight lambda this is the classic
-    L = L_pred + lambda * mean squared difference of soft labels. There is no factor T^2. One output
-    unit is read as the logit of a binary class.
+    The classic formula of the literature, CE + lambda * (1/N) sum over examples and classes of
+    (t - s)^2, is `combine="sum"` with weight lambda and `over_classes="sum"`; the mean is 1/C of
+    it. There is no factor T^2. One output unit is read as the logit of a binary class.
 
     Args:
         temperature: T, from 0.001 to 1000, or a
             `keras.optimizers.schedules.LearningRateSchedule`.
+        over_classes: "mean" or "sum": what is taken over the classes of a position.
         teacher_layer_name: Where the teacher's logits are, if not its output (see `Loss`).
         student_layer_name: Where the student's logits are, if not its output.
 
     Raises:
-        ValueError: If `temperature` is neither such a number nor a schedule.
+        ValueError: If `temperature` is neither such a number nor a schedule, or `over_classes` is
+            something else.
 
     Example:
 
@@ -101,8 +104,19 @@ class ProbabilityMSE(SoftenedLoss):
         temperature: Any = 1.0,
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
+        over_classes: str = "mean",
     ):
         super().__init__(temperature, teacher_layer_name, student_layer_name)
+        if over_classes not in ("mean", "sum"):
+            raise ValueError(
+                "`over_classes` must be 'mean' or 'sum' (the classic formula). Received: "
+                f"over_classes={over_classes!r}."
+            )
+        self.over_classes = over_classes
 
     def softened_values(self, teacher_logits: Any, student_logits: Any) -> Any:
-        return probability_mse(teacher_logits, student_logits, self.temperature)
+        values = probability_mse(teacher_logits, student_logits, self.temperature)
+        return values if self.over_classes == "mean" else values * teacher_logits.shape[-1]
+
+    def get_config(self) -> dict[str, Any]:
+        return {"over_classes": self.over_classes, **super().get_config()}

@@ -106,15 +106,11 @@ def join_or_begin(path: Path, manifest: Manifest) -> RecordingFolder:
     Raises:
         ValueError: If the folder holds another recording, or something else.
     """
+    _refuse_strangers(path)  # before a lock is left in a folder that is none of ours
     with manifest_lock(path):
         there = read_manifest(path)
         if there is None:
-            strangers = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
-            if set(strangers) - {PROBE}:
-                raise ValueError(
-                    f"{str(path)!r} is not empty and holds no recording. Received: a folder with "
-                    f"{strangers[:5]}. Nothing in it is touched. Choose another folder."
-                )
+            _refuse_strangers(path)
             manifest.write(path)
             return RecordingFolder(path, manifest)
         found = there.differences(manifest)
@@ -127,6 +123,15 @@ def join_or_begin(path: Path, manifest: Manifest) -> RecordingFolder:
             there = dataclasses.replace(there, epochs=manifest.epochs)
             there.write(path)
         return RecordingFolder(path, there)
+
+
+def _refuse_strangers(path: Path) -> None:
+    strangers = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
+    if MANIFEST not in strangers and set(strangers) - {PROBE}:
+        raise ValueError(
+            f"{str(path)!r} is not empty and holds no recording. Received: a folder with "
+            f"{strangers[:5]}. Nothing in it is touched. Choose another folder."
+        )
 
 
 @contextlib.contextmanager

@@ -85,7 +85,7 @@ class Teacher(Plugin):
         """Raise `ValueError` where a loss needs what this teacher does not provide.
 
         Args:
-            terms: The distillation losses, `kd_keras.training.objective.Term`s.
+            terms: The distillation losses, `kd_keras.training.term.Term`s.
         """
         for term in terms:
             name = type(term.loss).__name__

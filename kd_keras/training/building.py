@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from kd_keras.teachers.contract import needs_raw_logits, raw_logits_message
@@ -33,6 +34,7 @@ def build_for(model: Any, x: Any, y: Any = None) -> Specs:
     def run_student(inputs: Any) -> Any:
         return forward(model.student, model._of_student(inputs), False)
 
+    refuse_unbatched(model, x)
     with tf.init_scope():
         if parts.teacher is not None and not parts.teacher.network.built:
             SymbolicCall(parts.teacher.network).compute_output_spec(x_spec)
@@ -48,6 +50,7 @@ def build_for(model: Any, x: Any, y: Any = None) -> Specs:
             loss = model.compiled_loss
             if loss is not None and y is not None and not loss.built:
                 predicted = labels.labelled_outputs(y_spec, outputs, model.student)
+                labels.refuse_other_format_than_loss(model.loss, y_spec, predicted)
                 SymbolicCall(loss).compute_output_spec(y_spec, predicted)
         if replicas.count() == 1 or tf.distribute.in_cross_replica_context():
             _look_at_outputs(model, x_spec)
@@ -55,6 +58,25 @@ def build_for(model: Any, x: Any, y: Any = None) -> Specs:
     model.built = True
     model._ready = model.compiled
     return model._specs
+
+
+def refuse_unbatched(model: Any, x: Any) -> None:
+    """Raise where each element of the data is one example, and no batch of them.
+
+    Args:
+        model: As for `build_for`.
+        x: Its inputs, after `accept`.
+    """
+    inputs = getattr(model.student, "inputs", None)
+    if not model.student.built or not inputs or model.student_inputs is not None:
+        return
+    for wanted, given in zip(inputs, keras.tree.flatten(x), strict=False):
+        if len(given.shape) == len(wanted.shape) - 1 and tuple(given.shape) == wanted.shape[1:]:
+            raise ValueError(
+                "The data are not batched: the student takes batches of shape "
+                f"{tuple(wanted.shape)}. Received: x of shape {tuple(given.shape)}, one example. "
+                "Batch the dataset first, `dataset.batch(32)`."
+            )
 
 
 def _look_at_outputs(model: Any, x: Any) -> None:

@@ -14,12 +14,13 @@ from kd_keras.training.building import refuse_shifted_student
 from kd_keras.training.feedback import Feedback
 from kd_keras.training.inputs import check_inputs
 from kd_keras.training.logs import StepLogs, refuse_taken_names
-from kd_keras.training.model import Parts, TrainingModel
+from kd_keras.training.model import TrainingModel
 from kd_keras.training.multi_worker import has_other_workers
 from kd_keras.training.network import Network
-from kd_keras.training.objective import make_terms
 from kd_keras.training.sample_index import SampleIndex
+from kd_keras.training.step import Parts
 from kd_keras.training.suspicion import Suspicion
+from kd_keras.training.term import make_terms
 from kd_keras.training.weighing import Weighing, add_loss_sizes
 
 # The attributes that say what is trained; they may be set anew before `compile`.

@@ -282,3 +282,27 @@ def ignored_positions(loss: Any, y: Any, outputs: Any) -> Any:
             labels = tf.squeeze(labels, axis=-1)
         found[place] = labels != ignored
     return found
+
+
+def refuse_other_format_than_loss(loss: Any, y: Any, outputs: Any) -> None:
+    """Raise where one-hot labels meet a sparse crossentropy, or class ids a categorical one.
+
+    Args:
+        loss: The compiled loss as given.
+        y: Labels, symbolic or not.
+        outputs: The student's outputs.
+    """
+    for leaf_loss, labels, output in _aligned(loss, y, outputs):
+        kind, classes = crossentropy_of(leaf_loss), output.shape[-1]
+        one_per_class = len(labels.shape) == len(output.shape) and labels.shape[-1] == classes != 1
+        if kind == _SPARSE[1] and one_per_class:
+            expected, better = "class ids", _CATEGORICAL[1]
+        elif kind == _CATEGORICAL[1] and len(labels.shape) < len(output.shape):
+            expected, better = "one value per class (one-hot)", _SPARSE[1]
+        else:
+            continue
+        raise ValueError(
+            f"The compiled {kind} takes {expected}. Received: labels of shape "
+            f"{tuple(labels.shape)} for outputs of shape {tuple(output.shape)}. Write "
+            f"`loss=keras.losses.{better}(from_logits=True)`, or give the labels in that form."
+        )

@@ -1,122 +1,33 @@
-"""The model whose step augments a batch, asks a teacher if there is one, and trains a student."""
+"""The step as a Keras model: how it is compiled, looped over, exported, saved and loaded."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import functools
 import inspect
-import threading
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kd_keras.arguments import refuse_complex
-from kd_keras.augment.adapter import as_augmentation, augment_batch
-from kd_keras.compat.model import OpenModel
 from kd_keras.graph_errors import readable_errors
 from kd_keras.memory_errors import batches_of, told
 from kd_keras.teachers.contract import Teacher
-from kd_keras.training import labels, mixing, multi_worker, persistence, replicas
-from kd_keras.training.batch import Answer, Batch
+from kd_keras.training import labels, multi_worker, persistence
+from kd_keras.training.batch import Batch
 from kd_keras.training.building import build_for
-from kd_keras.training.counter import add_step_counter
 from kd_keras.training.emptiness import empty_message, refuse_empty
-from kd_keras.training.guard import Snapshot, stop_unless_finite
-from kd_keras.training.inputs import take
-from kd_keras.training.logs import StepLogs
-from kd_keras.training.loop import Loop, plain_graph
-from kd_keras.training.masks import masks_of, with_masks
+from kd_keras.training.loop import plain_graph
 from kd_keras.training.metrics import warn_if_logits_meet_probability_metrics
-from kd_keras.training.network import Network
-from kd_keras.training.objective import Goal, Losses, Term, objective
-from kd_keras.training.plugin import Plugin, Results
-from kd_keras.training.symbolic import Specs, build_config, symbolic_data
-from kd_keras.training.taps import forward
-from kd_keras.training.weighing import Weighing
+from kd_keras.training.step import Step
+from kd_keras.training.symbolic import build_config, symbolic_data
 
 
-@dataclasses.dataclass
-class Parts:
-    """What a training is made of. A plain object, so that Keras does not track what is in it.
+class TrainingModel(Step):
+    """What `kd_keras.Distiller` and `kd_keras.Supervised` share with Keras.
 
-    Attributes:
-        network: The student as the step sees it.
-        weighing: Combines the losses.
-        teacher: Who teaches, or `None`.
-        terms: The distillation losses.
-        plugins: All parts that take part in the step, the teacher and the weighing among them.
-        logs: Metrics of the parts of the loss, or `None`.
-        watched: Whether a loss asks for gradients at the inputs.
+    The step itself is in `Step`; a subclass says who the student is, and what teaches it.
     """
-
-    network: Network
-    weighing: Weighing
-    teacher: Teacher | None = None
-    terms: Sequence[Term] = ()
-    plugins: Sequence[Plugin] = ()
-    logs: StepLogs | None = None
-    watched: bool = False
-
-
-class _UnderWay(threading.local):
-    """The forward pass whose loss is being computed, in this thread: replicas have one each."""
-
-    forward: tuple[Batch, Answer | None, Answer] | None = None
-    losses: Losses | None = None
-
-
-class TrainingModel(OpenModel):
-    """One way to train: with a teacher (`kd_keras.Distiller`) or without (`kd_keras.Supervised`).
-
-    Data flow one way, through one `forward`: accept, augment, forward, objective, gradients, guard,
-    optimizer, and what the plug-ins do after the step. Training, testing, building, `compute_loss`
-    and the core that XLA compiles all use it.
-
-    A subclass has the property `student` and sets `_parts`.
-
-    Args:
-        augmentation: As `kd_keras.Distiller` takes it.
-        student_inputs: As `kd_keras.Distiller` takes it.
-        name: Name of the model.
-        **kwargs: Passed on to `keras.Model`.
-    """
-
-    student: Any
-    student_loss_weight: Any = 1.0
-    _parts: Parts
-
-    def __init__(self, augmentation: Any, student_inputs: Any, name: str, **kwargs: Any):
-        super().__init__(name=name, **kwargs)
-        self.autocast = False  # each network casts its own inputs, by its own policy
-        self.student_inputs = student_inputs
-        self._augmentation = persistence.Untracked(as_augmentation(augmentation), augmentation)
-        self.step = add_step_counter(self)
-        self._loop = Loop()
-        self._under_way = _UnderWay()
-        self._loss_layers: list[Any] = []
-        self._part_metrics: list[Any] = []
-        self._label_format: list[bool] | None = None
-        self._specs: Specs | None = None
-        self._ready = self._class_weighted = self._warned_about_labels = False
-
-    @property
-    def augmentation(self) -> Any:
-        """The augmentation, as it was given."""
-        return self._augmentation.given
-
-    @property
-    def output_names(self) -> list[str]:
-        """The student's output names: losses and metrics are compiled by them."""
-        return self.student.output_names
-
-    def call(self, inputs: Any, training: Any = None) -> Any:
-        """Return the student's outputs."""
-        batch = self.accept(Batch(inputs), None)[0]
-        return forward(self.student, self._of_student(batch.x), training)
 
     def compile(
         self,
@@ -170,267 +81,6 @@ class TrainingModel(OpenModel):
     def refuse_compilation(self, loss: Any, metrics: Any, weighted_metrics: Any) -> None:
         """Raise `ValueError` for arguments of `compile` that do not fit this training."""
 
-    # The step, in the order in which data pass through it.
-
-    def accept(self, batch: Batch, step: Any) -> tuple[Batch, list[Any]]:
-        """Let each plug-in take out of the batch what is its own.
-
-        Args:
-            batch: As the data gave it.
-            step: The count of the steps so far; `None` where nothing is trained.
-
-        Returns:
-            The batch, and assertions that training must wait for.
-        """
-        checks: list[Any] = []
-        for plugin in self._parts.plugins:
-            batch, more = plugin.accept(batch, step)
-            checks += more
-        return batch, checks
-
-    def augment(self, batch: Batch, step: Any) -> Batch:
-        """Return the views of a batch; no tape is open here: views are data."""
-        plugins = self._parts.plugins
-        staying = frozenset[str]().union(*(plugin.stays_in_place for plugin in plugins))
-        kept = {name: value for name, value in batch.extras.items() if name in staying}
-        following = {n: value for n, value in batch.extras.items() if n not in staying}
-        for plugin in plugins:
-            step = plugin.step_of_views(step)
-        views = augment_batch(
-            self._augmentation.normalised,
-            batch._replace(extras=following),
-            step,
-            None if self._parts.teacher is None else _Asking(self._parts.teacher),
-        )
-        return views.with_extras(**kept)
-
-    def forward(
-        self, batch: Batch, training: bool, tape: tf.GradientTape | None = None
-    ) -> tuple[Answer | None, Answer]:
-        """Ask the teacher once and run the student once.
-
-        Args:
-            batch: What both see.
-            training: Whether dropout and batch statistics of the student are those of training.
-            tape: Where the student's operations are recorded, and the teacher's are not.
-        """
-        parts = self._parts
-        with contextlib.nullcontext() if tape is None else tape.stop_recording():
-            teacher = None
-            if parts.teacher is not None:
-                teacher = parts.teacher.answer(batch, watched=parts.watched)
-        return teacher, parts.network(self._of_student(batch.x), training, watched=parts.watched)
-
-    def losses_of(
-        self, batch: Batch, teacher: Answer | None, student: Answer, training: bool
-    ) -> Losses:
-        """Return the parts of the loss of a forward pass, the whole as `compute_loss` has it."""
-        under_way = self._under_way
-        under_way.forward, under_way.losses = (batch, teacher, student), None
-        try:
-            value = self.compute_loss(
-                batch.x, batch.y, student.outputs, batch.weight, training=training
-            )
-            losses = under_way.losses
-        finally:
-            under_way.forward = under_way.losses = None
-        if losses is None:  # a `compute_loss` of the user's own, which did not ask for ours
-            losses = self._objective(batch, teacher, student, training)
-        if value is losses.objective:
-            return losses
-        value = tf.cast(value, tf.float32)
-        return losses._replace(objective=value, total=value * replicas.count())
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """Return the combined loss on `x`, as `train_step` minimises it without augmentation.
-
-        The step calls it, so a subclass may override it; what it returns is minimised. `y_pred` may
-        be given to save the student's forward pass where no loss taps the student.
-        """
-        if self._under_way.forward is not None:
-            batch, teacher, student = self._under_way.forward
-            batch = batch._replace(x=x, y=y, weight=sample_weight)
-            if y_pred is not student.outputs:
-                logits = self._parts.network.logits(y_pred)
-                student = student._replace(outputs=y_pred, logits=logits)
-            losses = self._objective(batch, teacher, student, training)
-            self._under_way.losses = losses
-            return losses.objective
-        batch, _ = self.accept(Batch(x, y, sample_weight), None)
-        parts = self._parts
-        if y_pred is None or parts.network.tapped.names or parts.watched:
-            teacher, student = self.forward(batch, training)
-        else:
-            teacher = None if parts.teacher is None else parts.teacher.answer(batch)
-            student = Answer(y_pred, {}, parts.network.logits(y_pred))
-        return self._objective(batch, teacher, student, training).objective
-
-    def _objective(
-        self, batch: Batch, teacher: Answer | None, student: Answer, training: bool
-    ) -> Losses:
-        return objective(
-            self._goal(), batch, teacher, student, tf.convert_to_tensor(self.step), training
-        )
-
-    def _goal(self) -> Goal:
-        parts, teaches = self._parts, self.student_loss_weight != 0
-        return Goal(
-            parts.terms,
-            parts.weighing,
-            self.compiled_loss if teaches else None,
-            self.loss,
-            self.student,
-            self._regularisers,
-        )
-
-    def _regularisers(self) -> list[Any]:
-        layers = (self.student, *self._loss_layers)
-        return [self.scaled_for_replicas(loss) for layer in layers for loss in layer.losses]
-
-    def _core(self, batch: Batch) -> tuple[list[Any], Losses, Any, Any, list[Any]]:
-        """Teacher, student forward and backward: the part of the step that XLA may compile."""
-        with tf.GradientTape() as tape:
-            teacher, student = self.forward(batch, training=True, tape=tape)
-            losses = self.losses_of(batch, teacher, student, training=True)
-            value = self.optimizer.scale_loss(losses.objective)
-        if not self.trainable_weights:
-            raise ValueError(
-                f"The student {self.student.name!r} has no trainable weights, so there is nothing "
-                "to train. Received: a student with trainable=False, or without weights. Set "
-                "`student.trainable = True` before building the Distiller."
-            )
-        gradients = tape.gradient(value, self.trainable_weights)
-        taught = None if teacher is None else teacher.logits
-        return gradients, losses, taught, student.outputs, masks_of(student.outputs)
-
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """Augment once, run the core once, and apply the gradients if they are finite."""
-        step = tf.convert_to_tensor(self.step)
-        batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
-        batch, checks = self.accept(batch, step)
-        self._prepare_for(batch)
-        batch = self.augment(batch, step)
-        if batch.mix is not None and self.compiled_loss is not None:
-            mixing.refuse_unmixable_loss(self.loss)
-        moving = [*self.student.variables, *(v for la in self._loss_layers for v in la.variables)]
-        snapshot = Snapshot([variable for variable in moving if not variable.trainable])
-        checks = checks + self._label_assertions(batch.y)
-        core = self._loop.core(self, self._core, self.student)
-        with tf.control_dependencies(checks):
-            gradients, losses, taught, y_pred, masks = core(batch)
-        y_pred = with_masks(y_pred, masks)
-        checks = stop_unless_finite(
-            gradients,
-            self._named_losses(losses),
-            snapshot,
-            check_gradients=not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer),
-        )
-        teacher = None if taught is None else Answer(taught, {}, taught)
-        student = Answer(y_pred, {}, self._parts.network.logits(y_pred))
-        with tf.control_dependencies(checks):
-            # Without the identities the optimizer could start before the checks are through.
-            gradients = [None if g is None else tf.identity(g) for g in gradients]
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-            for plugin in self._parts.plugins:
-                plugin.after_step(Results(batch, teacher, student, losses), step)
-            self.step.assign_add(1)
-        return self._logged(batch, losses, y_pred, training=True)
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """Measure losses and metrics on the data as given; nothing moves."""
-        batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
-        batch, _ = self.accept(batch, None)
-        self._prepare_for(batch)
-        if checks := self._label_assertions(batch.y):
-            with tf.control_dependencies(checks):
-                batch = batch._replace(y=keras.tree.map_structure(tf.identity, batch.y))
-        teacher, student = self.forward(batch, training=False)
-        losses = self.losses_of(batch, teacher, student, training=False)
-        return self._logged(batch, losses, student.outputs, training=False)
-
-    # What the step is logged as.
-
-    def _named_losses(self, losses: Losses) -> dict[str, Any]:
-        if losses.distillation is None:
-            return {"loss": losses.objective}
-        return {"student_loss": losses.student, "distillation_loss": losses.distillation}
-
-    def _logged(self, batch: Batch, losses: Losses, y_pred: Any, training: bool) -> dict[str, Any]:
-        parts = self._parts
-        size = tf.shape(keras.tree.flatten(batch.x)[0])[0]
-        told = set() if parts.logs is None else parts.logs.update(losses, size, training)
-        if losses.distillation is not None or parts.teacher is None:
-            self.loss_tracker.update_state(losses.total, sample_weight=size)
-            told.add(self.loss_tracker.name)
-        if training:
-            told.update(metric.name for plugin in parts.plugins for metric in plugin.metrics)
-        results = self.compute_metrics(batch.x, batch.y, y_pred, batch.weight)
-        own = {self.loss_tracker.name, *(metric.name for metric in self._part_metrics)}
-        return {name: v for name, v in results.items() if name in told or name not in own}
-
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """Update the compiled metrics, if there are labels, and return all results."""
-        compiled = self.compiled_metrics_container
-        if y is None:
-            if compiled is not None and not self._warned_about_labels:
-                self._warned_about_labels = True
-                warnings.warn(
-                    "The data has no labels, so the compiled metrics are skipped.",
-                    UserWarning,
-                    stacklevel=2,
-                )
-            return {m.name: m.result() for m in self.metrics if m is not compiled}
-        y_pred = labels.labelled_outputs(y, y_pred, self.student)
-        return super().compute_metrics(x, y, y_pred, sample_weight)
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Return the results of all metrics that have seen data."""
-        compiled = self.compiled_metrics_container
-        if compiled is not None and not compiled.built:
-            return {m.name: m.result() for m in self.metrics if m is not compiled}
-        return super().get_metrics_result()
-
-    # Building and checking, before anything is traced inside the core.
-
-    def _of_student(self, x: Any) -> Any:
-        return take("student_inputs", self.student_inputs, x)
-
-    def _label_assertions(self, y: Any) -> list[Any]:
-        if y is None or self._goal().label_loss is None or self._specs is None:
-            return []
-        return labels.assert_labels_in_range(self.loss, y, self._specs.outputs)
-
-    def _prepare_for(self, batch: Batch) -> None:
-        """Refuse data that would train on nonsense, and build what is not built yet."""
-        if self.student_inputs is None:
-            refuse_complex("x", keras.tree.flatten(batch.x), self.student)
-        refuse_complex("y", keras.tree.flatten(batch.y), None)
-        labels.check_present(batch.x, batch.y, self.student_loss_weight)
-        self._check_class_weight(batch.y)
-        specs = build_for(self, batch.x, batch.y)
-        if batch.y is not None and self.compiled_metrics_container is not None:
-            y_pred = labels.labelled_outputs(batch.y, specs.outputs, self.student)
-            self._label_format = labels.refuse_other_label_format(
-                self._label_format, batch.y, y_pred
-            )
-
-    def _check_class_weight(self, y: Any) -> None:
-        """Refuse `class_weight` on dense labels; what a generator yields only the step sees."""
-        if self._class_weighted and y is not None:
-            built = self.student.built and getattr(self.student, "outputs", None)
-            rank = max(len(t.shape) for t in self.student.outputs) if built else None
-            labels.refuse_class_weight_on_dense_labels(y, rank)
-            labels.refuse_class_weight_on_independent_labels(self.loss, y)
-
     def build_from_batch(self, iterator: Any = None, data_batch: Any = None) -> None:
         if data_batch is not None:
             batch = Batch(*keras.utils.unpack_x_y_sample_weight(data_batch))
@@ -450,8 +100,6 @@ class TrainingModel(OpenModel):
     def _offer_sample(self, x: Any) -> None:
         if self._parts.teacher is not None:
             self._parts.teacher.offer_sample(x)
-
-    # What Keras calls to loop, to save and to load.
 
     def step_as_function(self, step_function: Callable[..., Any]) -> Callable[..., Any]:
         make = functools.partial(plain_graph, self, super().step_as_function, step_function)
@@ -554,24 +202,6 @@ class TrainingModel(OpenModel):
 
     def load_own_variables(self, store: Any) -> None:
         persistence.load_state(self, store)
-
-
-class _Asking:
-    """The teacher as an augmentation asks it."""
-
-    returns_logits = True
-
-    def __init__(self, teacher: Teacher):
-        self._teacher = teacher
-
-    def __call__(self, x: Any) -> Any:
-        answer = self._teacher.answer(Batch(x))
-        if answer is None:
-            raise ValueError(
-                "`augmentation` asks the teacher about its views, and a recording knows recorded "
-                "ones alone. Distil with the live teacher."
-            )
-        return answer.logits
 
 
 def _labels_of(x: Any, y: Any) -> Any:

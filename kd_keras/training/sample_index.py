@@ -10,8 +10,8 @@ import tensorflow as tf
 from kd_keras.compat.structure import takes_dict
 from kd_keras.graph_errors import MARKER
 from kd_keras.training.batch import SAMPLE_INDEX, Batch
-from kd_keras.training.objective import Term
 from kd_keras.training.plugin import Plugin
+from kd_keras.training.term import Term
 
 
 class SampleIndex(Plugin):

@@ -8,8 +8,9 @@ import keras
 
 from kd_keras.training import persistence
 from kd_keras.training.inputs import check_inputs
-from kd_keras.training.model import Parts, TrainingModel
+from kd_keras.training.model import TrainingModel
 from kd_keras.training.network import Network
+from kd_keras.training.step import Parts
 from kd_keras.training.validation import refuse_preprocessor
 from kd_keras.training.weighing import Weighing
 

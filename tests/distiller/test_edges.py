@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kd_keras
 from kd_keras.losses import BinaryKLDivergence, DecoupledKD, KLDivergence, LogitsMSE
-from kd_keras.training.objective import own_copy
+from kd_keras.training.term import own_copy
 from tests.conftest import sparse_crossentropy
 
 RANDOM = np.random.default_rng(0)
@@ -389,3 +389,17 @@ def test_a_network_that_preprocesses_in_its_own_fit_is_refused_with_what_to_writ
     assert logs["distillation_loss"] == pytest.approx(float(expected), rel=1e-5)
     task.preprocessor = None
     kd_keras.Distiller(task, student, KLDivergence(2.0))
+
+
+def test_data_that_are_not_batched_and_labels_of_another_form_are_named():
+    categorical = keras.losses.CategoricalCrossentropy(from_logits=True)
+    for model in (made(), kd_keras.Supervised(net())):
+        model.compile("sgd", sparse_crossentropy())
+        with pytest.raises(ValueError, match=r"not batched.*\(None, 5\).*`dataset.batch\(32\)`"):
+            model.fit(tf.data.Dataset.from_tensor_slices((X, Y)), verbose=0)
+        with pytest.raises(ValueError, match="takes class ids.*CategoricalCrossentropy"):
+            model.fit(X, np.eye(3)[Y], verbose=0)
+        model.compile("sgd", categorical)
+        with pytest.raises(ValueError, match="takes one value per class.*SparseCategorical"):
+            model.fit(X, Y, verbose=0)
+        model.fit(X, np.eye(3)[Y], verbose=0)

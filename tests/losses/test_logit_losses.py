@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+import kd_keras
 from kd_keras.losses import KLDivergence, LogitsMSE, ProbabilityMSE, SoftCrossentropy
 
 ALL = [KLDivergence(2.0), SoftCrossentropy(2.0), LogitsMSE(), ProbabilityMSE(2.0)]
@@ -280,3 +281,24 @@ def test_every_loss_trains_inside_the_distiller_of_keras(loss):
     logs = theirs.evaluate(x, np.zeros((8, 2)), verbose=0, return_dict=True)
     expected = float(loss.compute_loss(teacher(x), student(x)))
     assert logs["distillation_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_classic_formula_can_be_written_as_it_stands():
+    """CE + lambda * (1/N) sum over examples and classes of (t - s)^2, by hand."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(6, 4)).astype("float32"), np.array([0, 1, 2, 0, 1, 2])
+    teacher, student = (
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]) for _ in range(2)
+    )
+    loss = ProbabilityMSE(1.0, over_classes="sum")
+    distiller = kd_keras.Distiller(teacher, student, loss, [0.7], combine="sum")
+    crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    distiller.compile("sgd", crossentropy)
+    soft = [np.asarray(keras.ops.softmax(model(x))) for model in (teacher, student)]
+    expected = float(crossentropy(y, student(x))) + 0.7 * ((soft[0] - soft[1]) ** 2).sum() / 6
+    found = distiller.evaluate(x, y, verbose=0, return_dict=True)["loss"]
+    assert found == pytest.approx(expected, rel=1e-5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert again.over_classes == "sum"
+    with pytest.raises(ValueError, match="`over_classes` must be 'mean' or 'sum'"):
+        ProbabilityMSE(over_classes="total")

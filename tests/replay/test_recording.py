@@ -104,6 +104,7 @@ def test_what_cannot_be_replayed_is_refused_by_name(teacher, splits, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(ValueError, match=r"holds no recording.*thesis\.tex"):
         record(teacher, splits, tmp_path, epochs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_an_unfinished_or_damaged_recording_is_refused_and_mended(teacher, splits, folder, copy):

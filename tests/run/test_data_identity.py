@@ -85,6 +85,9 @@ def test_a_finished_run_whose_images_are_gone_is_shown_and_says_so(finished, tmp
 def test_a_run_without_the_note_is_shown_and_says_so(finished, folders, tmp_path):
     output = shutil.copytree(finished[0], tmp_path / "run")
     (output / "data.json").unlink()
+    with pytest.raises(ValueError, match=r"'data\.json' is missing.*--repair"):
+        distill(RECIPE, output, data_dir=folders[1], console=quiet())
+    (output / "stages.json").unlink()  # as an early version left it
     console = quiet()
     distill(RECIPE, output, data_dir=folders[1], console=console)
     assert "could not be compared: it has no data.json" in console.file.getvalue()
@@ -134,6 +137,12 @@ def test_another_version_or_another_cut_is_refused_by_name(tmp_path):
 def test_a_damaged_note_is_refused_with_the_remedy(finished, folders, tmp_path, text):
     output = shutil.copytree(finished[0], tmp_path / "run")
     (output / "data.json").write_text(text)
+    with pytest.raises(ValueError, match=r"data\.json' is damaged.*--repair"):
+        distill(RECIPE, output, data_dir=folders[0], console=quiet())
+    # The present images are not those that the note was of, so it is not written for them.
+    with pytest.raises(ValueError, match=r"data\.json.*other data than this command's.*--fresh"):
+        distill(RECIPE, output, data_dir=folders[1], repair=True, console=quiet())
+    (output / "stages.json").unlink()
     with pytest.raises(ValueError, match=r"data\.json.*--fresh"):
         distill(RECIPE, output, data_dir=folders[0], console=quiet())
 

@@ -149,6 +149,12 @@ def test_numbers_go_with_their_views(augmentation, make_net, images, monkeypatch
     number = np.arange(40)
     loss = ContrastiveRepresentation(40, "pool", "pool", negatives=5, dimensions=4)
     seen = []
+    cutmix = kd_keras.augment.cutmix(seed=1)
+    policy = {"none": None, "mixed": cutmix, "picked": kd_keras.augment.Pick(cutmix)}[augmentation]
+    distiller = kd_keras.Distiller(
+        make_net(5, "t"), make_net(4, "s"), loss, student_loss_weight=0, augmentation=policy
+    )
+    (loss,) = distiller.losses_in_use
     original = loss.per_example
 
     def record(teacher_outputs, student_outputs, y=None, sample_index=None, training=False):
@@ -157,11 +163,6 @@ def test_numbers_go_with_their_views(augmentation, make_net, images, monkeypatch
         return original(teacher_outputs, student_outputs, y, sample_index, training)
 
     monkeypatch.setattr(loss, "per_example", record)
-    cutmix = kd_keras.augment.cutmix(seed=1)
-    policy = {"none": None, "mixed": cutmix, "picked": kd_keras.augment.Pick(cutmix)}[augmentation]
-    distiller = kd_keras.Distiller(
-        make_net(5, "t"), make_net(4, "s"), loss, student_loss_weight=0, augmentation=policy
-    )
     distiller.compile("sgd", run_eagerly=True)
     # The labels are the numbers, so that both must arrive in one order.
     distiller.fit({"images": x, "sample_index": number}, number, batch_size=40, verbose=0)

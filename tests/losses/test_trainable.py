@@ -280,5 +280,5 @@ def test_sample_weights_act_on_each_examples_value(make_net, images):
         keras.Model(model.inputs, model.get_layer("pool").output)(x)
         for model in (distiller.teacher, distiller.student)
     ]
-    values = np.array(loss.per_example(*taps))
+    values = np.array(distiller.losses_in_use[0].per_example(*taps))
     assert logs["distillation_loss"] == pytest.approx(np.mean(weight * values), rel=1e-5)

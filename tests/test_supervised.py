@@ -141,3 +141,9 @@ def test_a_float16_network_gets_loss_scaling(scale):
     x, y, weight = np.ones((128, 4), "float32"), np.zeros(128), np.full(128, 1e-6, "float32")
     model.fit(x, y, sample_weight=weight, batch_size=128, verbose=0)
     assert bool(np.any(dense.get_weights()[0])) == scale
+
+
+def test_data_without_labels_are_named(images, make_net):
+    model = compiled(Supervised(make_net()))
+    with pytest.raises(ValueError, match="no labels.*labels alone teach here.*Pass labels"):
+        model.fit(images[0], verbose=0)

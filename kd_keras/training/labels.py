@@ -16,10 +16,21 @@ _CATEGORICAL = ("categorical_crossentropy", "CategoricalCrossentropy")
 _BINARY = ("binary_crossentropy", "BinaryCrossentropy")
 
 
-def check_present(x: Any, y: Any, student_loss_weight: float) -> None:
-    """Raise `ValueError` when there are no labels and the student's loss needs them."""
+def check_present(x: Any, y: Any, student_loss_weight: Any, has_teacher: bool) -> None:
+    """Raise `ValueError` when there are no labels and the student's loss needs them.
+
+    Args:
+        x: Inputs, for what they may hold in the labels' place.
+        y: Labels, or `None`.
+        student_loss_weight: Of the labels; 0 needs none.
+        has_teacher: Whether anything but labels could teach.
+    """
     if y is not None or student_loss_weight == 0:
         return
+    reason, remedy = "labels alone teach here", ""
+    if has_teacher:
+        reason = f"the student's loss needs them as student_loss_weight={student_loss_weight}"
+        remedy = ", or build the Distiller with student_loss_weight=0"
     hint = ""
     if isinstance(x, dict):
         hint = (
@@ -27,9 +38,8 @@ def check_present(x: Any, y: Any, student_loss_weight: float) -> None:
             "it to pairs first, `dataset.map(lambda d: (d['image'], d['label']))`."
         )
     raise ValueError(
-        "The data has no labels (`y` is None), but the student's loss needs them as "
-        f"student_loss_weight={student_loss_weight}. Received: y=None. Pass labels, or build the "
-        f"Distiller with student_loss_weight=0.{hint}"
+        f"The data has no labels (`y` is None), but {reason}. Received: y=None. Pass "
+        f"labels{remedy}.{hint}"
     )
 
 

@@ -356,7 +356,8 @@ class Step(OpenModel):
         if self.student_inputs is None:
             refuse_complex("x", keras.tree.flatten(batch.x), self.student)
         refuse_complex("y", keras.tree.flatten(batch.y), None)
-        labels.check_present(batch.x, batch.y, self.student_loss_weight)
+        has_teacher = self._parts.teacher is not None
+        labels.check_present(batch.x, batch.y, self.student_loss_weight, has_teacher)
         self._check_class_weight(batch.y)
         specs = build_for(self, batch.x, batch.y)
         if batch.y is not None and self.compiled_metrics_container is not None:

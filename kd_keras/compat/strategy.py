@@ -11,19 +11,34 @@ from tensorflow.python.distribute import distribute_lib
 from tensorflow.python.eager.context import global_seed
 
 
+class _CountsOne:
+    """A strategy in all but its number of replicas."""
+
+    num_replicas_in_sync = 1
+
+    def __init__(self, strategy: Any):
+        self._strategy = strategy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._strategy, name)
+
+
 @contextmanager
 def as_if_alone() -> Iterator[None]:
-    """Let code inside believe that there is one replica, in this thread and graph alone.
+    """Let code inside count one replica, in this thread and graph alone; in replica context.
 
     `keras.losses.Loss` divides its mean by the number of replicas (keras/src/losses/loss.py,
     `scale_loss_for_distribution`), and nothing at the outside tells whether a loss that returns a
     scalar did so. tensorflow/python/distribute/distribute_lib.py keeps a stack of modes for each
-    thread and graph; the topmost answers `tf.distribute.get_strategy()`.
+    thread and graph; the topmost answers `tf.distribute.get_strategy()`. The replica's context
+    stays, by which mirrored variables find this replica's copies.
     """
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+    strategy = tf.distribute.get_strategy()
+    if strategy.num_replicas_in_sync == 1:
         yield
         return
-    mode = distribute_lib._get_default_replica_mode()
+    context = tf.distribute.get_replica_context()
+    mode = distribute_lib._ThreadMode(_CountsOne(strategy), None, context)
     distribute_lib._push_per_thread_mode(mode)
     try:
         yield

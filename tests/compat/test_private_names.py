@@ -155,33 +155,23 @@ def test_masks_and_compiled_losses_are_where_they_were():
     assert structure.first_of_compiled(loss, y, y) is loss
 
 
-def test_one_replica_of_several_can_be_made_to_feel_alone():
-    """keras.losses.Loss divides by the replicas; nothing is replaced for other threads."""
-    devices = tf.config.list_logical_devices("CPU")
-    loss = keras.losses.MeanSquaredError()
-    if len(devices) < 2:
-        with strategy.as_if_alone():
-            assert float(loss([[2.0]], [[0.0]])) == pytest.approx(4.0)
-        return
-    mirrored = tf.distribute.MirroredStrategy(devices[:2])
-
-    def both():
-        with strategy.as_if_alone():
-            alone = loss([[2.0]], [[0.0]])
-        return alone, loss([[2.0]], [[0.0]])
-
-    alone, shared = mirrored.run(both)
-    assert [float(v) for v in mirrored.experimental_local_results(alone)] == [4.0, 4.0]
-    assert [float(v) for v in mirrored.experimental_local_results(shared)] == [2.0, 2.0]
-
-
 def test_the_stack_of_modes_is_where_it_was():
+    """What it does with two replicas, tests/distiller/test_distribution.py shows."""
     from tensorflow.python.distribute import distribute_lib
 
-    mode = distribute_lib._get_default_replica_mode()
+    real = tf.distribute.get_strategy()
+    context = tf.distribute.get_replica_context()
+    mode = distribute_lib._ThreadMode(strategy._CountsOne(real), None, context)
     distribute_lib._push_per_thread_mode(mode)
-    distribute_lib._pop_per_thread_mode()
-    assert tf.distribute.get_strategy().num_replicas_in_sync == 1
+    try:
+        assert tf.distribute.get_strategy() is mode.strategy
+        assert tf.distribute.get_strategy().extended is real.extended
+        assert tf.distribute.get_replica_context() is context
+    finally:
+        distribute_lib._pop_per_thread_mode()
+    assert tf.distribute.get_strategy() is real
+    with strategy.as_if_alone():
+        assert tf.distribute.get_strategy() is real
 
 
 def test_the_global_seed_can_be_read():

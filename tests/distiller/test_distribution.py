@@ -33,7 +33,8 @@ def compare(one, two, rtol=1e-4):
     for name, values in one["history"].items():
         np.testing.assert_allclose(values, two["history"][name], rtol=rtol, err_msg=name)
     for name, value in one["evaluation"].items():
-        assert value == pytest.approx(two["evaluation"][name], rel=rtol), name
+        # A divergence near 0 is a difference of numbers near 1, in float32.
+        assert value == pytest.approx(two["evaluation"][name], rel=rtol, abs=1e-6), name
     for a, b in zip(one["weights"], two["weights"], strict=True):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6)
     assert one["step"] == two["step"]

@@ -102,6 +102,7 @@ def assert_labels_in_range(loss: Any, y: Any, y_pred: Any) -> list[Any]:
         if crossentropy_of(leaf_loss) != _SPARSE[1] or logits.shape[-1] is None:
             continue
         classes = logits.shape[-1]
+        labels = tf.convert_to_tensor(labels)
         ignored = getattr(leaf_loss, "ignore_class", None)
         if labels.dtype.is_floating:
             part = tf.boolean_mask(labels, labels != tf.round(labels))

@@ -155,7 +155,7 @@ def test_training_through_a_nested_tap_equals_training_through_a_named_output(da
             loss = Gap("hidden", "hidden")
         distiller = kd_keras.Distiller(teacher, student, loss)
         if by_path:
-            assert loss.student_layer_name == "inner/hidden"
+            assert distiller.losses_in_use[0].student_layer_name == "inner/hidden"
         distiller.compile(keras.optimizers.SGD(0.1), sparse_crossentropy())
         losses = distiller.fit(x, y, batch_size=4, shuffle=False, epochs=2, verbose=0).history
         results.append((losses["loss"], [np.array(v) for v in student.weights]))

@@ -125,6 +125,7 @@ def every_loss():
     last = {"teacher_layer_name": "stage3_out", "student_layer_name": "stage3_out"}
     return [
         losses.KLDivergence(2.0),
+        losses.BinaryKLDivergence(2.0),
         losses.SoftCrossentropy(),
         losses.LogitsMSE(),
         losses.ProbabilityMSE(),

@@ -67,6 +67,7 @@ def test_margins_follow_the_teachers_normalisation_at_every_step(make_net, image
         ["conv", "norm"], ["norm", "norm"], normalization_layer_name=["norm"] * 2
     )
     distiller = kd_keras.Distiller(teacher, make_net(4, "s"), loss)
+    (loss,) = distiller.losses_in_use
     distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True), run_eagerly=True)
     norm = teacher.get_layer("norm")
     random = np.random.default_rng(0)

@@ -264,7 +264,7 @@ def test_under_mixed_precision_and_xla_the_layers_stay_in_float32(make_net, imag
     assert distiller.student.get_layer("conv").compute_dtype == "float16"
     for layer in distiller._loss_layers:
         assert {one.compute_dtype for one in layer._flatten_layers()} == {"float32"}
-    assert float(distiller.distillation_losses[1].memory.z_is_set) == 1.0
+    assert float(distiller.losses_in_use[1].memory.z_is_set) == 1.0
 
 
 def test_sample_weights_act_on_each_examples_value(make_net, images):

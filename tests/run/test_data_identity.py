@@ -95,7 +95,8 @@ def test_a_run_without_the_note_is_shown_and_says_so(finished, folders, tmp_path
 
 @pytest.mark.slow
 def test_the_call_in_the_report_names_the_data(finished, folders):
-    assert f"data_dir={str(folders[0])!r})" in finished[1].command
+    # By its name alone: the report may be handed on, and the rest of the path is this machine's.
+    assert f"data_dir={folders[0].name!r})" in finished[1].command
 
 
 def test_a_killed_run_does_not_go_on_with_other_images(folders, tmp_path, monkeypatch):

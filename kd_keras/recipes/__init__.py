@@ -2,9 +2,10 @@
 
 from kd_keras.recipes.cifar10 import cifar10
 from kd_keras.recipes.digits import digits
+from kd_keras.recipes.distillation import distilled_by
 from kd_keras.recipes.recipe import Recipe
 
 # By the name that the command line knows them by.
 NAMED = {recipe.__name__: recipe for recipe in (digits, cifar10)}
 
-__all__ = ["NAMED", "Recipe", "cifar10", "digits"]
+__all__ = ["NAMED", "Recipe", "cifar10", "digits", "distilled_by"]

@@ -5,19 +5,25 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from kd_keras.arguments import (
     check_choice,
     check_integer,
     check_number,
+    check_range,
     check_temperature,
     check_text,
     plain,
 )
+from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER, Stage
+from kd_keras.recipes.term import Term
 
 Optimizer = Literal["sgd", "adam"]
+Schedule = Literal["cosine", "linear", "constant"]
+Combine = Literal["convex", "sum"]
+Keep = Literal["last", "best"]
 # The names that `kd_keras.augment.policy_names()` gives; they stand here too because a recipe is
 # read, checked and offered on the command line without importing keras-cv. A test compares them.
 PolicyName = Literal[
@@ -36,6 +42,9 @@ PolicyName = Literal[
     "cutmix",
     "fmix",
 ]
+# Policies that follow the gap between teacher and student, and their control that does not.
+FEEDBACK, UNIFORM = "feedback", "uniform"
+StudentPolicyName = Literal[PolicyName, "feedback", "uniform"]
 
 _FORMAT = "kd_keras_recipe"
 _FORMAT_VERSION = 1
@@ -49,34 +58,56 @@ class Recipe:
     """Everything that decides the result of a run.
 
     Three networks are trained on one dataset: the teacher, the student alone, and the student with
-    the teacher. The two students differ in the teacher's part of the loss and in nothing else: they
-    share architecture, initial weights, order of the data, augmented views, optimizer, schedule and
-    number of epochs. The distilled student minimises
+    the teacher. The two students differ in the teacher's part and in nothing else: they share
+    initial weights, order of the data, augmented views, optimizer, schedule and number of epochs.
+    The distilled student minimises, with w the share of the labels,
 
     ```
-    w * cross_entropy + (1 - w) * temperature^2 * KL(teacher || student at that temperature)
+    convex:  w * cross_entropy + (1 - w) * sum of weight * loss over `losses`
+    sum:     w * cross_entropy +           sum of weight * loss over `losses`
     ```
 
     and the other two the cross-entropy alone. Where data lie and where results go is not part of a
-    recipe. All learning rates fall to zero along half a cosine.
+    recipe.
 
     Attributes:
         dataset: 'digits' (embedded), a name of TensorFlow Datasets, or a folder of images.
-        teacher: Architecture of the teacher, as `kd_keras.models.from_name` takes it.
-        student: Architecture of the student, as `kd_keras.models.from_name` takes it.
-        policy: Augmentation that all three networks are trained with.
-        temperature: Softens the probabilities of teacher and student; 0.001 to 1000.
+        teacher: An architecture, as `kd_keras.models.from_name` takes it; a .keras file; or a
+            function that returns a network, as in mymodels.py:build.
+        student: As `teacher`. A file's weights are those that the student begins with.
+        policy: Augmentation of the networks. 'feedback' follows the gap between teacher and
+            student; 'uniform' is its control.
+        pick: Of several views by the policy, the distilled student gets the one that the teacher is
+            least sure of.
+        temperature: Softens the probabilities of teacher and student, 0.001 to 1000, in losses that
+            state no temperature of their own.
         student_loss_weight: w, the share of the labels in the distilled student's loss, 0 to 1.
+        losses: What the student learns from the teacher: losses of kd_keras.losses as Python writes
+            them, with a weight where it is not 1, as in "0.5 * DecoupledKD(beta=2.0)".
+        combine: How the labels' and the teacher's part add up: 'convex' or 'sum', as above.
+        warm_up: Share of the training over which the weights of `losses` rise from 0, 0 to 1.
+        teacher_policy: Augmentation of the teacher; None for that of the students.
+        train_teacher: Whether to train the teacher: 'yes', 'no', or 'auto': a file is taken as it
+            is, unless its answers are those of chance.
         teacher_epochs: Epochs of the teacher.
         epochs: Epochs of each student.
         batch_size: Examples in a batch.
-        optimizer: 'sgd' (Nesterov momentum 0.9) or 'adam', for all three networks.
+        optimizer: 'sgd' (Nesterov) or 'adam', for all three networks.
+        momentum: Of sgd, from 0 to below 1.
+        schedule: How learning rates fall to zero: along half a 'cosine' or a 'linear' one;
+            'constant' ones stay.
         teacher_learning_rate: Initial learning rate of the teacher.
         learning_rate: Initial learning rate of each student.
-        weight_decay: Decay of the kernels of all three networks, from 0 to below 1.
+        weight_decay: Decay of the kernels of architectures by name, from 0 to below 1.
+        keep: Keep each network as it is after the 'last' epoch, or after the 'best' on the
+            validation split.
         seed: Seed of initial weights, order of the data and augmented views.
         limit: Train on the first `limit` examples only; None for all.
-        image_size: Resize images to this height and width; None leaves them.
+        image_size: Resize images to this height and width; None leaves them, or takes the size that
+            the student's file is made for.
+        teacher_value_range: (low, high) of the images that the teacher takes; a network of ours
+            takes 0 to 255.
+        student_value_range: Likewise of the student.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -95,25 +126,51 @@ class Recipe:
     dataset: str
     teacher: str
     student: str
-    policy: PolicyName = "standard"
+    policy: StudentPolicyName = "standard"
+    pick: bool = False
     temperature: float = 4.0
     student_loss_weight: float = 0.1
+    losses: tuple[str, ...] = ("KLDivergence",)
+    combine: Combine = "convex"
+    warm_up: float = 0.0
+    teacher_policy: PolicyName | None = None
+    train_teacher: Literal["auto", "yes", "no"] = "auto"
     teacher_epochs: int = 30
     epochs: int = 30
     batch_size: int = 128
     optimizer: Optimizer = "sgd"
+    momentum: float = 0.9
+    schedule: Schedule = "cosine"
     teacher_learning_rate: float = 0.1
     learning_rate: float = 0.1
     weight_decay: float = 0.0
+    keep: Keep = "last"
     seed: int = 0
     limit: int | None = None
     image_size: int | None = None
+    teacher_value_range: tuple[float, float] = (0.0, 255.0)
+    student_value_range: tuple[float, float] = (0.0, 255.0)
 
     def __post_init__(self) -> None:
         check_text("dataset", self.dataset, "digits")
         check_text("teacher", self.teacher, "resnet20")
         check_text("student", self.student, "resnet8")
-        check_choice("policy", self.policy, get_args(PolicyName))
+        check_choice("policy", self.policy, get_args(StudentPolicyName))
+        if self.teacher_policy is not None:
+            check_choice("teacher_policy", self.teacher_policy, get_args(PolicyName))
+        for name, choices in (
+            ("train_teacher", ("auto", "yes", "no")),
+            ("combine", get_args(Combine)),
+            ("schedule", get_args(Schedule)),
+            ("keep", get_args(Keep)),
+        ):
+            check_choice(name, getattr(self, name), choices)
+        _check_truth("pick", self.pick)
+        if self.pick and self.policy in (FEEDBACK, UNIFORM):
+            raise ValueError(
+                "`pick` chooses among views by a fixed policy. Received: pick=True, "
+                f"policy={self.policy!r}. Take another policy, or leave `pick` out."
+            )
         check_temperature("temperature", self.temperature)
         check_number(
             "student_loss_weight",
@@ -122,6 +179,18 @@ class Recipe:
             high=1,
             remedy="0 learns from the teacher alone, 1 from the labels alone.",
         )
+        if isinstance(self.losses, str) or not isinstance(self.losses, Sequence) or not self.losses:
+            raise ValueError(
+                f"`losses` must be a list of at least one loss. Received: losses={self.losses!r}. "
+                "To learn from the labels alone take student_loss_weight=1."
+            )
+        object.__setattr__(self, "losses", tuple(self.losses))
+        self.terms()
+        check_number("warm_up", self.warm_up, low=0, high=1, remedy="0 for none.")
+        check_number("momentum", self.momentum, low=0, below=1, remedy="0.9 is usual.")
+        for name in ("teacher_value_range", "student_value_range"):
+            low, high = check_range(name, getattr(self, name), "Usual are (0, 255) and (0, 1).")
+            object.__setattr__(self, name, (float(low), float(high)))
         check_integer("teacher_epochs", self.teacher_epochs, 1)
         check_integer("epochs", self.epochs, 1)
         check_integer("batch_size", self.batch_size, 1)
@@ -143,6 +212,36 @@ class Recipe:
                 check_integer(name, getattr(self, name), 1)
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+
+    def terms(self) -> tuple[Term, ...]:
+        """Return `losses`, read."""
+        return tuple(map(Term.parse, self.losses))
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the trainings in their order: the teacher, the student alone, and with it."""
+        teacher = Stage(
+            TEACHER,
+            self.teacher,
+            self.teacher_policy or self.policy,
+            self.teacher_epochs,
+            self.teacher_learning_rate,
+            "teacher_learning_rate",
+            self.teacher_value_range,
+        )
+        alone = Stage(
+            STUDENT_ALONE,
+            self.student,
+            self.policy,
+            self.epochs,
+            self.learning_rate,
+            "learning_rate",
+            self.student_value_range,
+        )
+        return teacher, alone, dataclasses.replace(alone, name=STUDENT)
+
+    def stage(self, name: str) -> Stage:
+        """Return the training of one of the networks."""
+        return next(stage for stage in self.stages() if stage.name == name)
 
     def smoke(self) -> Recipe:
         """Return a copy that runs in seconds: at most 2 epochs of 256 examples in batches of 64."""
@@ -222,4 +321,13 @@ class Recipe:
         ]
         if missing:
             raise ValueError(f"A recipe needs the fields {missing}. Received: {sorted(values)}.")
+        # JSON knows no tuples.
+        for name, value in values.items():
+            if isinstance(value, list):
+                values[name] = tuple(value)
         return cls(**values)
+
+
+def _check_truth(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}.")

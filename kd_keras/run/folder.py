@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.stage import NETWORKS, STUDENT, STUDENT_ALONE, TEACHER
 from kd_keras.run import repair
 from kd_keras.run.data_identity import DATA, as_text, keep_or_refuse
 from kd_keras.run.stage_record import STAGES, Damage, DamagedError, StageRecord, digest_of
@@ -28,13 +29,13 @@ SHEET = "report.csv"
 FLOAT32 = "student_float32.tflite"
 INT8 = "student_int8.tflite"
 EXPORT = "export.json"
-# The networks in the order in which they are trained; each becomes `<name>.keras`.
-TEACHER, STUDENT_ALONE, STUDENT = NETWORKS = ("teacher", "student_alone", "student")
+# What is kept of each network: while it is trained its state and its best epoch, then itself.
+CHECKPOINT, BEST, NETWORK = NETWORK_FILES = ("checkpoint_{}.npz", "best_{}.keras", "{}.keras")
 # The files of a run as they are deleted. What marks the folder as finished goes first, what marks
 # it as ours last: a deletion that is cut short leaves an unfinished run, which --fresh can delete.
 FILES = (
     *(REPORT, STAGES, PAGE, SHEET, EXPORT, INT8, FLOAT32),
-    *(name.format(n) for n in reversed(NETWORKS) for name in ("checkpoint_{}.npz", "{}.keras")),
+    *(name.format(n) for n in reversed(NETWORKS) for name in NETWORK_FILES),
     *(HISTORY, DATA, RECIPE),
 )
 # The stages beside the networks: what is known when a run begins, the phone's files, the report.
@@ -78,11 +79,15 @@ class RunFolder:
 
     def network(self, name: str) -> Path:
         """Return where the trained network `name`, one of `NETWORKS`, is kept."""
-        return self.path / f"{name}.keras"
+        return self.path / NETWORK.format(name)
 
     def checkpoint(self, name: str) -> Path:
         """Return where training of the network `name` keeps its last complete epoch."""
-        return self.path / f"checkpoint_{name}.npz"
+        return self.path / CHECKPOINT.format(name)
+
+    def best(self, name: str) -> Path:
+        """Return where training of the network `name` keeps its best epoch, if that is wanted."""
+        return self.path / BEST.format(name)
 
     @property
     def record(self) -> StageRecord:

@@ -1,0 +1,62 @@
+"""`Stage`: one training of a recipe, as its fields say it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+# The networks of a recipe, in the order in which they are trained.
+TEACHER, STUDENT_ALONE, STUDENT = NETWORKS = ("teacher", "student_alone", "student")
+
+_FUNCTION = re.compile(r"(?P<module>.+\.py|[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """The training of one network.
+
+    Attributes:
+        name: One of `NETWORKS`.
+        network: An architecture, a `.keras` file or a function, as `Recipe.teacher`.
+        policy: Name of the augmentation policy; None for none.
+        epochs: How many.
+        learning_rate: Where the learning rate begins.
+        rate_field: The field of the recipe that says so, for the remedy of an error.
+        value_range: (low, high) of the images that the network takes.
+    """
+
+    name: str
+    network: str
+    policy: str
+    epochs: int
+    learning_rate: float
+    rate_field: str
+    value_range: tuple[float, float]
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether the teacher teaches it."""
+        return self.name == STUDENT
+
+    @property
+    def title(self) -> str:
+        """What a person reads about it."""
+        kind = "Teacher" if self.name == TEACHER else "Student"
+        return f"{kind} {network_title(self.network)}"
+
+
+def is_file(network: str) -> bool:
+    """Whether a network of a recipe is a `.keras` file."""
+    return network.endswith(".keras")
+
+
+def function_of(network: str) -> tuple[str, str] | None:
+    """Return module and function where a network of a recipe is one, as in `mymodels.py:build`."""
+    found = _FUNCTION.fullmatch(network)
+    return None if found is None else (found["module"], found["function"])
+
+
+def network_title(network: str) -> str:
+    """Return what a reader knows a network by: of a file its name, not where it is."""
+    return Path(network).name if is_file(network) or function_of(network) else network

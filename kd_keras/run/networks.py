@@ -1,0 +1,270 @@
+"""The networks of a recipe: an architecture by name, a `.keras` file, or a user's own function."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kd_keras import data, models
+from kd_keras.losses.logit_form import LogitForm, as_logits
+from kd_keras.network_files import load_network, network_file
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.stage import Stage, function_of, is_file
+from kd_keras.run.data_identity import digest_of_file
+
+_OURS = (0.0, 255.0)  # what data give, and networks of `kd_keras.models` take
+
+
+def build(stage: Stage, recipe: Recipe, info: data.DataInfo) -> keras.Model:
+    """Return the network that a stage begins with: raw images of the data in, logits out.
+
+    The same recipe gives the same initial weights. A network of the user's own is wrapped where it
+    takes images of another size, number of channels or range, or returns probabilities; otherwise
+    it is used as it is.
+
+    Args:
+        stage: Names the network.
+        recipe: Says seed and weight decay.
+        info: Shape of the images and number of classes.
+
+    Raises:
+        ValueError: If there is no such network, or it does not fit the data.
+    """
+    function = function_of(stage.network)
+    if is_file(stage.network):
+        own = load_network(network_file(stage.network, stage.role), stage.role)
+    elif function is not None:
+        with _seeded(recipe.seed):
+            own = _called(*function, stage, recipe, info)
+        _refuse_unsavable(own, stage)
+    else:
+        if stage.value_range != _OURS:
+            raise ValueError(
+                f"`{stage.role}_value_range` is of networks of your own; those by name take 0 to "
+                f"255. Received: {stage.role}_value_range={stage.value_range} with "
+                f"{stage.role}={stage.network!r}. Leave it out."
+            )
+        return models.from_name(
+            stage.network,
+            input_shape=info.image_shape,
+            num_classes=info.num_classes,
+            weight_decay=recipe.weight_decay,
+            seed=recipe.seed,
+        )
+    return fitted(own, stage, info)
+
+
+def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
+    """Return a network of the user's own as one from raw images of the data to logits.
+
+    Args:
+        own: The network.
+        stage: Says the range of the images that it takes.
+        info: What the data are.
+
+    Raises:
+        ValueError: If it has several inputs or outputs, or other classes than the data.
+    """
+    takes, gives = _shapes(own, stage, info)
+    form = LogitForm(own)
+    form.look(keras.KerasTensor((None, *info.image_shape[:2], takes[-1]), "float32"))
+    kind = form.kinds[0] if form.kinds else None
+    size = None if None in takes[:2] or takes[:2] == info.image_shape[:2] else takes[:2]
+    is_one_unit = gives == 1 and info.num_classes == 2
+    if gives != info.num_classes and not is_one_unit:
+        raise ValueError(
+            f"`{stage.role}` must have as many outputs as the data have classes: {info.title!r} "
+            f"has {info.num_classes}. Received: {stage.role}={stage.network!r} with {gives} "
+            "outputs. Where the data's classes are some of a teacher's, distil in Python with "
+            "kd_keras.teachers.Frozen(model, classes=[...])."
+        )
+    as_it_is = (
+        size is None
+        and takes[-1] == info.image_shape[-1]
+        and stage.value_range == _OURS
+        and kind in (None, "logits")
+        and not is_one_unit
+    )
+    if as_it_is and getattr(own, "inputs", None):
+        return own
+    x = images = keras.Input(info.image_shape, name="images")
+    if takes[-1] == 3 and info.image_shape[-1] == 1:
+        x = keras.ops.repeat(x, 3, axis=-1)
+    elif takes[-1] == 1 and info.image_shape[-1] == 3:
+        x = keras.ops.image.rgb_to_grayscale(x)
+    if size is not None:
+        x = keras.layers.Resizing(*size, name="resize")(x)
+    if stage.value_range != _OURS:
+        low, high = stage.value_range
+        x = keras.layers.Rescaling((high - low) / 255.0, low, name="rescale")(x)
+    outputs = own(x)
+    logits = as_logits(keras.tree.flatten(outputs)[0], kind)
+    if is_one_unit:
+        logits = keras.ops.concatenate([keras.ops.zeros_like(logits), logits], axis=-1)
+    return keras.Model(images, logits, name=own.name)
+
+
+def own_files(recipe: Recipe) -> dict[str, str]:
+    """Return the digests of the user's own files of networks, by the field that names them.
+
+    Raises:
+        ValueError: If there is no such file.
+    """
+    found = {}
+    for stage in recipe.stages():
+        function = function_of(stage.network)
+        if is_file(stage.network):
+            found[stage.role] = digest_of_file(network_file(stage.network, stage.role))
+        elif function is not None and function[0].endswith(".py"):
+            found[stage.role] = digest_of_file(_module_file(function[0], stage))
+    return found
+
+
+def image_size_of(recipe: Recipe) -> tuple[int, int] | None:
+    """Return the size that images are brought to: the recipe's, or that of the student's file."""
+    if recipe.image_size is not None:
+        return recipe.image_size, recipe.image_size
+    if not is_file(recipe.student):
+        return None
+    shape = load_network(network_file(recipe.student, "student"), "student").input_shape
+    is_fixed = isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3]
+    return shape[1:3] if is_fixed else None
+
+
+def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...], int]:
+    """Return (height, width, channels) that a network takes, and how many values it gives."""
+    try:
+        takes = own.input_shape
+    except AttributeError:  # a subclassed network that was not called yet
+        own(keras.ops.zeros((1, *info.image_shape)))
+        takes = (None, *info.image_shape)
+    gives = getattr(own, "output_shape", None) if getattr(own, "outputs", None) else None
+    if gives is None and isinstance(takes, tuple):
+        x = keras.KerasTensor((None, *[n or m for n, m in zip(takes[1:], info.image_shape)]))
+        gives = keras.tree.map_structure(lambda y: tuple(y.shape), own.compute_output_spec(x))
+    for what, shape, rank in (("input", takes, 4), ("output", gives, 2)):
+        if not isinstance(shape, tuple) or len(shape) != rank or shape[-1] is None:
+            wanted = "(height, width, channels)" if rank == 4 else "(classes,)"
+            raise ValueError(
+                f"`{stage.role}` must have one {what} of shape {wanted} beside the batch. "
+                f"Received: {stage.role}={stage.network!r} with {what} shape {shape}. Distil other "
+                "networks in Python, with kd_keras.Distiller."
+            )
+    if takes[-1] not in (1, 3) and takes[-1] != info.image_shape[-1]:
+        raise ValueError(
+            f"`{stage.role}` must take the images of the data, {info.image_shape}. Received: "
+            f"{stage.role}={stage.network!r} for {takes[-1]} channels."
+        )
+    return takes[1:], gives[-1]
+
+
+def _called(
+    module: str, name: str, stage: Stage, recipe: Recipe, info: data.DataInfo
+) -> keras.Model:
+    function = getattr(_module(module, stage), name, None)
+    if not callable(function):
+        raise ValueError(
+            f"`{stage.role}` must name a function that returns a network. Received: "
+            f"{stage.role}={stage.network!r}, and there is no {name!r} in it."
+        )
+    offered = {
+        "input_shape": info.image_shape,
+        "num_classes": info.num_classes,
+        "weight_decay": recipe.weight_decay,
+        "seed": recipe.seed,
+    }
+    takes = inspect.signature(function).parameters
+    network = function(**{name: value for name, value in offered.items() if name in takes})
+    if not isinstance(network, keras.Model):
+        raise ValueError(
+            f"`{stage.role}` must name a function that returns a keras.Model; it may take "
+            f"{', '.join(offered)}. Received: {stage.role}={stage.network!r}, which returns "
+            f"{type(network).__name__}."
+        )
+    return network
+
+
+def _module(module: str, stage: Stage) -> Any:
+    with _importable_here():
+        if not module.endswith(".py"):
+            try:
+                return importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                raise ValueError(
+                    f"`{stage.role}` names a module that cannot be imported: {error}. Received: "
+                    f"{stage.role}={stage.network!r}. Give its file, as in mymodels.py:build."
+                ) from error
+        path = _module_file(module, stage)
+        # Networks hold classes of it, so that it must be the same module each time.
+        name = f"kd_keras_own_{digest_of_file(path)[:16]}"
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec is not None and spec.loader is not None  # it is a file that ends in .py
+            sys.modules[name] = made = importlib.util.module_from_spec(spec)
+            try:
+                spec.loader.exec_module(made)
+            except BaseException:
+                del sys.modules[name]
+                raise
+        return sys.modules[name]
+
+
+def _module_file(module: str, stage: Stage) -> Path:
+    path = Path(module).expanduser()
+    if not path.is_file():
+        raise ValueError(
+            f"`{stage.role}` names a Python file that does not exist. Received: "
+            f"{stage.role}={stage.network!r}. Give the path of the file, a colon and the name of "
+            "the function."
+        )
+    return path
+
+
+def _refuse_unsavable(network: keras.Model, stage: Stage) -> None:
+    """Raise before anything is trained where a run could not read the network back."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.keras"
+        try:
+            network.save(path)
+            load_network(path, stage.role)
+        except Exception as error:
+            raise ValueError(
+                f"`{stage.role}` cannot be saved as a .keras file and read again, which a run does "
+                f"between its stages. Received: {stage.role}={stage.network!r}. Register layers of "
+                "your own with keras.saving.register_keras_serializable, and give them a "
+                f"get_config. Keras says: {error}"
+            ) from error
+
+
+@contextlib.contextmanager
+def _importable_here() -> Iterator[None]:
+    """Let modules of the working folder be found, as `python script.py` does."""
+    sys.path.insert(0, "")
+    try:
+        yield
+    finally:
+        sys.path.remove("")
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Give a function of the user's the same random numbers at each call."""
+    before: tuple[Any, Callable[..., None]] = (random.getstate(), random.setstate)
+    numpy_before = np.random.get_state()
+    keras.utils.set_random_seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        before[1](before[0])
+        np.random.set_state(numpy_before)

@@ -17,6 +17,7 @@ from kd_keras.arguments import (
     check_text,
     plain,
 )
+from kd_keras.portable import portable
 from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER, Stage
 from kd_keras.recipes.term import Term
 
@@ -275,8 +276,17 @@ class Recipe:
 
     def to_json(self) -> str:
         """Return the recipe as JSON text that `from_json` reads."""
-        fields = {_FORMAT: _FORMAT_VERSION, **dataclasses.asdict(self)}
-        return json.dumps(fields, indent=2) + "\n"
+        return json.dumps({_FORMAT: _FORMAT_VERSION, **self.to_dict()}, indent=2) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by their names, in forms that JSON has."""
+        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return fields
+
+    def portable(self) -> Recipe:
+        """Return a copy to hand on: folders and files are named, and not where they lie."""
+        names = {name: portable(getattr(self, name)) for name in ("dataset", "teacher", "student")}
+        return dataclasses.replace(self, **names)
 
     @staticmethod
     def is_recipe(fields: Any) -> bool:

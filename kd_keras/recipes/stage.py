@@ -19,7 +19,7 @@ class Stage:
     Attributes:
         name: One of `NETWORKS`.
         network: An architecture, a `.keras` file or a function, as `Recipe.teacher`.
-        policy: Name of the augmentation policy; None for none.
+        policy: Name of the augmentation policy.
         epochs: How many.
         learning_rate: Where the learning rate begins.
         rate_field: The field of the recipe that says so, for the remedy of an error.
@@ -33,6 +33,11 @@ class Stage:
     learning_rate: float
     rate_field: str
     value_range: tuple[float, float]
+
+    @property
+    def role(self) -> str:
+        """The field of the recipe that names the network."""
+        return TEACHER if self.name == TEACHER else "student"
 
     @property
     def is_taught(self) -> bool:

@@ -15,14 +15,19 @@ from typing import Any
 from kd_keras.image_files import fingerprint
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.regular_file import read_text
+from kd_keras.run.own_files import own_files
 from kd_keras.whole_file import write_whole
 
 DATA = "data.json"
 
+OWN_NETWORKS = "own_networks"
 _IMAGES = "images"
 _LONGEST_VALUE = 80
 # How the differences of fields are told where their names would not do.
-_READABLE = {_IMAGES: "the digest of the images' names and sizes"}
+_READABLE = {
+    _IMAGES: "the digest of the images' names and sizes",
+    OWN_NETWORKS: "the digest of each file of a network",
+}
 
 
 def keep_or_refuse(path: Path, data: Mapping[str, Any], remedy: str) -> None:
@@ -64,7 +69,8 @@ def refuse_other_images(
     """Compare a finished run's data with the present ones as far as that needs no TensorFlow.
 
     A dataset of the catalogue is named by the recipe, and what is prepared of it is TensorFlow
-    Datasets' to read. A folder of images is compared by the names and sizes of its files.
+    Datasets' to read. A folder of images is compared by the names and sizes of its files, and so
+    are the user's own files of networks, by their digests.
 
     Args:
         path: The folder of the finished run.
@@ -81,6 +87,12 @@ def refuse_other_images(
     then = _read(path, remedy)
     if then is None:
         return f"it has no {DATA}, which says what data it is of"
+    if OWN_NETWORKS in then:
+        try:
+            networks = own_files(recipe)
+        except (OSError, ValueError) as error:
+            return f"a file of a network is not there now ({error})"
+        _refuse_difference(path, then, {**then, OWN_NETWORKS: networks}, remedy)
     if _IMAGES not in then:
         return None
     folder = data_dir if recipe.dataset == "folder" else recipe.dataset

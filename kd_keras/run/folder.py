@@ -30,12 +30,12 @@ FLOAT32 = "student_float32.tflite"
 INT8 = "student_int8.tflite"
 EXPORT = "export.json"
 # What is kept of each network: while it is trained its state and its best epoch, then itself.
-CHECKPOINT, BEST, NETWORK = NETWORK_FILES = ("checkpoint_{}.npz", "best_{}.keras", "{}.keras")
+CHECKPOINT, BEST, NETWORK = _OF_A_NETWORK = ("checkpoint_{}.npz", "best_{}.weights.h5", "{}.keras")
 # The files of a run as they are deleted. What marks the folder as finished goes first, what marks
 # it as ours last: a deletion that is cut short leaves an unfinished run, which --fresh can delete.
 FILES = (
     *(REPORT, STAGES, PAGE, SHEET, EXPORT, INT8, FLOAT32),
-    *(name.format(n) for n in reversed(NETWORKS) for name in NETWORK_FILES),
+    *(name.format(n) for n in reversed(NETWORKS) for name in _OF_A_NETWORK),
     *(HISTORY, DATA, RECIPE),
 )
 # The stages beside the networks: what is known when a run begins, the phone's files, the report.

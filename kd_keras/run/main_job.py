@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 from kd_keras import _startup
 from kd_keras.portable import portable
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.stage import network_title
 from kd_keras.run.accidents import going_on
 from kd_keras.run.data_identity import refuse_other_images
 from kd_keras.run.folder import AGAIN, HISTORY, PAGE, REPORT, REPORTED, START_OVER
@@ -45,8 +45,8 @@ def distill(
     `student.keras` on the test split), `report.html`, `report.csv` (one row for each model),
     `report.json`, and `stages.json`, with a digest of every file of a finished stage, by which
     later damage is noticed. Each file appears whole or not at all. A run that was killed goes on
-    where it stopped, with the results of an unbroken one; a finished one is only shown. The
-    networks are those of the last epoch, and the test split is looked at once, at the end.
+    where it stopped, with the results of an unbroken one; a finished one is only shown. The test
+    split is looked at once, at the end.
 
     Args:
         recipe: What to run, such as `kd_keras.recipes.digits()`.
@@ -89,7 +89,8 @@ def distill(
         if unknown:
             say(console, f"Its data could not be compared: {unknown}.")
         return _show(output, console)
-    title = f"{recipe.dataset}: {recipe.teacher} teaches {recipe.student}"
+    teacher, student = network_title(recipe.teacher), network_title(recipe.student)
+    title = f"{recipe.dataset}: {teacher} teaches {student}"
     say(console, title, f"; results go to {output}")
     started = time.monotonic()
     with open_run(output, recipe, fresh) as folder:
@@ -102,7 +103,7 @@ def distill(
             start_devices()
         # Nothing moves on the terminal here but what TensorFlow Datasets shows of a download.
         material = prepare(recipe, data_dir)
-        folder.begin(fresh, material.splits.info.identity(), repair, console)
+        folder.begin(fresh, material.identity(), repair, console)
         again = f"the same command{' without --fresh' if fresh else ''}"
         try:
             with going_on(recipe, again, material.splits.info.image_shape):
@@ -138,6 +139,5 @@ def _show(output: Path, console: Console) -> Report:
 
 
 def _call(recipe: Recipe, output: Path, data_dir: str | os.PathLike[str] | None) -> str:
-    shown = dataclasses.replace(recipe, dataset=portable(recipe.dataset))
     data = "" if data_dir is None else f", data_dir={portable(data_dir)!r}"
-    return f"kd_keras.run.distill({shown}, {portable(output)!r}{data})"
+    return f"kd_keras.run.distill({recipe.portable()}, {portable(output)!r}{data})"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,22 @@ from rich.console import Console
 
 from kd_keras import evaluate, export
 from kd_keras.network_files import load_network
-from kd_keras.portable import portable
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.stage import NETWORKS, STUDENT, STUDENT_ALONE, TEACHER, network_title
 from kd_keras.run.environment import environment
 from kd_keras.run.folder import (
     FLOAT32,
     HISTORY,
     INT8,
-    NETWORKS,
     PAGE,
     REPORT,
     REPORTED,
     SHEET,
-    STUDENT,
-    STUDENT_ALONE,
-    TEACHER,
     RunFolder,
 )
 from kd_keras.run.history import write_history
 from kd_keras.run.stages import Material
+from kd_keras.run.training import best_epoch
 
 _TITLES = {TEACHER: "teacher", STUDENT_ALONE: "student alone", STUDENT: "distilled student"}
 _NO_TRIALS = evaluate.Trials(corruptions=(), rotations=(), scales=(), attacks=False)
@@ -79,9 +76,10 @@ def _measured(
         for network, epochs in histories.items()
     }
     return evaluate.Report(
-        title=f"{splits.info.title}: {recipe.teacher} teaches {recipe.student}",
+        title=f"{splits.info.title}: {network_title(recipe.teacher)} teaches "
+        f"{network_title(recipe.student)}",
         command=command,
-        recipe={**dataclasses.asdict(recipe), "dataset": portable(recipe.dataset)},
+        recipe={**recipe.portable().to_dict(), **_kept(recipe, histories)},
         rows=rows,
         histories={
             network: {
@@ -94,6 +92,14 @@ def _measured(
         classes=splits.info.class_names,
         baseline=_TITLES[STUDENT_ALONE],
     )
+
+
+def _kept(recipe: Recipe, histories: Mapping[str, Any]) -> dict[str, str]:
+    """Return after which epoch each network was kept, where that is not the last."""
+    if recipe.keep == "last":
+        return {}
+    epochs = (f"{name} {best_epoch(history)}" for name, history in histories.items())
+    return {"kept_epochs": ", ".join(epochs)}
 
 
 def _rows(
@@ -110,12 +116,13 @@ def _rows(
     splits, recipe = material.splits, folder.recipe
     # As many training images as there are test images: as exact, and no dearer.
     batches = math.ceil(splits.info.test_examples / recipe.batch_size)
+    policy = material.views()
     examinations = evaluate.examine(
         models,
         splits.test,
         teacher=_TITLES[TEACHER],
         training=splits.training().take(min(batches, splits.steps_per_epoch)),
-        views=tf.function(lambda images, step: material.policy(images, step=step), autograph=False),
+        views=tf.function(lambda images, step: policy(images, step=step), autograph=False),
         trials=evaluate.Trials() if robustness else _NO_TRIALS,
         progress=progress,
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import inspect
 import random
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import types
+from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from typing import Any
 
 import keras
@@ -21,7 +20,8 @@ from kd_keras.losses.logit_form import LogitForm, as_logits
 from kd_keras.network_files import load_network, network_file
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import Stage, function_of, is_file
-from kd_keras.run.data_identity import digest_of_file
+from kd_keras.run.own_files import module_file
+from kd_keras.whole_file import checksum, scratch_folder
 
 _OURS = (0.0, 255.0)  # what data give, and networks of `kd_keras.models` take
 
@@ -115,22 +115,6 @@ def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
     return keras.Model(images, logits, name=own.name)
 
 
-def own_files(recipe: Recipe) -> dict[str, str]:
-    """Return the digests of the user's own files of networks, by the field that names them.
-
-    Raises:
-        ValueError: If there is no such file.
-    """
-    found = {}
-    for stage in recipe.stages():
-        function = function_of(stage.network)
-        if is_file(stage.network):
-            found[stage.role] = digest_of_file(network_file(stage.network, stage.role))
-        elif function is not None and function[0].endswith(".py"):
-            found[stage.role] = digest_of_file(_module_file(function[0], stage))
-    return found
-
-
 def image_size_of(recipe: Recipe) -> tuple[int, int] | None:
     """Return the size that images are brought to: the recipe's, or that of the student's file."""
     if recipe.image_size is not None:
@@ -151,7 +135,8 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
         takes = (None, *info.image_shape)
     gives = getattr(own, "output_shape", None) if getattr(own, "outputs", None) else None
     if gives is None and isinstance(takes, tuple):
-        x = keras.KerasTensor((None, *[n or m for n, m in zip(takes[1:], info.image_shape)]))
+        sizes = [n or m for n, m in zip(takes[1:], info.image_shape, strict=False)]
+        x = keras.KerasTensor((None, *sizes))
         gives = keras.tree.map_structure(lambda y: tuple(y.shape), own.compute_output_spec(x))
     for what, shape, rank in (("input", takes, 4), ("output", gives, 2)):
         if not isinstance(shape, tuple) or len(shape) != rank or shape[-1] is None:
@@ -205,36 +190,23 @@ def _module(module: str, stage: Stage) -> Any:
                     f"`{stage.role}` names a module that cannot be imported: {error}. Received: "
                     f"{stage.role}={stage.network!r}. Give its file, as in mymodels.py:build."
                 ) from error
-        path = _module_file(module, stage)
+        path = module_file(module, stage)
         # Networks hold classes of it, so that it must be the same module each time.
-        name = f"kd_keras_own_{digest_of_file(path)[:16]}"
+        name = f"kd_keras_own_{checksum(path)[:16]}"
         if name not in sys.modules:
-            spec = importlib.util.spec_from_file_location(name, path)
-            assert spec is not None and spec.loader is not None  # it is a file that ends in .py
-            sys.modules[name] = made = importlib.util.module_from_spec(spec)
+            sys.modules[name] = made = types.ModuleType(name)
             try:
-                spec.loader.exec_module(made)
+                SourceFileLoader(name, str(path)).exec_module(made)
             except BaseException:
                 del sys.modules[name]
                 raise
         return sys.modules[name]
 
 
-def _module_file(module: str, stage: Stage) -> Path:
-    path = Path(module).expanduser()
-    if not path.is_file():
-        raise ValueError(
-            f"`{stage.role}` names a Python file that does not exist. Received: "
-            f"{stage.role}={stage.network!r}. Give the path of the file, a colon and the name of "
-            "the function."
-        )
-    return path
-
-
 def _refuse_unsavable(network: keras.Model, stage: Stage) -> None:
     """Raise before anything is trained where a run could not read the network back."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.keras"
+    with scratch_folder() as folder:
+        path = folder / "network.keras"
         try:
             network.save(path)
             load_network(path, stage.role)
@@ -260,11 +232,10 @@ def _importable_here() -> Iterator[None]:
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Give a function of the user's the same random numbers at each call."""
-    before: tuple[Any, Callable[..., None]] = (random.getstate(), random.setstate)
-    numpy_before = np.random.get_state()
+    before, numpy_before = random.getstate(), np.random.get_state()
     keras.utils.set_random_seed(seed % 2**32)
     try:
         yield
     finally:
-        before[1](before[0])
+        random.setstate(before)
         np.random.set_state(numpy_before)

@@ -6,28 +6,25 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 from rich.console import Console
 
-from kd_keras import augment, data, export, models
+from kd_keras import augment, data, export
 from kd_keras.export.presets import Quantization
-from kd_keras.losses import KLDivergence
 from kd_keras.network_files import load_network
-from kd_keras.recipes.recipe import Recipe
-from kd_keras.run.folder import (
-    EXPORT,
-    EXPORTED,
-    FLOAT32,
-    INT8,
-    STUDENT,
-    STUDENT_ALONE,
-    TEACHER,
-    RunFolder,
-)
+from kd_keras.recipes.recipe import FEEDBACK, UNIFORM, Recipe
+from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER, Stage, network_title
+from kd_keras.run import networks
+from kd_keras.run.data_identity import OWN_NETWORKS
+from kd_keras.run.folder import EXPORT, EXPORTED, FLOAT32, INT8, RunFolder
+from kd_keras.run.own_files import own_files
 from kd_keras.run.saying import say
-from kd_keras.run.training import Training
+from kd_keras.run.taking import is_taken_as_it_is
+from kd_keras.run.training import Training, save_network
 from kd_keras.training.distiller import Distiller
 from kd_keras.training.supervised import Supervised
 from kd_keras.whole_file import write_whole
@@ -46,22 +43,25 @@ class Material:
     Attributes:
         recipe: What to run.
         splits: The data.
-        policy: What the networks see instead of the training batches.
+        own_files: Digests of the user's own files of networks, by the field that names them.
     """
 
     recipe: Recipe
     splits: data.Splits
-    policy: Any
+    own_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def build(self, architecture: str) -> keras.Model:
-        """Return a new network for the data. The same architecture has the same weights."""
-        return models.from_name(
-            architecture,
-            input_shape=self.splits.info.image_shape,
-            num_classes=self.splits.info.num_classes,
-            weight_decay=self.recipe.weight_decay,
-            seed=self.recipe.seed,
-        )
+    def identity(self) -> dict[str, Any]:
+        """Return what tells data and the user's own networks from others, as JSON knows it."""
+        own = {OWN_NETWORKS: dict(self.own_files)} if self.own_files else {}
+        return {**self.splits.info.identity(), **own}
+
+    def build(self, stage: Stage) -> keras.Model:
+        """Return the network that a stage begins with. The same stage has the same weights."""
+        return networks.build(stage, self.recipe, self.splits.info)
+
+    def views(self) -> Any:
+        """Return the policy whose views the students see, or one of theirs."""
+        return views_of(self.recipe.stage(STUDENT_ALONE), self.recipe)
 
 
 def start_devices() -> None:
@@ -77,24 +77,63 @@ def prepare(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> Material
         data_dir: Where the data lie, as `kd_keras.data.load` takes it.
 
     Raises:
-        ValueError: If the dataset, the policy or an architecture cannot be made.
+        ValueError: If the dataset, a loss, the policy or a network cannot be made.
         ConnectionError: If the data must be downloaded and cannot be.
     """
+    digests = own_files(recipe)
     splits = data.load(
         recipe.dataset,
         data_dir=data_dir,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         limit=recipe.limit,
-        image_size=recipe.image_size,
+        image_size=networks.image_size_of(recipe),
     )
-    material = Material(recipe, splits, augment.named(recipe.policy, seed=recipe.seed))
-    for field in ("teacher", "student"):
+    material = Material(recipe, splits, digests)
+    built = {}
+    for stage in (recipe.stage(TEACHER), recipe.stage(STUDENT)):
         try:
-            material.build(getattr(recipe, field))
+            built[stage.name] = material.build(stage)
         except ValueError as error:
-            raise ValueError(f"The recipe's `{field}` cannot be built. {error}") from error
+            raise ValueError(f"The recipe's `{stage.role}` cannot be built. {error}") from error
+    # Whether its losses fit these networks, which taps and all.
+    distiller(built[TEACHER], built[STUDENT], material)
     return material
+
+
+def views_of(stage: Stage, recipe: Recipe) -> Any:
+    """Return what the network of a stage sees instead of the training batches.
+
+    Whoever is not taught cannot ask a teacher: it sees views of the same transforms.
+    """
+    if stage.policy in (FEEDBACK, UNIFORM):
+        rate = 1.0 if stage.policy == FEEDBACK else 0.0
+        follows = augment.Feedback(seed=recipe.seed, rate=rate)
+        return follows if stage.is_taught else follows.policy
+    policy = augment.named(stage.policy, seed=recipe.seed)
+    return augment.Pick(policy) if recipe.pick and stage.is_taught else policy
+
+
+def distiller(teacher: keras.Model, student: keras.Model, material: Material) -> Distiller:
+    """Return what trains a student with a teacher, as the recipe says."""
+    recipe = material.recipe
+    terms = recipe.terms()
+    weights: list[Any] = [term.weight for term in terms]
+    if recipe.warm_up:
+        steps = max(1, round(recipe.warm_up * recipe.epochs * material.splits.steps_per_epoch))
+        weights = [
+            keras.optimizers.schedules.PolynomialDecay(0.0, steps, end_learning_rate=weight)
+            for weight in weights
+        ]
+    return Distiller(
+        teacher,
+        student,
+        [term.build(recipe.temperature) for term in terms],
+        weights,
+        recipe.student_loss_weight,
+        combine=recipe.combine,
+        augmentation=views_of(recipe.stage(STUDENT), recipe),
+    )
 
 
 def train_networks(material: Material, folder: RunFolder, console: Console) -> None:
@@ -102,44 +141,47 @@ def train_networks(material: Material, folder: RunFolder, console: Console) -> N
 
     The two students differ in the teacher alone: same initial weights, data, views and schedule.
     """
-    recipe, policy = material.recipe, material.policy
-    supervised = (
-        (TEACHER, recipe.teacher, f"Teacher {recipe.teacher}"),
-        (STUDENT_ALONE, recipe.student, f"Student {recipe.student} alone"),
-    )
-    for name, architecture, title in supervised:
-        if not folder.is_trained(name):
-            network = material.build(architecture)
-            training = _training(recipe, name, title, network, Supervised(network, policy))
-            training.run(folder, recipe, material.splits, console)
-    if not folder.is_trained(STUDENT):
-        network = material.build(recipe.student)
-        distiller = Distiller(
-            # A copy from the file, which stays trainable: the Distiller freezes what it gets.
-            load_network(folder.network(TEACHER), TEACHER),
-            network,
-            KLDivergence(recipe.temperature),
-            student_loss_weight=recipe.student_loss_weight,
-            augmentation=policy,
-        )
-        title = f"Student {recipe.student} with teacher {recipe.teacher}"
-        training = _training(recipe, STUDENT, title, network, distiller)
-        training.run(folder, recipe, material.splits, console)
+    teacher_title = network_title(material.recipe.teacher)
+    for stage in material.recipe.stages():
+        suffix = {STUDENT_ALONE: " alone", STUDENT: f" with teacher {teacher_title}"}
+        title = f"{stage.title}{suffix.get(stage.name, '')}"
+        train(stage, title, material, folder, folder.network(TEACHER), console)
 
 
-def _training(
-    recipe: Recipe, name: str, title: str, network: keras.Model, model: keras.Model
-) -> Training:
-    is_teacher = name == TEACHER
-    return Training(
-        name=name,
-        title=title,
-        network=network,
-        model=model,
-        epochs=recipe.teacher_epochs if is_teacher else recipe.epochs,
-        learning_rate=recipe.teacher_learning_rate if is_teacher else recipe.learning_rate,
-        rate_field="teacher_learning_rate" if is_teacher else "learning_rate",
-    )
+def train(
+    stage: Stage,
+    title: str,
+    material: Material,
+    folder: RunFolder,
+    teacher: Path,
+    console: Console,
+    name: str | None = None,
+) -> None:
+    """Train the network of a stage and keep it in a folder, where not yet done.
+
+    Args:
+        stage: What to train.
+        title: What a person reads about it.
+        material: Data and networks.
+        folder: Where the network goes.
+        teacher: File of the trained teacher, where the stage is taught.
+        console: Where progress goes.
+        name: The network's name in the folder; by default the stage's.
+    """
+    name = name or stage.name
+    if folder.is_trained(name):
+        return
+    network = material.build(stage)
+    if stage.name == TEACHER and is_taken_as_it_is(stage, network, material, console):
+        save_network(folder, name, network, [])
+        return
+    if stage.is_taught:
+        # A copy from the file, which stays trainable: the Distiller freezes what it gets.
+        model: Any = distiller(load_network(teacher, TEACHER), network, material)
+    else:
+        model = Supervised(network, views_of(stage, material.recipe))
+    training = Training(name, stage, title, network, model)
+    training.run(folder, material.recipe, material.splits, console)
 
 
 def export_student(material: Material, folder: RunFolder, console: Console) -> None:

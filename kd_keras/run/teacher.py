@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kd_keras import recipes
 from kd_keras.network_files import load_network, network_file
-from kd_keras.run.folder import TEACHER
+from kd_keras.recipes.stage import TEACHER
 
 if TYPE_CHECKING:
     import keras

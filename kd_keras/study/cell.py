@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import cast
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from kd_keras.graph_errors import NonFiniteLossError
 from kd_keras.recipes.recipe import PolicyName
-from kd_keras.run.folder import TEACHER
+from kd_keras.recipes.stage import TEACHER
 from kd_keras.run.stage_record import StageRecord
 from kd_keras.run.stages import Material, prepare
 from kd_keras.study.cell_folder import claimed
@@ -61,12 +60,12 @@ class CellRunner:
             policy = cast(PolicyName, cell.teacher_augmentation)
             teacher = train_teacher(self._study, policy, self._data_dir, self._console)
             elsewhere[TEACHER] = StageRecord(teacher.parent).stages()[TEACHER].result
-        recipe = dataclasses.replace(self._study.recipe, seed=cell.seed)
+        recipe = cell.recipe(self._study.recipe)
         with claimed(self._study.cell(cell), recipe, elsewhere) as folder:
             if self._study.is_finished(cell):
                 return
             material: Material = prepare(recipe, self._data_dir)
-            self._study.check_data(material.splits.info.identity())
+            self._study.check_data(material.identity())
             try:
                 train_student(cell, folder, material, teacher, self._console)
             except NonFiniteLossError as error:

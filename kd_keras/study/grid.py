@@ -7,29 +7,15 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, cast, get_args
 
 from kd_keras.arguments import check_integer
-from kd_keras.recipes.recipe import PolicyName, Recipe
-
-# What they are stands in `kd_keras.study.teaching`.
-Distillation = Literal[
-    "none",
-    "kl",
-    "logits_mse",
-    "standardized_kl",
-    "decoupled_kd",
-    "dist",
-    "attention+kl",
-    "similarity+kl",
-    "relational+kl",
-    "hint+kl",
-]
+from kd_keras.recipes.distillation import Distillation, distilled_by
+from kd_keras.recipes.recipe import FEEDBACK, PolicyName, Recipe, StudentPolicyName
 
 # Ends the name of a policy of which the teacher picks the views that it is least sure of.
 PICK = "+pick"
-# Policies that follow the gap between teacher and student, and their control.
-FEEDBACK, UNIFORM = "feedback", "uniform"
+NO_TEACHER = "none"
 
 _WORD = re.compile(r"[A-Za-z0-9_+]*")
 _FORMAT = "kd_keras_study"
@@ -67,6 +53,15 @@ class Cell:
         """The name of its folder, and what a person reads about it."""
         teacher = f"-teacher-{self.teacher_augmentation}" if self.teacher_augmentation else ""
         return f"{self.distillation}-{self.augmentation}{teacher}-seed{self.seed}"
+
+    def recipe(self, shared: Recipe) -> Recipe:
+        """Return what the cell runs: its recipe is that of the study but for what the cell says."""
+        policy = cast(StudentPolicyName, self.augmentation.removesuffix(PICK))
+        picks = self.augmentation.endswith(PICK)
+        recipe = dataclasses.replace(shared, seed=self.seed, policy=policy, pick=picks)
+        if self.distillation == NO_TEACHER:
+            return recipe
+        return distilled_by(recipe, self.distillation)
 
     @property
     def treatment(self) -> Treatment:
@@ -129,9 +124,8 @@ class Study:
 
     def __post_init__(self) -> None:
         policies = get_args(PolicyName)
-        adaptive = (FEEDBACK, UNIFORM)
-        _check_names("distillation", self.distillation, get_args(Distillation))
-        _check_names("augmentation", self.augmentation, (*policies, *adaptive), suffix=PICK)
+        _check_names("distillation", self.distillation, (NO_TEACHER, *get_args(Distillation)))
+        _check_names("augmentation", self.augmentation, get_args(StudentPolicyName), suffix=PICK)
         _check_names("teacher_augmentation", self.teacher_augmentation, policies)
         check_integer("seeds", self.seeds, 1)
         for name in ("distillation", "augmentation", "teacher_augmentation"):
@@ -153,7 +147,7 @@ class Study:
         for offset, distillation, augmentation in itertools.product(
             range(self.seeds), self.distillation, self.augmentation
         ):
-            if distillation == "none":
+            if distillation == NO_TEACHER:
                 if not asks_the_teacher(augmentation):
                     cells.append(Cell(distillation, augmentation, "", self.recipe.seed + offset))
                 continue
@@ -165,7 +159,7 @@ class Study:
 
     def left_out(self) -> tuple[str, ...]:
         """Return the augmentations that the cells without distillation do not have."""
-        if "none" not in self.distillation:
+        if NO_TEACHER not in self.distillation:
             return ()
         return tuple(name for name in self.augmentation if asks_the_teacher(name))
 
@@ -174,9 +168,25 @@ class Study:
         return text_of_study(self.recipe)
 
 
+# What cells say, and their study's recipe does not.
+_OF_CELLS = {
+    "policy": "none",
+    "pick": False,
+    "losses": ("KLDivergence",),
+    "combine": "convex",
+    "warm_up": 0.0,
+    "teacher_policy": None,
+}
+
+
+def of_cells(recipe: Recipe, usual: Recipe) -> list[str]:
+    """Return the fields that differ from a usual recipe's and have no effect in a study."""
+    return [name for name in recipe.differences(usual) if name in _OF_CELLS]
+
+
 def text_of_study(recipe: Recipe) -> str:
-    """Return the recipe that all cells share, as JSON text; cells have policies of their own."""
-    shared = json.loads(dataclasses.replace(recipe, policy="none").to_json())
+    """Return the recipe that all cells share, as JSON text."""
+    shared = json.loads(dataclasses.replace(recipe, **_OF_CELLS).to_json())
     return json.dumps({_FORMAT: _FORMAT_VERSION, "recipe": shared}, indent=2) + "\n"
 
 

@@ -128,15 +128,14 @@ def _identity(
     with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
         _startup.refuse_other_backend()
         from kd_keras.run.stages import prepare
-    return prepare(folder.recipe, data_dir).splits.info.identity()
+    return prepare(folder.recipe, data_dir).identity()
 
 
 def _call(
     study: Study, output: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
 ) -> str:
-    recipe = dataclasses.replace(study.recipe, dataset=portable(study.recipe.dataset))
     data = "" if data_dir is None else f", data_dir={portable(data_dir)!r}"
-    shown = dataclasses.replace(study, recipe=recipe)
+    shown = dataclasses.replace(study, recipe=study.recipe.portable())
     return f"kd_keras.study.run_study({shown}, {portable(output)!r}{data})"
 
 

@@ -13,6 +13,8 @@ import numpy as np
 
 from kd_keras.archives import arrays_in
 from kd_keras.portable import portable
+from kd_keras.recipes.recipe import FEEDBACK, UNIFORM
+from kd_keras.recipes.stage import network_title
 from kd_keras.study.folder import (
     PREDICTIONS,
     RESULT,
@@ -20,7 +22,7 @@ from kd_keras.study.folder import (
     damaged_cell,
     read_result,
 )
-from kd_keras.study.grid import FEEDBACK, PICK, UNIFORM, Cell, Treatment
+from kd_keras.study.grid import PICK, Cell, Treatment
 from kd_keras.study.statistics import (
     Estimate,
     hierarchical_bootstrap,
@@ -144,9 +146,10 @@ def summarise(
     baseline = [errors for errors in baseline if errors]
     recipe = folder.recipe
     return Summary(
-        title=f"{portable(recipe.dataset)}: {recipe.teacher} teaches {recipe.student}",
+        title=f"{portable(recipe.dataset)}: {network_title(recipe.teacher)} teaches "
+        f"{network_title(recipe.student)}",
         commands=folder.commands(),
-        recipe={**dataclasses.asdict(recipe), "dataset": portable(recipe.dataset)},
+        recipe=recipe.portable().to_dict(),
         treatments=tuple(
             _result(treatment, [results[cell] for cell in group], baseline, correct)
             for treatment, group in by_treatment.items()

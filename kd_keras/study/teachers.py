@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kd_keras.folders import made_folder
+from kd_keras.recipes.stage import TEACHER
 from kd_keras.run.data_identity import copy_identity
-from kd_keras.run.folder import TEACHER
 from kd_keras.run.repair import refuse
 from kd_keras.run.stage_record import StageRecord
 from kd_keras.study.cell_folder import results_in
@@ -17,7 +17,14 @@ from kd_keras.study.folder import StudyFolder, existing_study
 from kd_keras.whole_file import written_beside
 
 # What of a recipe is the students' alone, and leaves the teachers as they are.
-_OF_STUDENTS = {"student", "temperature", "student_loss_weight", "epochs", "learning_rate"}
+_OF_STUDENTS = {
+    "student",
+    "student_value_range",
+    "temperature",
+    "student_loss_weight",
+    "epochs",
+    "learning_rate",
+}
 _OTHER_DATA = "Its students could not be compared with these."
 
 

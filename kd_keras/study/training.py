@@ -7,23 +7,18 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from kd_keras import augment
 from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import PolicyName
-from kd_keras.run.folder import STUDENT, TEACHER, RunFolder
+from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER
+from kd_keras.run.folder import RunFolder
 from kd_keras.run.stage_record import StageRecord
-from kd_keras.run.stages import Material, prepare
-from kd_keras.run.training import Training
+from kd_keras.run.stages import Material, prepare, train, views_of
 from kd_keras.study.cell_folder import COUNTED, awaited
 from kd_keras.study.folder import TRAINING, StudyFolder
-from kd_keras.study.grid import FEEDBACK, PICK, UNIFORM, Cell
-from kd_keras.study.teaching import teaching
-from kd_keras.training.distiller import Distiller
-from kd_keras.training.supervised import Supervised
+from kd_keras.study.grid import Cell
 from kd_keras.whole_file import write_whole
 
 
@@ -51,17 +46,9 @@ def train_teacher(
     with awaited(path, recipe, console, f"the teacher on {augmentation}") as folder:
         if not folder.is_trained(TEACHER):
             material = prepare(recipe, data_dir)
-            study.check_data(material.splits.info.identity())
-            network = material.build(recipe.teacher)
-            Training(
-                name=TEACHER,
-                title=f"Teacher {recipe.teacher} on {augmentation}",
-                network=network,
-                model=Supervised(network, material.policy),
-                epochs=recipe.teacher_epochs,
-                learning_rate=recipe.teacher_learning_rate,
-                rate_field="teacher_learning_rate",
-            ).run(folder, recipe, material.splits, console)
+            study.check_data(material.identity())
+            stage = recipe.stage(TEACHER)
+            train(stage, f"{stage.title} on {augmentation}", material, folder, file, console)
     return file
 
 
@@ -73,59 +60,28 @@ def train_student(
     Args:
         cell: What to train.
         folder: The cell's folder.
-        material: Data and architectures; its policy is not used.
+        material: Data and networks, of the cell's recipe.
         teacher: The file of the teacher; `None` where the cell has none.
         console: Where progress goes.
     """
     if folder.is_done(COUNTED) and folder.is_done(STUDENT):
         return
-    recipe = folder.recipe
-    network = material.build(recipe.student)
-    augmentation: Any = _augmentation(cell.augmentation, cell.seed)
-    model: Any
-    if teacher is None:
-        if isinstance(augmentation, augment.Feedback):  # the control, which follows nothing
-            augmentation = augmentation.policy
-        model = Supervised(network, augmentation)
-        calls = 0
-    else:
-        how = teaching(cell.distillation, recipe, material.splits.steps_per_epoch)
-        model = Distiller(
-            load_network(teacher, TEACHER),
-            network,
-            how.losses,
-            how.weights,
-            how.student_loss_weight,
-            combine=how.combine,
-            augmentation=augmentation,
-        )
-        views = augmentation.pool if isinstance(augmentation, augment.Pick) else 1
+    recipe = material.recipe
+    stage = recipe.stage(STUDENT_ALONE if teacher is None else STUDENT)
+    calls = 0
+    if teacher is not None:
+        views = getattr(views_of(stage, recipe), "pool", 1)
         calls = views * recipe.epochs * material.splits.steps_per_epoch * recipe.batch_size
     started = time.monotonic()
-    Training(
-        name=STUDENT,
-        title=cell.name,
-        network=network,
-        model=model,
-        epochs=recipe.epochs,
-        learning_rate=recipe.learning_rate,
-        rate_field="learning_rate",
-    ).run(folder, recipe, material.splits, console)
+    file = folder.network(STUDENT)
+    train(stage, cell.name, material, folder, teacher or file, console, name=STUDENT)
     epochs = folder.histories()[STUDENT]
     cost = {
         "training_seconds": sum(logs["seconds"] for logs in epochs),
         # With tracing and checkpoints, and without what an earlier, killed process did.
         "wall_seconds": time.monotonic() - started,
         "teacher_calls": calls,
-        "parameters": network.count_params(),
+        "parameters": load_network(file, STUDENT).count_params(),
     }
     write_whole(folder.path / TRAINING, json.dumps(cost, indent=2) + "\n")
     folder.note(COUNTED, [TRAINING])
-
-
-def _augmentation(name: str, seed: int) -> Any:
-    if name.endswith(PICK):
-        return augment.Pick(augment.named(name.removesuffix(PICK), seed=seed))
-    if name in (FEEDBACK, UNIFORM):
-        return augment.Feedback(seed=seed, rate=0.0 if name == UNIFORM else 1.0)
-    return augment.named(name, seed=seed)

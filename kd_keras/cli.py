@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kd_keras import __version__, memory_errors, recipes
-from kd_keras.commands import COMMANDS, NotGoodEnough, usage
+from kd_keras.commands import COMMANDS, NotGoodEnough, per_recipe, usage
 from kd_keras.escaping import terminal, visible
 from kd_keras.portable import portable_command
 
@@ -107,10 +107,11 @@ def _parsed(arguments: list[str]) -> Any:
     held = io.StringIO()
     asks_for_help = not arguments or not {"-h", "--help"}.isdisjoint(arguments)
     lines = contextlib.nullcontext() if asks_for_help else usage.unwrapped()
+    arguments, own = _in_words_of_the_parser(arguments)
     try:
         with contextlib.redirect_stderr(held), lines:
             return tyro.extras.subcommand_cli_from_dict(
-                {name: command.parse for name, command in COMMANDS.items()},
+                {name: command.parser(own) for name, command in COMMANDS.items()},
                 prog="kd-keras",
                 description=_description(),
                 args=arguments or ["--help"],
@@ -125,6 +126,17 @@ def _parsed(arguments: list[str]) -> Any:
         raise
 
 
+def _in_words_of_the_parser(arguments: list[str]) -> tuple[list[str], per_recipe.Own | None]:
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    if command is None or not command.per_recipe:
+        return arguments, None
+    try:
+        return per_recipe.own_recipe(arguments)
+    except ValueError as error:
+        _complain(f"{error} (see {shlex.join(['kd-keras', arguments[0]])} --help)")
+        raise SystemExit(2) from None
+
+
 def _refused_value(error: BaseException | None) -> ValueError | None:
     while error is not None and not isinstance(error, ValueError):
         error = error.__context__
@@ -136,21 +148,18 @@ def _known(arguments: list[str]) -> list[str]:
     command = COMMANDS.get(arguments[0]) if arguments else None
     if command is None:
         return []
-    has_recipe = command.per_recipe and arguments[1:2] and arguments[1] in recipes.NAMED
-    return arguments[: 2 if has_recipe else 1]
+    names = (*recipes.NAMED, per_recipe.DATA)
+    return arguments[: 2 if command.per_recipe and arguments[1:2] and arguments[1] in names else 1]
 
 
 def _mistyped(arguments: list[str]) -> str | None:
-    """Return what to say of a recipe or a command that there is not, with the one it is near to."""
-    known = _known(arguments)
-    there = list(recipes.NAMED if known else COMMANDS)
-    wrong = arguments[len(known)] if len(arguments) > len(known) else "-"
-    if wrong.startswith("-") or (known and not COMMANDS[known[0]].per_recipe) or len(known) == 2:
+    """Return what to say of a command that there is not, with the one it is near to."""
+    if not arguments or arguments[0] in COMMANDS or arguments[0].startswith("-"):
         return None
-    close = difflib.get_close_matches(wrong, there, n=1)
-    better = shlex.join(["kd-keras", *known, *close, *arguments[len(known) + 1 : 2]])
+    close = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+    better = shlex.join(["kd-keras", *close, *arguments[1:2]])
     meant = f" Did you mean `{better}`?" if close else ""
-    return f"there is no {wrong!r}, only {', '.join(there)}.{meant}"
+    return f"there is no {arguments[0]!r}, only {', '.join(COMMANDS)}.{meant}"
 
 
 def _complain(message: str) -> None:

@@ -8,8 +8,7 @@ import pytest
 from kd_keras.cli import main
 
 CASES = [
-    ("distill", "Expected one of {digits, cifar10}"),
-    ("distill foo", "there is no 'foo', only digits, cifar10."),
+    ("distill", "Expected one of {digits, cifar10, DATA}"),
     ("distill digts", "there is no 'digts'.* Did you mean `kd-keras distill digits`"),
     ("distil digits", "there is no 'distil'.* Did you mean `kd-keras distill digits`"),
     ("distill digits extra", "Unrecognized options: extra"),

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from kd_keras import recipes, run
 from kd_keras.commands.job import Command, Job
-from kd_keras.commands.per_recipe import one_of_recipes
+from kd_keras.commands.per_recipe import Own, one_of_recipes
+from kd_keras.recipes.distillation import Distillation, distilled_by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Distill(Job):
         name: Name of the recipe.
         output: Folder of the run; by default saved_models/<recipe>, with -smoke for --smoke.
         data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
+        distillation: A way to distil that has a name, instead of --losses, --combine and --warm-up:
+            kl (softened KL), logits_mse, standardized_kl, decoupled_kd, dist, or KL and features:
+            attention+kl, similarity+kl, relational+kl, hint+kl. Weights are the published ones.
+        print_recipe: Print the recipe that these options make, for --recipe FILE, and run nothing.
         smoke: Run small: at most 2 epochs of 256 examples. For trying out, not for results.
         fresh: Delete an earlier run in the folder and start over.
         repair: Make again what is damaged of an earlier run in the folder.
@@ -33,15 +38,25 @@ class Distill(Job):
     name: tyro.conf.Suppress[str]
     output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    distillation: Distillation | None = None
+    print_recipe: tyro.conf.FlagCreatePairsOff[bool] = False
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
     fresh: tyro.conf.FlagCreatePairsOff[bool] = False
     repair: tyro.conf.FlagCreatePairsOff[bool] = False
     robustness: bool = True
 
     def run(self, call: str, console: Console) -> None:
+        recipe = self.recipe
+        if self.distillation is not None:
+            recipe = distilled_by(recipe, self.distillation)
+        if self.smoke:
+            recipe = recipe.smoke()
+        if self.print_recipe:
+            console.file.write(recipe.to_json())
+            return
         folder = f"{self.name}-smoke" if self.smoke else self.name
         run.distill(
-            self.recipe.smoke() if self.smoke else self.recipe,
+            recipe,
             self.output or Path("saved_models") / folder,
             data_dir=self.data_dir,
             fresh=self.fresh,
@@ -52,25 +67,31 @@ class Distill(Job):
         )
 
 
-def _typed_by_the_recipes() -> Any:
+def _typed_by_the_recipes(own: Own | None) -> Any:
     """Return the function that the command line calls, typed by the recipes that there are."""
 
     def distill(job: Any) -> Any:
-        """Train a teacher, a student alone and a distilled student; export and verify them."""
+        """Train a teacher, a student alone and a distilled student; export and verify them.
+
+        A teacher of your own teaches as it is: --teacher my_teacher.keras. So does a student of
+        your own learn: --student my_student.keras, or mymodels.py:build, a function that returns a
+        network.
+        """
         return job
 
     distill.__annotations__["job"] = one_of_recipes(
-        lambda recipe, name: Distill(recipe=recipe, name=name)
+        lambda recipe, name: Distill(recipe=recipe, name=name), own
     )
     return distill
 
 
 COMMAND = Command(
-    parse=_typed_by_the_recipes(),
+    parse=_typed_by_the_recipes,
     per_recipe=True,
     examples={
         "kd-keras distill digits": "the whole way on embedded data, in two to three minutes",
         "kd-keras distill digits --help": "its options: every field of the recipe",
         "kd-keras distill cifar10 --smoke": "try a long recipe in small",
+        "kd-keras distill ./photos --teacher my.keras": "your own images and teacher",
     },
 )

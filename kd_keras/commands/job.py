@@ -44,11 +44,23 @@ class Command:
 
     Attributes:
         parse: What tyro turns into options and calls: a `Job` class, or a function that returns
-            a job. Its docstring is the help.
+            a job. Its docstring is the help. Where the word after the command is a recipe, a
+            function that returns that, of the user's own recipe or None.
         examples: Command lines worth knowing, and what each does.
-        per_recipe: Whether the word after the command is the name of a recipe.
+        per_recipe: Whether it is.
     """
 
     parse: Callable[..., Any]
     examples: Mapping[str, str]
     per_recipe: bool = False
+
+    def parser(self, own: Any = None) -> Callable[..., Any]:
+        """Return what tyro turns into options and calls.
+
+        Args:
+            own: A recipe of the user's own, `kd_keras.commands.per_recipe.Own`.
+        """
+        if not self.per_recipe:
+            return self.parse
+        made: Callable[..., Any] = self.parse(own)
+        return made

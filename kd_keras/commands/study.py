@@ -12,9 +12,10 @@ from rich.console import Console
 
 from kd_keras import recipes
 from kd_keras.commands.job import Command, Job
-from kd_keras.commands.per_recipe import one_of_recipes
+from kd_keras.commands.per_recipe import Own, one_of_recipes
 from kd_keras.commands.share import Share
 from kd_keras.study import Study, run_study
+from kd_keras.study.grid import of_cells
 
 
 def _names_of(arguments: Sequence[str]) -> tuple[str, ...]:
@@ -40,6 +41,7 @@ class StudyJob(Job):
     Attributes:
         recipe: What all cells share. Its policy is not used: --augmentation says what students see.
         name: Name of the recipe.
+        usual: The recipe before any option.
         distillation: none (labels alone), kl (softened KL), logits_mse, standardized_kl,
             decoupled_kd, dist, or KL and features: attention+kl, similarity+kl, relational+kl,
             hint+kl. Weights are the published ones, but for the hint's.
@@ -61,6 +63,7 @@ class StudyJob(Job):
 
     recipe: recipes.Recipe
     name: tyro.conf.Suppress[str]
+    usual: tyro.conf.Suppress[Any]
     distillation: Names = ("none", "kl")
     augmentation: Names = ("none", "standard")
     teacher_augmentation: Names = ("standard",)
@@ -76,12 +79,14 @@ class StudyJob(Job):
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
 
     def run(self, call: str, console: Console) -> None:
-        usual = recipes.NAMED[self.name]().policy
-        if self.recipe.policy != usual:
+        without_effect = of_cells(self.recipe, self.usual)
+        if without_effect:
+            field = without_effect[0]
             raise ValueError(
-                "`policy` has no effect in a study. Received: --policy "
-                f"{self.recipe.policy}. Say what students see with --augmentation, and what "
-                "teachers see with --teacher-augmentation."
+                f"`{field}` has no effect in a study. Received: --{field.replace('_', '-')} "
+                f"{getattr(self.recipe, field)}. Say how students are taught with --distillation, "
+                "what they see with --augmentation, and what teachers see with "
+                "--teacher-augmentation."
             )
         recipe = self.recipe.smoke() if self.smoke else self.recipe
         folder = f"study-{self.name}-smoke" if self.smoke else f"study-{self.name}"
@@ -106,7 +111,7 @@ class StudyJob(Job):
         )
 
 
-def _typed_by_the_recipes() -> Any:
+def _typed_by_the_recipes(own: Own | None) -> Any:
     """Return the function that the command line calls, typed by the recipes that there are."""
 
     def study(job: Any) -> Any:
@@ -121,15 +126,17 @@ def _typed_by_the_recipes() -> Any:
         lambda recipe, name: StudyJob(
             recipe=recipe,
             name=name,
+            usual=recipe,
             augmentation=("none", recipe.policy),
             teacher_augmentation=(recipe.policy,),
-        )
+        ),
+        own,
     )
     return study
 
 
 COMMAND = Command(
-    parse=_typed_by_the_recipes(),
+    parse=_typed_by_the_recipes,
     per_recipe=True,
     examples={"kd-keras study digits": "distillation with and without augmentation, over seeds"},
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from kd_keras.data.source import image_and_label
 from kd_keras.data.storage import check_writable, missing_files, quiet
 
 _PROBE_SECONDS = 5
@@ -26,22 +27,26 @@ OFFLINE_ALTERNATIVES = (
 )
 
 
-def open_catalogue(name: str, data_dir: Path | None, download: bool) -> tfds.core.DatasetBuilder:
+def open_catalogue(
+    name: str, data_dir: Path | None, image_size: tuple[int, int] | None, download: bool
+) -> tfds.core.DatasetBuilder:
     """Return the prepared builder of a TFDS dataset.
 
     Args:
         name: As `tfds.load` takes it: `cifar10`, `emnist/balanced`, `mnist:3.0.1`.
         data_dir: Root folder of TFDS data, or None for TFDS's default.
+        image_size: (height, width) that the images will be resized to, or None.
         download: Whether to download what is not prepared in `data_dir`.
 
     Raises:
-        ValueError: If there is no such dataset, its folder is damaged, it is absent and
-            `download` is False, or `data_dir` cannot be written.
+        ValueError: If there is no such dataset, it is none of images and labels, its folder is
+            damaged, it is absent and `download` is False, or `data_dir` cannot be written.
         ConnectionError: If it must be downloaded and cannot be.
     """
     builder = _find(name, data_dir)
     folder = Path(builder.data_dir)
     if not folder.exists():
+        image_and_label(name, builder, image_size)  # before anything is fetched
         if not download:
             raise ValueError(
                 f"{name!r} is not prepared in {str(folder)!r}, and download=False forbids fetching "

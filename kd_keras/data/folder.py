@@ -21,9 +21,10 @@ from kd_keras.image_files import SUFFIXES, is_hidden
 from kd_keras.pictures import open_picture
 
 _LAYOUT = (
-    "<folder>/train/<class>/*.png and <folder>/test/<class>/*.png, with "
-    "<folder>/validation/<class>/*.png if you like (.jpg, .jpeg and .png files)"
+    "<folder>/<class>/*.png, or <folder>/train/<class>/*.png with <folder>/test/ and "
+    "<folder>/validation/ likewise where there are any (.jpg, .jpeg and .png files)"
 )
+_SPLITS = ("train", "test", *VALIDATION_NAMES)
 _FORMATS = ("JPEG", "PNG")
 _OTHER_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jxl", ".tif", ".tiff", ".webp"}
@@ -99,8 +100,9 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
     is known before the training starts, and not when it ends with the first look at `test`.
 
     Args:
-        folder: A folder with `train` and `test`, and possibly `validation` (or `val`, `valid`,
-            `dev`), each with one folder per class.
+        folder: A folder with one folder per class, as `keras.utils.image_dataset_from_directory`
+            takes it; or with `train`, and possibly `test` and `validation` (or `val`, `valid`,
+            `dev`), each of that form.
         image_size: (height, width) that the images will be resized to, or None to take them as
             they are.
 
@@ -115,32 +117,32 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
             f"A folder of images was asked for, and there is none. Received: {str(folder)!r}. "
             f"Expected: {_LAYOUT}."
         )
-    splits = _visible_folders(folder)
-    _refuse_other_splits(folder, splits)
+    places = _places(folder)
     check_class_names(
-        sorted({name for split in splits for name in _visible_folders(folder / split)}),
+        sorted({name for place in places.values() for name in _visible_folders(place)}),
         repr(str(folder)),
         "Rename or merge the folders of these classes.",
     )
-    files = {split: _by_class(folder / split, SUFFIXES) for split in splits}
-    for split in ("train", "test"):
+    files = {split: _by_class(place, SUFFIXES) for split, place in places.items()}
+    for split in ("train", *({"test"} & files.keys())):
         if not any(files.get(split, {}).values()):
             raise ValueError(
                 f"The folder of images has no images of split {split!r}. Received: "
-                f"{str(folder)!r} with sub-folders {sorted(files)}. Expected: {_LAYOUT}."
+                f"{str(folder)!r} with sub-folders {_visible_folders(folder)}. Expected: {_LAYOUT}."
             )
     empty = sorted(name for name, images in files["train"].items() if not images)
     unseen = sorted({name for classes in files.values() for name in classes} - set(files["train"]))
     if empty or unseen:
         raise ValueError(
-            f"Every class must have images in {str(folder / 'train')!r}. Received: classes without "
+            f"Every class must have images in {str(places['train'])!r}. Received: classes without "
             f"any: {empty + unseen}. Add images or remove those folders."
         )
-    _warn_of_left_out(folder, _loose(folder))
-    for split in splits:
-        _refuse_misplaced(folder / split)
-        others = _by_class(folder / split, _OTHER_SUFFIXES)
-        _warn_of_left_out(folder / split, [path for paths in others.values() for path in paths])
+    if folder not in places.values():
+        _warn_of_left_out(folder, _loose(folder))
+    for place in places.values():
+        _refuse_misplaced(place)
+        others = _by_class(place, _OTHER_SUFFIXES)
+        _warn_of_left_out(place, [path for paths in others.values() for path in paths])
     _refuse_unreadable_names(
         [path for classes in files.values() for paths in classes.values() for path in paths]
     )
@@ -162,6 +164,15 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
     return source
 
 
+def _places(folder: Path) -> dict[str, Path]:
+    """Return the folder of each split; all is `train` where the folder holds classes alone."""
+    names = _visible_folders(folder)
+    if not set(names) & set(_SPLITS):
+        return {"train": folder}
+    _refuse_other_splits(folder, names)
+    return {name: folder / name for name in names}
+
+
 def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not is_hidden(path))
 
@@ -175,7 +186,7 @@ def _is_like_an_image(path: Path) -> bool:
 
 
 def _refuse_other_splits(folder: Path, names: Sequence[str]) -> None:
-    other = [name for name in names if name not in ("train", "test", *VALIDATION_NAMES)]
+    other = [name for name in names if name not in _SPLITS]
     if other:
         raise ValueError(
             "A folder of images may have the sub-folders 'train', 'test' and one of "

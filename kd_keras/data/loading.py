@@ -40,8 +40,8 @@ def load(
     Args:
         name: `"digits"`, which is embedded; a dataset of TensorFlow Datasets, such as
             `"cifar10"` or `"emnist/balanced"`; or the path of a folder of images, laid out as
-            `train/<class>/*.png`, `test/<class>/*.png` and, if there is one,
-            `validation/<class>/*.png`. Images of a folder are read as RGB, upright as their EXIF
+            `<class>/*.png`, or as `train/<class>/*.png` with `test` and `validation` likewise where
+            there are any. Images of a folder are read as RGB, upright as their EXIF
             orientation says, transparent ones on black, as `kd-keras predict` reads them.
         data_dir: Where TFDS keeps prepared data; its default where None. With `name="folder"`,
             the folder of images.
@@ -140,7 +140,7 @@ def _open(
     folder = _folder_of_images(name, data_dir)
     if folder is None:
         text = os.fspath(name)
-        return as_source(text, open_catalogue(text, data_dir, download), image_size)
+        return as_source(text, open_catalogue(text, data_dir, image_size, download), image_size)
     return open_folder(folder, image_size)
 
 

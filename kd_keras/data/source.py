@@ -121,20 +121,20 @@ class BuilderSource(Source):
         )
 
 
-def as_source(
+def image_and_label(
     name: str, builder: tfds.core.DatasetBuilder, image_size: tuple[int, int] | None
-) -> Source:
-    """Return the source behind a builder, or say why it is no image classification set.
+) -> tuple[str, str]:
+    """Return the keys of a builder's image and label. Its data need not be there yet.
 
     Raises:
-        ValueError: If the builder has no (image, label) pair, a class has a name that no label file
-            can hold, or its images have no common size and `image_size` is None.
+        ValueError: If the builder has no (image, label) pair, or its images have no common size and
+            `image_size` is None.
     """
     features = builder.info.features
     keys = builder.info.supervised_keys
     image_key, label_key = keys if keys and len(keys) == 2 else (None, None)
-    image = features[image_key] if isinstance(image_key, str) else None
-    label = features[label_key] if isinstance(label_key, str) else None
+    has_keys = isinstance(image_key, str) and isinstance(label_key, str)
+    image, label = (features[image_key], features[label_key]) if has_keys else (None, None)
     if (
         not isinstance(image, tfds.features.Image)
         or not isinstance(label, tfds.features.ClassLabel)
@@ -149,9 +149,24 @@ def as_source(
     if None in image.shape[:2] and image_size is None:
         raise ValueError(
             f"The images of {name!r} differ in size, shape {image.shape}, and `image_size` is "
-            "None. Pass `image_size=(height, width)` to resize them."
+            "None. Pass `image_size=(height, width)` to resize them (--image-size on the command "
+            "line)."
         )
+    return str(image_key), str(label_key)
+
+
+def as_source(
+    name: str, builder: tfds.core.DatasetBuilder, image_size: tuple[int, int] | None
+) -> Source:
+    """Return the source behind a builder, or say why it is no image classification set.
+
+    Raises:
+        ValueError: As `image_and_label`, and if a class has a name that no label file can hold.
+    """
+    image_key, label_key = image_and_label(name, builder, image_size)
     check_class_names(
-        label.names, repr(name), "Choose another dataset, or write its images to a folder."
+        builder.info.features[label_key].names,
+        repr(name),
+        "Choose another dataset, or write its images to a folder.",
     )
-    return BuilderSource(name, image_size, builder, str(image_key), str(label_key))
+    return BuilderSource(name, image_size, builder, image_key, label_key)

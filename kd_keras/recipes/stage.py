@@ -62,6 +62,11 @@ def function_of(network: str) -> tuple[str, str] | None:
     return None if found is None else (found["module"], found["function"])
 
 
+def is_own(network: str) -> bool:
+    """Whether a network of a recipe is the user's own, and none by the name of its kind."""
+    return is_file(network) or function_of(network) is not None
+
+
 def network_title(network: str) -> str:
     """Return what a reader knows a network by: of a file its name, not where it is."""
-    return Path(network).name if is_file(network) or function_of(network) else network
+    return Path(network).name if is_own(network) else network

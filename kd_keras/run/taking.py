@@ -13,10 +13,11 @@ from kd_keras.network_files import load_network, network_file
 from kd_keras.recipes.stage import Stage, is_file
 from kd_keras.run import networks
 from kd_keras.run.saying import say
-from kd_keras.training.suspicion import deviations_of_chance
+from kd_keras.training.suspicion import better_than_chance
 
 # What images are usually brought to in front of a network.
 _USUAL_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
+_NOTABLE = 0.1  # nats
 
 
 def is_taken_as_it_is(stage: Stage, network: keras.Model, material: Any, console: Console) -> bool:
@@ -35,21 +36,30 @@ def is_taken_as_it_is(stage: Stage, network: keras.Model, material: Any, console
     is_new = not is_file(stage.network)
     if recipe.train_teacher == "yes" or (recipe.train_teacher == "auto" and is_new):
         return False
-    right = evaluate.accuracy(*evaluate.predict_logits(network, splits.validation))
+    scores = _scores(stage, network, material)
+    right, fit = scores[stage.value_range]
     share = f"{100 * right:.2f} % of the validation split right"
-    knows_something = right >= _chance(splits)
-    if recipe.train_teacher == "no" or knows_something:
+    chance = better_than_chance(splits.info.num_classes, splits.info.validation_examples)
+    best = min(scores, key=lambda value_range: scores[value_range][1])
+    low, high = best
+    if recipe.train_teacher == "no" or right >= chance:
         say(console, f"{stage.title}: taken as it is, {share}")
+        if fit > scores[best][1] + _NOTABLE:
+            say(
+                console,
+                f"{stage.title}: with images in {low:g} to {high:g} its probabilities fit the "
+                f"labels better (NLL {scores[best][1]:.2f}, not {fit:.2f}). If it was trained so, "
+                f"pass --teacher-value-range {low:g} {high:g}",
+                bold=True,
+            )
         return True
-    better = {} if is_new else _better_ranges(stage, material)
-    if better:
-        (low, high), accuracy = max(better.items(), key=lambda item: item[1])
+    if scores[best][0] >= chance:
         raise ValueError(
             f"`teacher` gets {share}, which is chance, with images in "
             f"{stage.value_range[0]:g} to {stage.value_range[1]:g}; with images in {low:g} to "
-            f"{high:g} it gets {100 * accuracy:.2f} %. Received: teacher={stage.network!r}. Pass "
-            f"teacher_value_range=({low:g}, {high:g}) (--teacher-value-range {low:g} {high:g} on "
-            "the command line)."
+            f"{high:g} it gets {100 * scores[best][0]:.2f} %. Received: teacher={stage.network!r}. "
+            f"Pass teacher_value_range=({low:g}, {high:g}) (--teacher-value-range {low:g} {high:g} "
+            "on the command line)."
         )
     say(
         console,
@@ -62,22 +72,25 @@ def is_taken_as_it_is(stage: Stage, network: keras.Model, material: Any, console
     return False
 
 
-def _chance(splits: Any) -> float:
-    classes, examples = splits.info.num_classes, splits.info.validation_examples
-    return 1.0 / max(classes, 2) + deviations_of_chance(classes, examples)
+def _scores(
+    stage: Stage, network: keras.Model, material: Any
+) -> dict[tuple[float, float], tuple[float, float]]:
+    """Return accuracy and NLL on the validation split, by the range of the images.
 
-
-def _better_ranges(stage: Stage, material: Any) -> dict[tuple[float, float], float]:
-    """Return the accuracy with images of other ranges, where it is better than chance."""
+    Of a file the usual ranges are tried beside the recipe's.
+    """
     splits = material.splits
-    found = {}
-    for value_range in _USUAL_RANGES:
-        if value_range == stage.value_range:
-            continue
-        own = load_network(network_file(stage.network, stage.role), stage.role)
-        other = dataclasses.replace(stage, value_range=value_range)
-        network = networks.fitted(own, other, splits.info)
-        accuracy = evaluate.accuracy(*evaluate.predict_logits(network, splits.validation))
-        if accuracy >= _chance(splits):
-            found[value_range] = accuracy
-    return found
+    networks_of = {stage.value_range: network}
+    for value_range in _USUAL_RANGES if is_file(stage.network) else ():
+        if value_range != stage.value_range:
+            own = load_network(network_file(stage.network, stage.role), stage.role)
+            other = dataclasses.replace(stage, value_range=value_range)
+            networks_of[value_range] = networks.fitted(own, other, splits.info)
+    scores = {}
+    for value_range, fitted in networks_of.items():
+        logits, labels = evaluate.predict_logits(fitted, splits.validation)
+        scores[value_range] = (
+            evaluate.accuracy(logits, labels),
+            evaluate.cross_entropy(logits, labels),
+        )
+    return scores

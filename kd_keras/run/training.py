@@ -16,11 +16,12 @@ from kd_keras.checkpoint import Checkpoint
 from kd_keras.data import Splits
 from kd_keras.graph_errors import NonFiniteLossError
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import Stage
+from kd_keras.recipes.stage import Stage, is_own
 from kd_keras.run.folder import HISTORY, RunFolder
 from kd_keras.run.history import write_history
 from kd_keras.run.progress import TrainingProgress
 from kd_keras.run.saying import say
+from kd_keras.training.suspicion import better_than_chance
 from kd_keras.whole_file import written_beside
 
 _MONITORED = "val_accuracy"
@@ -80,6 +81,7 @@ class Training:
         note()
         if keeping:
             self._take_best(best, checkpoint.history, console)
+        self._say_if_nothing_was_learnt(splits, checkpoint.history, console)
         # In this order: until it is noted, the network is saved again from the checkpoint.
         save_network(folder, name, self.network, checkpoint.history)
         best.unlink(missing_ok=True)
@@ -101,6 +103,21 @@ class Training:
             console,
             f"{self.title}: kept as after epoch {epoch} of {len(history)}, the best on the "
             f"validation split, {100 * accuracy:.2f} %",
+        )
+
+    def _say_if_nothing_was_learnt(self, splits: Splits, history: Any, console: Console) -> None:
+        best = max(logs[_MONITORED] for logs in history)
+        if best >= better_than_chance(splits.info.num_classes, splits.info.validation_examples):
+            return
+        remedy = f"a lower --{self.stage.rate_field.replace('_', '-')}, or more epochs"
+        if is_own(self.stage.network):
+            option = f"--{self.stage.role}-value-range"
+            remedy = f"{option} 0 1 if it takes images in 0 to 1, {remedy}"
+        say(
+            console,
+            f"{self.title}: {100 * best:.2f} % of the validation split right at best, which is "
+            f"chance: it has learnt nothing. Try {remedy}",
+            bold=True,
         )
 
     def _fit(

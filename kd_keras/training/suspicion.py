@@ -21,6 +21,16 @@ def deviations_of_chance(classes: int, examples: float) -> float:
     return _DEVIATIONS * math.sqrt(chance * (1.0 - chance) / max(examples, 1.0))
 
 
+def better_than_chance(classes: int, examples: float) -> float:
+    """Return the share of right answers from which on more than chance is at work.
+
+    Args:
+        classes: How many there are; one unit counts as two.
+        examples: How many were looked at.
+    """
+    return 1.0 / max(classes, 2) + deviations_of_chance(classes, examples)
+
+
 class Suspicion:
     """Look at the accuracy of a teacher until enough examples were seen, and then no more.
 
@@ -44,7 +54,7 @@ class Suspicion:
         if self.is_settled or spread > _SMALL:
             return
         self.is_settled = True
-        if accuracy < 1.0 / max(classes, 2) + spread:
+        if accuracy < better_than_chance(classes, examples):
             warnings.warn(
                 f"The teacher {self._name!r} is right on {accuracy:.1%} of {examples:.0f} labels, "
                 f"which is near chance for {classes} classes: it teaches nothing. Usual causes: "

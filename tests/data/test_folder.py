@@ -1,6 +1,7 @@
 import os
 import re
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -71,6 +72,28 @@ def test_other_names_of_the_validation_split_are_taken(image_folder, name):
     assert rule == f"train: train[0:20], validation: {name}[0:5], test: test[0:7]"
 
 
+def test_a_folder_of_classes_alone_gives_its_end_for_validation_and_test(image_folder):
+    splits = kd_keras.data.load(image_folder({"cat": [(6, 5)] * 10, "dog": [(6, 5)] * 20}))
+    assert splits.info.class_names == ("cat", "dog")
+    assert (
+        splits.info.split_rule == "train: train[0:24], validation: train[24:27], test: train[27:30]"
+    )
+    labels = [
+        int(y)
+        for part in (splits.train, splits.validation, splits.test)
+        for _, ys in part
+        for y in ys
+    ]
+    assert sorted(labels) == [0] * 10 + [1] * 20
+    again = keras.utils.image_dataset_from_directory(splits.info.folder, image_size=(6, 5))
+    assert tuple(again.class_names) == splits.info.class_names
+
+
+def test_without_a_test_split_validation_or_the_end_of_train_is_the_test(image_folder):
+    rule = kd_keras.data.load(image_folder(without("test"))).info.split_rule
+    assert rule == "train: train[0:18], validation: train[18:20], test: validation[0:5]"
+
+
 def test_images_of_several_sizes_need_image_size(image_folder):
     folder = image_folder({**EVEN, "test/dog": [(6, 5), (9, 9)]})
     with pytest.raises(ValueError, match=r"one size.*\(6, 5\), \(9, 9\).*`image_size=\("):
@@ -92,8 +115,7 @@ def test_resizing_averages_and_rounds(image_folder):
 @pytest.mark.parametrize(
     ("layout", "message"),
     [
-        (without("test"), r"no images of split 'test'.*Expected: <folder>/train"),
-        (without("train"), "no images of split 'train'"),
+        (without("train"), r"no images of split 'train'.*Expected: <folder>/<class>"),
         ({**EVEN, "test/cat": [], "test/dog": []}, "no images of split 'test'"),
         ({**EVEN, "train/owl": []}, r"Every class must have images.*\['owl'\]"),
         ({**EVEN, "test/owl": [(6, 5)]}, r"Every class must have images.*\['owl'\]"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union
@@ -14,6 +13,7 @@ import tyro
 
 from kd_keras import recipes
 from kd_keras.commands.job import Job
+from kd_keras.recipes.stage import folder_name
 from kd_keras.regular_file import read_text
 
 # Stands for data, or a recipe's file, of the user's own on the command line.
@@ -62,13 +62,13 @@ def own_recipe(arguments: Sequence[str]) -> tuple[list[str], Own | None]:
         recipe, name = _read(file), Path(file).stem
         if word is not None:
             recipe = dataclasses.replace(recipe, dataset=_dataset(word))
-            name = _name(word)
+            name = folder_name(word)
         return [command, DATA, *rest], Own(recipe, name)
     if word is None or word == DATA or word in recipes.NAMED:
         return list(arguments), None
     _refuse_mistyped(command, word)
     recipe = recipes.Recipe(dataset=word, teacher="resnet20", student="resnet8")
-    return [command, DATA, *rest], Own(recipe, _name(word))
+    return [command, DATA, *rest], Own(recipe, folder_name(word))
 
 
 def one_of_recipes(make_default: Callable[[recipes.Recipe, str], Job], own: Own | None) -> Any:
@@ -121,11 +121,6 @@ def _read(file: str) -> recipes.Recipe:
 
 def _dataset(word: str) -> str:
     return recipes.NAMED[word]().dataset if word in recipes.NAMED else word
-
-
-def _name(word: str) -> str:
-    """Return the last part of a path, or of a dataset's name, as the name of a folder."""
-    return Path(os.path.abspath(word)).name.replace(":", "-")
 
 
 def _refuse_mistyped(command: str, word: str) -> None:

@@ -13,6 +13,7 @@ from kd_keras import run
 from kd_keras.commands.job import Command, Job, NotGoodEnough
 from kd_keras.commands.share import Share
 from kd_keras.recipes.recipe import PolicyName
+from kd_keras.recipes.stage import folder_name
 from kd_keras.run.recording import Recorded
 from kd_keras.run.saying import say
 
@@ -81,7 +82,7 @@ class Record(Job):
             raise ValueError(f"--share K/N takes K from 1 to N. Received: {self.share}")
 
     def run(self, call: str, console: Console) -> None:
-        output = self.output or Path("saved_models") / f"{Path(self.dataset).name}-labels"
+        output = self.output or Path("saved_models") / f"{folder_name(self.dataset)}-labels"
         if self.check:
             checked = run.check_labels(
                 self.dataset,

@@ -12,6 +12,7 @@ from rich.console import Console
 from kd_keras import run
 from kd_keras.commands.job import Command, Job
 from kd_keras.commands.names import split_policies
+from kd_keras.recipes.stage import folder_name
 from kd_keras.run.saying import say
 
 
@@ -52,7 +53,7 @@ class Views(Job):
         written = run.write_views(
             self.dataset,
             split_policies("--policy", self.policy),
-            self.output or Path("saved_models") / f"{Path(self.dataset).name}-views",
+            self.output or Path("saved_models") / f"{folder_name(self.dataset)}-views",
             teacher=self.teacher,
             data_dir=self.data_dir,
             examples=self.examples,

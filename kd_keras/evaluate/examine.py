@@ -6,7 +6,7 @@ TensorFlow is imported when it is needed: a saved report is read and shown witho
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +45,7 @@ def examine(
     trials: Trials | None = None,
     limit: int = 1000,
     progress: Callable[[str], None] | None = None,
+    kept: MutableMapping[str, np.ndarray] | None = None,
 ) -> dict[str, Examination]:
     """Return what can be measured of each model: all see the same images.
 
@@ -65,6 +66,8 @@ def examine(
             attacks=False)` leaves all out.
         limit: How many test images views and trials use at most, >= 1.
         progress: Called with what is done next.
+        kept: A dict of yours in which corrupted and moved images are kept, for the next call on the
+            same dataset, `limit` and trials; 75 corruptions of 1,000 images of CIFAR-10 are 230 MB.
 
     Returns:
         An `Examination` for each model.
@@ -120,7 +123,9 @@ def examine(
             name: in_batches(predict, np.concatenate(seen)) for name, predict in predictors.items()
         }
         on_views = {name: _fidelity(viewed[teacher], viewed[name]) for name in models}
-    tried = try_models(models, predictors, images, classes[chosen], trials or Trials(), progress)
+    tried = try_models(
+        models, predictors, images, classes[chosen], trials or Trials(), progress, kept
+    )
     return {
         name: _examination(
             logits[name],

@@ -6,7 +6,7 @@ TensorFlow is imported when it is needed: a saved report is read and shown witho
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -117,6 +117,7 @@ def try_models(
     classes: np.ndarray,
     trials: Trials,
     progress: Callable[[str], None],
+    kept: MutableMapping[str, np.ndarray] | None = None,
 ) -> dict[str, Robustness]:
     """Return how each model comes through; all see the same images, which are made once.
 
@@ -127,6 +128,8 @@ def try_models(
         classes: Class ids `(examples,)`.
         trials: What to try.
         progress: Called with what is done next.
+        kept: Changed images of an earlier call on the same images and trials, to which those of
+            this one are added.
     """
     usable = images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] in (1, 3)
     if not usable or classes.ndim != 1:
@@ -141,7 +144,11 @@ def try_models(
 
     def accuracies(change: Callable[[Any], Any], part: str) -> dict[str, float]:
         progress(part)
-        changed = in_batches(change, images)
+        changed = None if kept is None else kept.get(part)
+        if changed is None:
+            changed = in_batches(change, images)
+            if kept is not None:
+                kept[part] = changed
         return {
             name: accuracy(in_batches(predict, changed), classes)
             for name, predict in predictors.items()

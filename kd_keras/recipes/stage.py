@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -70,3 +71,15 @@ def is_own(network: str) -> bool:
 def network_title(network: str) -> str:
     """Return what a reader knows a network by: of a file its name, not where it is."""
     return Path(network).name if is_own(network) else network
+
+
+def folder_name(dataset: str) -> str:
+    """Return what the folder of a dataset's results is called: the last part of its name or path.
+
+    Example:
+
+    >>> from kd_keras.recipes.stage import folder_name
+    >>> folder_name("./photos/"), folder_name("emnist/balanced"), folder_name("mnist:3.0.1")
+    ('photos', 'balanced', 'mnist-3.0.1')
+    """
+    return Path(os.path.abspath(dataset)).name.replace(":", "-")

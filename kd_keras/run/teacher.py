@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kd_keras import recipes
 from kd_keras.network_files import load_network, network_file
-from kd_keras.recipes.stage import TEACHER
+from kd_keras.recipes.stage import TEACHER, folder_name
 
 if TYPE_CHECKING:
     import keras
@@ -107,12 +106,8 @@ def _check_fit(teacher: Any, splits: Splits, role: str) -> None:
 
 
 def _default_file(dataset: str) -> Path:
-    return _RUNS / Path(dataset).name / f"{TEACHER}.keras"
+    return _RUNS / folder_name(dataset) / f"{TEACHER}.keras"
 
 
 def _remedy(dataset: str) -> str:
-    command = f"kd-keras distill {dataset}"
-    if dataset not in recipes.NAMED:
-        folder = _default_file(dataset).parent
-        command = f"kd-keras distill cifar10 --dataset {dataset} --output {folder}"
-    return f"Train one with `{command}`, or pass --teacher FILE.keras."
+    return f"Train one with `kd-keras distill {dataset}`, or pass --teacher FILE.keras."

@@ -12,7 +12,8 @@ from rich.console import Console
 from kd_keras.folders import made_folder
 from kd_keras.lock import HeldError, held_lock
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.run.folder import STUDENT, TEACHER, RunFolder
+from kd_keras.recipes.stage import STUDENT, TEACHER
+from kd_keras.run.folder import RunFolder
 from kd_keras.run.saying import say
 from kd_keras.whole_file import remove_unfinished
 

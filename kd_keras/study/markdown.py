@@ -48,11 +48,13 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int) ->
 
 
 def _legend(summary: Summary) -> str:
+    keep = summary.recipe.get("keep", "last")
     return (
-        "Test split, after the last epoch: mean and standard deviation over seeds. Teacher: what "
-        "it was trained on. Corruptions (15 of CIFAR-C at 5 severities) and FGSM (8/255) on the "
-        f"first {summary.robustness_examples:,} images. mCE is relative to students with neither "
-        "distillation nor augmentation; below 100 % is better. Minutes and teacher calls are those "
+        f"Test split, after the {keep} epoch: mean and standard deviation over seeds. Teacher: "
+        "what it was trained on. Corruptions (15 of CIFAR-C at 5 severities) and FGSM (8/255) on "
+        f"{summary.robustness_examples:,} images of it, evenly spaced. mCE is relative to students "
+        "with neither distillation nor augmentation; below 100 % is better. Minutes and teacher "
+        "calls are those "
         "of one student's training; a call is one image through the teacher, whose own training is "
         "not counted. Effects are points of test accuracy: distillation against the same "
         "augmentation without a teacher, augmentation against the same distillation without "

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from kd_keras import evaluate
 from kd_keras.data import Splits
 from kd_keras.network_files import load_network
+from kd_keras.recipes.stage import STUDENT, TEACHER
 from kd_keras.regular_file import read_text
-from kd_keras.run.folder import STUDENT, TEACHER, RunFolder
+from kd_keras.run.folder import RunFolder
 from kd_keras.study.cell_folder import MEASURED
 from kd_keras.study.folder import PREDICTIONS, RESULT, TRAINING
 from kd_keras.study.grid import Cell
@@ -29,17 +27,24 @@ class TestViews:
 
     Args:
         splits: The data.
-        examples: How many examples, the first of the test split, are attacked, and are in each of
-            the 75 corrupted test sets; 0 for none.
+        examples: How many examples, evenly spaced in the test split, are attacked, and are in each
+            of the 75 corrupted test sets; 0 for none.
     """
 
     __test__ = False  # not a test, whatever its name
 
     def __init__(self, splits: Splits, examples: int):
         self.clean = splits.test
-        self.few = splits.test.unbatch().take(examples).batch(250).cache()
         self.examples = min(examples, splits.info.test_examples)
+        # What cells share is changed once.
+        self.changed: dict[str, np.ndarray] = {}
         self._teacher_logits: dict[Path, np.ndarray] = {}
+
+    @property
+    def trials(self) -> evaluate.Trials:
+        """What a cell's student is put through."""
+        corruptions = None if self.examples else ()
+        return evaluate.Trials(corruptions, rotations=(), scales=(), attacks=self.examples > 0)
 
     def teacher_logits(self, teacher: Path) -> np.ndarray:
         """Return a teacher's logits of the clean test split; cells that share it share them."""
@@ -48,25 +53,6 @@ class TestViews:
             logits, _ = evaluate.predict_logits(network, self.clean)
             self._teacher_logits[teacher] = logits
         return self._teacher_logits[teacher]
-
-    @functools.cached_property
-    def corrupted(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels of all corruptions at all severities, one test set after the other."""
-        corruptions = evaluate.corruptions
-        made: list[np.ndarray] = []
-        for name in corruptions.CORRUPTIONS:
-            for severity in corruptions.SEVERITIES:
-                # In a map: eagerly each call would trace anew. Bound at once, before the loop goes
-                # on.
-                views = self.few.map(
-                    lambda x, _, name=name, severity=severity: corruptions.corrupt(
-                        x, name, severity
-                    )
-                )
-                made.extend(views.as_numpy_iterator())
-        labels = np.concatenate([y for _, y in self.few.as_numpy_iterator()])
-        sets = len(corruptions.CORRUPTIONS) * len(corruptions.SEVERITIES)
-        return np.concatenate(made), np.tile(labels, sets)
 
 
 def measure(
@@ -83,34 +69,39 @@ def measure(
     """
     student = load_network(folder.network(STUDENT), STUDENT)
     logits, labels = evaluate.predict_logits(student, views.clean)
-    validation = evaluate.accuracy(*evaluate.predict_logits(student, splits.validation))
+    examination = evaluate.examine(
+        {STUDENT: student},
+        views.clean,
+        trials=views.trials,
+        limit=max(views.examples, 1),
+        kept=views.changed,
+    )[STUDENT]
     measures: dict[str, Any] = {
-        "validation_accuracy": validation,
-        "accuracy": evaluate.accuracy(logits, labels),
-        "nll": evaluate.cross_entropy(logits, labels),
-        "ece": evaluate.expected_calibration_error(logits, labels),
-        "brier": evaluate.brier_score(logits, labels),
+        "validation_accuracy": evaluate.accuracy(
+            *evaluate.predict_logits(student, splits.validation)
+        ),
+        "accuracy": examination.accuracy,
+        "nll": examination.cross_entropy,
+        "ece": examination.calibration_error,
+        "brier": examination.brier_score,
     }
     if teacher is not None:
         teacher_logits = views.teacher_logits(teacher)
         measures["teacher_accuracy"] = evaluate.accuracy(teacher_logits, labels)
         measures["agreement"] = evaluate.agreement(logits, teacher_logits)
         measures["kl_to_teacher"] = evaluate.kl_to_teacher(teacher_logits, logits)
-    corruption_errors: dict[str, list[float]] = {}
-    if views.examples:
-        attack = functools.partial(evaluate.fgsm, student)
-        measures["fgsm_accuracy"] = evaluate.accuracy(
-            *evaluate.predict_logits(student, views.few, change=attack)
-        )
-        corruption_errors = _corruption_errors(student, *views.corrupted)
-        measures["corruption_error"] = float(np.mean(list(corruption_errors.values())))
+    tried = examination.robustness
+    if tried is not None and tried.corruption_errors:
+        measures["corruption_error"] = tried.corruption_error
+    if tried is not None and tried.fgsm is not None:
+        measures["fgsm_accuracy"], measures["pgd_accuracy"] = tried.fgsm, tried.pgd
     with written_beside(folder.path / PREDICTIONS) as beside:
         np.savez_compressed(beside, logits=np.asarray(logits, "float32"), labels=labels)
     history = folder.histories()[STUDENT]
     result = {
         "cell": dataclasses.asdict(cell),
         "measures": measures,
-        "corruption_errors": corruption_errors,
+        "corruption_errors": {} if tried is None else dict(tried.corruption_errors),
         "robustness_examples": views.examples,
         "cost": json.loads(read_text(folder.path / TRAINING)),
         "validation_curve": [logs["val_accuracy"] for logs in history],
@@ -118,22 +109,6 @@ def measure(
     }
     write_whole(folder.path / RESULT, json.dumps(result, indent=2) + "\n")
     folder.note(MEASURED, [PREDICTIONS, RESULT])
-
-
-def _corruption_errors(
-    student: keras.Model, images: np.ndarray, labels: np.ndarray
-) -> dict[str, list[float]]:
-    """Return the error rate under each corruption, a number for each severity."""
-    corruptions = evaluate.corruptions
-    # One pass over all of them: each call of `predict_logits` traces the student anew.
-    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(500)
-    logits, _ = evaluate.predict_logits(student, batches)
-    shape = (len(corruptions.CORRUPTIONS), len(corruptions.SEVERITIES), -1)
-    errors = (logits.argmax(axis=-1) != labels).reshape(shape).mean(axis=-1)
-    return {
-        name: [float(error) for error in severities]
-        for name, severities in zip(corruptions.CORRUPTIONS, errors, strict=True)
-    }
 
 
 def _curves(history: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:

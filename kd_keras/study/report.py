@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
 from kd_keras.escaping import csv_table
+from kd_keras.recipes.recipe import PolicyName, Recipe
 from kd_keras.run.saying import say
+from kd_keras.study.grid import Cell, Treatment
 from kd_keras.study.markdown import as_markdown
 from kd_keras.study.page import render
 from kd_keras.study.summary import Summary
@@ -18,6 +23,7 @@ PAGE = "study_report.html"
 MARKDOWN = "study_report.md"
 DATA = "study_report.json"
 TABLE = "study_report.csv"
+BEST = "best_recipe.json"
 
 
 def write_study_report(path: Path, summary: Summary, console: Console) -> None:
@@ -34,6 +40,33 @@ def write_study_report(path: Path, summary: Summary, console: Console) -> None:
     write_whole(path / DATA, summary.to_json())
     print_tables(summary, console)
     say(console, f"With curves: {path / PAGE}")
+
+
+def write_best_recipe(path: Path, summary: Summary, recipe: Recipe, console: Console) -> None:
+    """Write what distils as the best treatment of the study does, and say how to run it.
+
+    The best is that on the validation split: the test split would be no test of it any more.
+
+    Args:
+        path: The folder of the study.
+        summary: What was found.
+        recipe: What all cells share.
+        console: Where to print.
+    """
+    taught = [row for row in summary.treatments if row.treatment.teacher_augmentation]
+    if not taught:
+        return
+    best = max(taught, key=lambda row: row.measures["validation_accuracy"].mean).treatment
+    write_whole(path / BEST, recipe_of(best, recipe).to_json())
+    say(console, f"Best on the validation split: {best.title}. To distil so:")
+    say(console, f"  kd-keras distill --recipe {shlex.quote(str(path / BEST))}")
+
+
+def recipe_of(treatment: Treatment, shared: Recipe) -> Recipe:
+    """Return what `kd_keras.run.distill` runs to distil as the cells of a treatment do."""
+    cell = Cell(*dataclasses.astuple(treatment), seed=shared.seed)
+    policy = cast(PolicyName, treatment.teacher_augmentation)
+    return dataclasses.replace(cell.recipe(shared), teacher_policy=policy)
 
 
 def _csv(summary: Summary) -> str:

@@ -115,10 +115,11 @@ def run_study(
     elif todo:
         _run_here(todo, folder, data_dir, console, robustness_examples)
     with quiet_start():
-        from kd_keras.study.report import write_study_report
+        from kd_keras.study.report import write_best_recipe, write_study_report
         from kd_keras.study.summary import summarise
     summary = summarise(folder, cells, environment())
     write_study_report(folder.path, summary, console)
+    write_best_recipe(folder.path, summary, folder.recipe, console)
     return summary
 
 

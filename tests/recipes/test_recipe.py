@@ -139,3 +139,63 @@ def test_differences_are_by_field_with_both_values():
 def test_a_recipe_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         digits().epochs = 3
+
+
+def test_a_recipe_of_an_earlier_version_is_read_as_what_it_was():
+    # The text that kd_keras 0.1.0 wrote, before losses, schedule and own networks were fields.
+    earlier = {
+        "kd_keras_recipe": 1,
+        "dataset": "digits",
+        "teacher": "resnet20",
+        "student": "resnet8x4",
+        "policy": "digits",
+        "temperature": 4.0,
+        "student_loss_weight": 0.1,
+        "teacher_epochs": 20,
+        "epochs": 10,
+        "batch_size": 64,
+        "optimizer": "sgd",
+        "teacher_learning_rate": 0.1,
+        "learning_rate": 0.1,
+        "weight_decay": 0.0005,
+        "seed": 0,
+        "limit": None,
+        "image_size": None,
+    }
+    assert Recipe.from_json(json.dumps(earlier)) == digits()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"losses": "DIST"}, "`losses` must be a list"),
+        ({"losses": ()}, "at least one loss"),
+        ({"combine": "mean"}, "`combine` must be one of"),
+        ({"schedule": "step"}, "`schedule` must be one of"),
+        ({"keep": "first"}, "`keep` must be one of"),
+        ({"train_teacher": True}, "`train_teacher` must be one of"),
+        ({"teacher_policy": "feedback"}, "`teacher_policy` must be one of"),
+        ({"pick": 1}, "`pick` must be True or False"),
+        ({"pick": True, "policy": "feedback"}, "a fixed policy"),
+        ({"warm_up": 1.5}, "`warm_up`"),
+        ({"momentum": 1}, "`momentum`"),
+        ({"teacher_value_range": (1, 0)}, "`teacher_value_range` must be"),
+        ({"student_value_range": 255}, "`student_value_range` must be"),
+    ],
+)
+def test_what_decides_the_distillation_is_checked(changes, said):
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(digits(), **changes)
+
+
+def test_the_stages_say_what_is_trained_with_what():
+    recipe = dataclasses.replace(
+        digits(), teacher="a/b/my.keras", policy="cutmix", pick=True, teacher_policy="standard"
+    )
+    teacher, alone, student = recipe.stages()
+    assert (teacher.name, teacher.policy, teacher.epochs) == ("teacher", "standard", 20)
+    assert teacher.title == "Teacher my.keras"
+    assert dataclasses.replace(alone, name="student") == student
+    assert (alone.is_taught, student.is_taught) == (False, True)
+    assert recipe.portable().teacher == "a/b/my.keras"
+    assert dataclasses.replace(recipe, teacher="/home/me/my.keras").portable().teacher == "my.keras"

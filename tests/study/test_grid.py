@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from kd_keras.recipes import digits
+from kd_keras.recipes import digits, distilled_by
 from kd_keras.study import Cell, Study
 from kd_keras.study.folder import StudyFolder
-from kd_keras.study.grid import recipe_of_study, shard_of
+from kd_keras.study.grid import Treatment, of_cells, recipe_of_study, shard_of
+from kd_keras.study.report import recipe_of
 
 
 def test_a_grid_is_the_product_and_cells_without_a_teacher_stand_there_once():
@@ -100,3 +101,22 @@ def test_a_cell_whose_name_leads_out_of_the_study_is_refused(tmp_path, field, wo
     (folder / "result.json").write_text(json.dumps(result))
     with pytest.raises(ValueError, match="named by words of letters.*delete that"):
         StudyFolder(tmp_path, digits()).finished()
+
+
+def test_the_recipe_of_a_treatment_distils_as_its_cells_do():
+    shared = recipe_of_study(Study(recipe=digits()).to_json())
+    for distillation, policy, picks in (("kl", "cutmix", True), ("dist", "feedback", False)):
+        treatment = Treatment(distillation, f"{policy}+pick" if picks else policy, "standard")
+        recipe = recipe_of(treatment, shared)
+        cell = Cell(distillation, treatment.augmentation, "standard", shared.seed)
+        assert recipe.stage("student") == cell.recipe(shared).stage("student")
+        assert recipe.losses == distilled_by(shared, distillation).losses
+        assert (recipe.policy, recipe.pick, recipe.teacher_policy) == (policy, picks, "standard")
+
+
+def test_a_study_shares_nothing_that_its_cells_say():
+    changed = dataclasses.replace(
+        digits(), policy="cutmix", pick=True, losses=("DIST",), combine="sum", warm_up=0.5
+    )
+    assert Study(recipe=changed).to_json() == Study(recipe=digits()).to_json()
+    assert of_cells(changed, digits()) == ["policy", "pick", "losses", "combine", "warm_up"]

@@ -104,6 +104,7 @@ def test_the_files_say_what_the_summary_says(finished):
     for row, treatment in zip(rows, summary.treatments, strict=True):
         assert float(row["accuracy_mean"]) == treatment.measures["accuracy"].mean
         assert float(row["accuracy_sd"]) == treatment.measures["accuracy"].deviation
+    assert "kd-keras distill --recipe" in output
     assert "interaction" in output and "±" in output
 
 

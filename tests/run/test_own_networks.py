@@ -156,7 +156,7 @@ def test_a_range_is_of_networks_of_ones_own(recipe, data_dir):
 
 @pytest.fixture(scope="module")
 def teacher_file(splits, tmp_path_factory):
-    """A teacher for three channels in 0..1 that ends in a softmax, as an existing project has it."""
+    """A teacher of an existing project: three channels in 0..1, and a softmax at its end."""
     path = tmp_path_factory.mktemp("own") / "my_teacher.keras"
     teacher = network(8, 3, "softmax")
     teacher.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
@@ -245,13 +245,13 @@ def test_the_best_epoch_is_kept_and_comes_through_an_interruption(
 ):
     # A rate so high that later epochs are worse.
     recipe = dataclasses.replace(
-        recipe, keep="best", epochs=6, learning_rate=0.3, schedule="constant"
+        recipe, student="mlp16", keep="best", epochs=6, learning_rate=0.05, schedule="constant"
     )
     report, told = run(recipe, tmp_path / "unbroken", data_dir)
     history = report.histories["student"]["val_accuracy"]
     best = 1 + int(np.argmax(history))
     assert best < 6, "the example must get worse after its best epoch"
-    assert f"Student mlp4 with teacher mlp8: kept as after epoch {best} of 6" in told
+    assert f"Student mlp16 with teacher mlp8: kept as after epoch {best} of 6" in told
     assert f"student {best}" in report.recipe["kept_epochs"]
     splits = prepare(recipe, data_dir).splits
     kept = keras.models.load_model(tmp_path / "unbroken" / "student.keras")

@@ -65,6 +65,10 @@ class Teacher(Plugin):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `answer(batch, watched)`.")
 
+    def answer_again(self, batch: Batch, watched: bool = False) -> Answer | None:
+        """Return what `answer` does; of validation data, which come again in each epoch."""
+        return self.answer(batch, watched)
+
     def look(self, x: Any) -> None:
         """Learn the shapes of the inputs, symbolic ones, before anything runs."""
 

@@ -52,17 +52,24 @@ class TeacherInference:
     @tf.autograph.experimental.do_not_convert
     def __call__(self, x: Any, training: bool = False) -> Any:
         """Return what `network(x, training=False)` returns."""
+        graph = self._graph_for(x)
+        return self._network(x, training=False) if graph is None else graph(x)
+
+    def is_constant(self, x: Any) -> bool:
+        """Whether x is answered by a graph of constants, which no change of weights reaches."""
+        return self._graph_for(x) is not None
+
+    def _graph_for(self, x: Any) -> Callable[[Any], Any] | None:
         if self._gives_up or tf.executing_eagerly():
-            return self._network(x, training=False)
+            return None
         if not all(isinstance(leaf, tf.Tensor) and leaf.shape.rank for leaf in _leaves(x)):
-            return self._network(x, training=False)  # symbolic, ragged or sparse
+            return None  # symbolic, ragged or sparse
         specs = keras.tree.map_structure(_spec, x)
         key = repr(specs)
         if key not in self._graphs:
             with tf.init_scope():
                 self._graphs[key] = self._freeze(specs)
-        graph = self._graphs[key]
-        return self._network(x, training=False) if graph is None else graph(x)
+        return self._graphs[key]
 
     @property
     def is_frozen(self) -> bool:

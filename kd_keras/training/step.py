@@ -160,7 +160,8 @@ class Step(OpenModel):
         with contextlib.nullcontext() if tape is None else tape.stop_recording():
             teacher = None
             if parts.teacher is not None:
-                teacher = parts.teacher.answer(batch, watched=parts.watched)
+                ask = parts.teacher.answer if training else parts.teacher.answer_again
+                teacher = ask(batch, watched=parts.watched)
         return teacher, parts.network(self._of_student(batch.x), training, watched=parts.watched)
 
     def losses_of(

@@ -107,6 +107,11 @@ class Frozen(keras.layers.Layer):
         self.form = LogitForm(model, outputs, lambda x: forward(model, self.take(x), False))
         self.built = bool(model.built)
 
+    @property
+    def metrics(self) -> list[Any]:
+        """None: those of a compiled network are of its own training, and see no data here."""
+        return []
+
     def build(self, shape: Any = None) -> None:
         """Do nothing: the network is built when it is first called."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from kd_keras.compat.directions import Directions
 from kd_keras.training.objective import Losses
 
 
@@ -34,6 +35,8 @@ class StepLogs:
             self.agreement,
             self.teacher_accuracy,
         ]
+        up = (self.agreement, self.teacher_accuracy)
+        self.directions = Directions({m: "up" if m in up else "down" for m in self.metrics})
 
     def update(self, losses: Losses, batch_size: Any, training: bool) -> set[str]:
         """Take note of a step; return the names of the metrics that it told something.

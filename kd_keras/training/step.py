@@ -331,7 +331,7 @@ class Step(OpenModel):
                     UserWarning,
                     stacklevel=2,
                 )
-            return {m.name: m.result() for m in self.metrics if m is not compiled}
+            return self._results_without(compiled)
         y_pred = labels.labelled_outputs(y, y_pred, self.student)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
@@ -339,8 +339,22 @@ class Step(OpenModel):
         """Return the results of all metrics that have seen data."""
         compiled = self.compiled_metrics_container
         if compiled is not None and not compiled.built:
-            return {m.name: m.result() for m in self.metrics if m is not compiled}
+            return self._results_without(compiled)
         return super().get_metrics_result()
+
+    def _results_without(self, compiled: Any) -> dict[str, Any]:
+        results: dict[str, Any] = {}
+        for metric in self.metrics:
+            if metric is not compiled:
+                result = metric.result()
+                results.update(result if isinstance(result, dict) else {metric.name: result})
+        return results
+
+    @property
+    def metrics(self) -> list[Any]:
+        """All metrics, and which way ours are better, for callbacks that monitor them."""
+        logs = self._parts.logs
+        return [*super().metrics, *([] if logs is None else [logs.directions])]
 
     # Building and checking, before anything is traced inside the core.
 

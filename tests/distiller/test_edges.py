@@ -403,3 +403,20 @@ def test_data_that_are_not_batched_and_labels_of_another_form_are_named():
         with pytest.raises(ValueError, match="takes one value per class.*SparseCategorical"):
             model.fit(X, Y, verbose=0)
         model.fit(X, np.eye(3)[Y], verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("monitored", "best"),
+    [
+        ("val_agreement", np.greater),
+        ("teacher_accuracy", np.greater),
+        ("val_student_loss", np.less),
+    ],
+)
+def test_callbacks_know_which_way_our_logs_are_better(monitored, best):
+    distiller = made(KLDivergence(2.0))
+    distiller.compile("sgd", sparse_crossentropy(), metrics=["accuracy"])
+    stop = keras.callbacks.EarlyStopping(monitor=monitored, mode="auto")
+    distiller.fit(X, Y, validation_data=(X, Y), epochs=1, verbose=0, callbacks=[stop])
+    assert bool(stop.monitor_op(2.0, 1.0)) == (best(2.0, 1.0) == 2.0)
+    assert "directions" not in distiller.evaluate(X, Y, verbose=0, return_dict=True)

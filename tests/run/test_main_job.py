@@ -191,7 +191,7 @@ def test_the_history_has_every_epoch_of_every_network(unbroken, quick):
 def test_the_report_says_what_was_run_and_on_what(unbroken, quick):
     folder, report, _ = unbroken
     assert report.command == "again"
-    assert report.recipe == dataclasses.asdict(quick)
+    assert report.recipe == quick.to_dict()
     assert report.environment["kd_keras"] == kd_keras.__version__
     assert report.environment["keras"] == keras.__version__
     assert evaluate.read_report(folder / "report.json") == report

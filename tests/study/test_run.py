@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kd_keras import losses
 from kd_keras.study import Study, hierarchical_bootstrap, interaction, run_study
 
 
@@ -192,12 +191,10 @@ def test_teachers_of_an_earlier_study_teach_other_students(finished, study, data
 def test_a_student_that_diverges_leaves_the_others_alone(
     finished, study, data_dir, tmp_path, monkeypatch
 ):
-    from kd_keras.study import teaching
+    from kd_keras.recipes import distillation
 
-    def diverging():
-        return [losses.Hint(teacher_layer_name="features", student_layer_name="features")]
-
-    monkeypatch.setitem(teaching._ADDED, "hint", (diverging, 1e30))
+    hint = "Hint(teacher_layer_name='features', student_layer_name='features')"
+    monkeypatch.setitem(distillation._ADDED, "hint", (1e30, (hint,)))
     grid = dataclasses.replace(
         study, distillation=("hint+kl", "logits_mse"), augmentation=("none",), seeds=1
     )

@@ -285,8 +285,12 @@ class Recipe:
 
     def portable(self) -> Recipe:
         """Return a copy to hand on: folders and files are named, and not where they lie."""
-        names = {name: portable(getattr(self, name)) for name in ("dataset", "teacher", "student")}
-        return dataclasses.replace(self, **names)
+        return dataclasses.replace(
+            self,
+            dataset=portable(self.dataset),
+            teacher=portable(self.teacher),
+            student=portable(self.student),
+        )
 
     @staticmethod
     def is_recipe(fields: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import math
 import random
 import sys
 import types
@@ -23,6 +24,7 @@ from kd_keras.recipes.stage import Stage, function_of, is_file
 from kd_keras.run.own_files import module_file
 from kd_keras.whole_file import checksum, scratch_folder
 
+_CHANNELS = ({1}, {3}, {1, 3})
 _OURS = (0.0, 255.0)  # what data give, and networks of `kd_keras.models` take
 
 
@@ -78,9 +80,11 @@ def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
     """
     takes, gives = _shapes(own, stage, info)
     form = LogitForm(own)
-    form.look(keras.KerasTensor((None, *info.image_shape[:2], takes[-1]), "float32"))
+    sizes = [given or wanted for given, wanted in zip(takes, info.image_shape, strict=False)]
+    form.look(keras.KerasTensor((None, *sizes), "float32"))
     kind = form.kinds[0] if form.kinds else None
-    size = None if None in takes[:2] or takes[:2] == info.image_shape[:2] else takes[:2]
+    is_image = len(takes) == 3
+    size = takes[:2] if is_image and None not in takes[:2] else info.image_shape[:2]
     is_one_unit = gives == 1 and info.num_classes == 2
     if gives != info.num_classes and not is_one_unit:
         raise ValueError(
@@ -90,8 +94,8 @@ def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
             "kd_keras.teachers.Frozen(model, classes=[...])."
         )
     as_it_is = (
-        size is None
-        and takes[-1] == info.image_shape[-1]
+        is_image
+        and (*size, takes[-1]) == info.image_shape
         and stage.value_range == _OURS
         and kind in (None, "logits")
         and not is_one_unit
@@ -99,12 +103,14 @@ def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
     if as_it_is and getattr(own, "inputs", None):
         return own
     x = images = keras.Input(info.image_shape, name="images")
-    if takes[-1] == 3 and info.image_shape[-1] == 1:
+    if is_image and (takes[-1], info.image_shape[-1]) == (3, 1):
         x = keras.ops.repeat(x, 3, axis=-1)
-    elif takes[-1] == 1 and info.image_shape[-1] == 3:
+    elif is_image and (takes[-1], info.image_shape[-1]) == (1, 3):
         x = keras.ops.image.rgb_to_grayscale(x)
-    if size is not None:
+    if size != info.image_shape[:2]:
         x = keras.layers.Resizing(*size, name="resize")(x)
+    if not is_image:
+        x = keras.layers.Reshape(takes, name="in_a_row")(x)
     if stage.value_range != _OURS:
         low, high = stage.value_range
         x = keras.layers.Rescaling((high - low) / 255.0, low, name="rescale")(x)
@@ -138,20 +144,24 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
         sizes = [n or m for n, m in zip(takes[1:], info.image_shape, strict=False)]
         x = keras.KerasTensor((None, *sizes))
         gives = keras.tree.map_structure(lambda y: tuple(y.shape), own.compute_output_spec(x))
-    for what, shape, rank in (("input", takes, 4), ("output", gives, 2)):
-        if not isinstance(shape, tuple) or len(shape) != rank or shape[-1] is None:
-            wanted = "(height, width, channels)" if rank == 4 else "(classes,)"
-            raise ValueError(
-                f"`{stage.role}` must have one {what} of shape {wanted} beside the batch. "
-                f"Received: {stage.role}={stage.network!r} with {what} shape {shape}. Distil other "
-                "networks in Python, with kd_keras.Distiller."
-            )
-    if takes[-1] not in (1, 3) and takes[-1] != info.image_shape[-1]:
+    if not isinstance(gives, tuple) or len(gives) != 2 or gives[-1] is None:
         raise ValueError(
-            f"`{stage.role}` must take the images of the data, {info.image_shape}. Received: "
-            f"{stage.role}={stage.network!r} for {takes[-1]} channels."
+            f"`{stage.role}` must have one output of shape (classes,) beside the batch. Received: "
+            f"{stage.role}={stage.network!r} with output shape {gives}. Distil other networks in "
+            "Python, with kd_keras.Distiller."
         )
-    return takes[1:], gives[-1]
+    wanted = info.image_shape
+    takes = takes[1:] if isinstance(takes, tuple) else None
+    is_flat = takes is not None and None not in takes and math.prod(takes) == math.prod(wanted)
+    is_image = takes is not None and len(takes) == 3 and {takes[-1], wanted[-1]} in _CHANNELS
+    if takes is None or not (is_flat or is_image or takes[-1] == wanted[-1]):
+        raise ValueError(
+            f"`{stage.role}` must have one input that takes images of the data, {wanted}, in any "
+            f"size, grey or RGB, or as many numbers in a row. Received: {stage.role}="
+            f"{stage.network!r} with input shape {takes}. Give a function that returns a network "
+            "from the images on, as in mymodels.py:build."
+        )
+    return takes, gives[-1]
 
 
 def _called(

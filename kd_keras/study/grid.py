@@ -169,7 +169,7 @@ class Study:
 
 
 # What cells say, and their study's recipe does not.
-_OF_CELLS = {
+_OF_CELLS: dict[str, Any] = {
     "policy": "none",
     "pick": False,
     "losses": ("KLDivergence",),

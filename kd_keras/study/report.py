@@ -64,7 +64,7 @@ def write_best_recipe(path: Path, summary: Summary, recipe: Recipe, console: Con
 
 def recipe_of(treatment: Treatment, shared: Recipe) -> Recipe:
     """Return what `kd_keras.run.distill` runs to distil as the cells of a treatment do."""
-    cell = Cell(*dataclasses.astuple(treatment), seed=shared.seed)
+    cell = Cell(**dataclasses.asdict(treatment), seed=shared.seed)
     policy = cast(PolicyName, treatment.teacher_augmentation)
     return dataclasses.replace(cell.recipe(shared), teacher_policy=policy)
 

@@ -104,6 +104,16 @@ def test_a_file_takes_raw_images_of_the_data_and_gives_logits(
     assert ending != "logits" or np.allclose(mine, theirs, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (64,)])
+def test_a_network_for_rows_of_numbers_gets_them(shape, recipe, splits):
+    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(10)]
+    own = keras.Sequential(layers)
+    fitted = networks.fitted(own, recipe.stage("teacher"), splits.info)
+    x = keras.ops.cast(next(iter(splits.validation))[0], "float32")
+    expected = own(keras.ops.reshape(x, (-1, *shape)))
+    np.testing.assert_allclose(np.asarray(fitted(x)), np.asarray(expected), rtol=1e-6)
+
+
 def test_a_network_that_fits_is_used_as_it_is(recipe, splits, tmp_path):
     network(8, 1, "logits").save(tmp_path / "own.keras")
     stage = dataclasses.replace(recipe, student=str(tmp_path / "own.keras")).stage("student")
@@ -132,6 +142,7 @@ def test_one_sigmoid_unit_is_two_classes(recipe, splits):
         ("no_such_module:build", "a module that cannot be imported.*Give its file"),
         ("wide.keras", "has 10. Received.*with 3 outputs.*Frozen"),
         ("two.keras", "must have one output of shape"),
+        ("tall.keras", "must have one input that takes images of the data.*mymodels.py:build"),
         ("resnet7", "must be one of the forms|depth"),
     ],
 )
@@ -144,6 +155,9 @@ def test_what_is_no_network_for_the_data_is_refused_before_anything_is_trained(
     wide = keras.layers.Dense(3)(keras.layers.Flatten()(x))
     keras.Model(x, wide).save(tmp_path / "wide.keras")
     keras.Model(x, [wide, wide]).save(tmp_path / "two.keras")
+    tall = keras.Input((8, 8, 2))
+    tall_logits = keras.layers.Dense(10)(keras.layers.Flatten()(tall))
+    keras.Model(tall, tall_logits).save(tmp_path / "tall.keras")
     with pytest.raises(ValueError, match=f"(?s){said}"):
         run(dataclasses.replace(recipe, student=name), tmp_path / "run", data_dir)
     assert not (tmp_path / "run").exists()

@@ -142,7 +142,7 @@ def _apply_foreign(part: Any, views: Batch, step: Any, checked: set[int]) -> Bat
         given = (views.x, views.y) if takes_labels(part) else (views.x, None)
         if all(tf.is_tensor(leaf) for leaf in keras.tree.flatten(given) if leaf is not None):
             refuse_frozen_draws(
-                lambda xy: call_layer(part, *xy, step=tf.zeros((), tf.int64))[0], part, given
+                lambda xy: call_layer(part, *xy, step=tf.zeros((), tf.int64)), part, given
             )
     if takes_labels(part):
         moved = call_on_labels(part, views, step)

@@ -55,7 +55,7 @@ def follow(layer: Any, views: Batch, x: tf.Tensor, moves: list[Move]) -> Batch:
 
     def moved(part: Spatial, value: Any) -> Any:
         if part.kind == "map":
-            return _map_at(layer, value, places, part, from_outside)
+            return _map_at(layer, value, places, part, from_outside, x.shape)
         if part.kind == "keypoints":
             return _keypoints(value, moves, x)
         return _boxes(layer, value, moves, part, views.x, x)
@@ -78,7 +78,9 @@ def with_labels(views: Batch, moved: Any) -> Batch:
     return views._replace(y=y, weight=weight, mix=mix)
 
 
-def _map_at(layer: Any, values: Any, places: Any, part: Spatial, from_outside: bool) -> tf.Tensor:
+def _map_at(
+    layer: Any, values: Any, places: Any, part: Spatial, from_outside: bool, x_shape: Any
+) -> tf.Tensor:
     values = tf.convert_to_tensor(values)
     if from_outside and part.outside is None:
         raise ValueError(
@@ -94,7 +96,8 @@ def _map_at(layer: Any, values: Any, places: Any, part: Spatial, from_outside: b
     if from_outside:
         inside = tf.reshape(index > 0, [*tf.unstack(tf.shape(index)), *[1] * len(rest)])
         taken = tf.where(inside, taken, tf.cast(part.outside, values.dtype))
-    return tf.reshape(taken, [*tf.unstack(size), *rest])
+    taken = tf.reshape(taken, [*tf.unstack(size), *rest])
+    return tf.ensure_shape(taken, [values.shape[0], *x_shape[1:3], *rest])
 
 
 def _keypoints(values: Any, moves: list[Move], x: tf.Tensor) -> tf.Tensor:
@@ -179,7 +182,8 @@ def _call_with_places(layer: Any, views: Batch) -> Batch:
     from_outside = _may_show_outside(layer)
 
     def moved(part: Spatial, value: Any) -> Any:
-        return _map_at(layer, value, places, part, from_outside)
+        shape = outputs["images"].shape
+        return _map_at(layer, value, places, part, from_outside, shape)
 
     return with_labels(views._replace(x=outputs["images"]), moved)
 

@@ -176,6 +176,13 @@ def _call_with_places(layer: Any, views: Batch) -> Batch:
     parts = views.spatial or ()
     if not _moves_masks(layer) or any(part.kind != "map" for part in parts):
         refuse_unmovable(layer, parts)
+    half = [part.name for part in flat_layers(layer) if "16" in part.compute_dtype]
+    if half:
+        raise ValueError(
+            f"{type(layer).__name__} moves label maps in half precision, in which few whole "
+            f"numbers are exact. Received: layers {half} of a 16-bit dtype. Make them with "
+            "dtype='float32'."
+        )
     inputs = {"images": views.x, "segmentation_masks": numbered(views.x)}
     outputs = call_on_dict(layer, inputs)
     places = tf.cast(tf.round(outputs["segmentation_masks"][..., 0]), tf.int32)

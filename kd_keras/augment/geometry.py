@@ -200,15 +200,18 @@ def _shear(layer: Any, images: tf.Tensor, draws: Draws) -> list[Move]:
 
 
 def _crop(layer: Any, images: tf.Tensor, draws: Draws) -> list[Move]:
-    drawn = _drawn(layer, images)
-    height, width = tf.unstack(tf.cast(tf.shape(images)[1:3], tf.float32))
-    size = tf.constant([layer.height, layer.width], tf.int32)
+    # In the layer's own dtype, which decides between two pixels.
+    drawn = {k: tf.cast(v, layer.compute_dtype) for k, v in _drawn(layer, images).items()}
+    height, width = tf.unstack(tf.cast(tf.shape(images)[1:3], layer.compute_dtype))
     top, left = drawn["tops"] * (height - layer.height), drawn["lefts"] * (width - layer.width)
     bottom, right = (top + layer.height) / height, (left + layer.width) / width
+    size = tf.constant([layer.height, layer.width], tf.int32)
     cropped = crop(images, tf.stack([top / height, left / width, bottom, right], axis=1), size)
     # Images that are too small are resized as a whole, by pixels and not by their centres.
+    height, width = tf.unstack(tf.cast(tf.shape(images)[1:3], tf.float32))
     across, down = width / layer.width, height / layer.height
-    resized = _matrix(across + 0.0 * left, 0.0, across / 2.0 - 0.5, 0.0, down, down / 2.0 - 0.5)
+    here = tf.zeros_like(cropped.matrix[:, 0])
+    resized = _matrix(across + here, 0.0, across / 2.0 - 0.5, 0.0, down, down / 2.0 - 0.5)
     fits = tf.logical_and(height >= layer.height, width >= layer.width)
     return [cropped._replace(matrix=tf.where(fits, cropped.matrix, resized))]
 

@@ -28,11 +28,13 @@ class Policy(Augmentation):
     eager execution and in a graph, on one replica and on several, after a resume, and in a batch
     that was cut short (where layers that compute exponentials, such as a blur, may differ in the
     last bit of a float). No state is kept. The layers draw their random numbers from the policy
-    whatever their own seeds; images keep their dtype and stay in `value_range`.
+    whatever their own seeds; images keep their dtype and stay in `value_range`. Label maps, boxes
+    and keypoints move with the pixels, in `fit` by the Distiller's `spatial`, or are refused.
 
     Args:
         layers: keras-cv layers, layers of `kd_keras.augment` (of which at most one mixes), and
-            callables and Keras layers on images that are deterministic. Layers with a random state
+            callables and Keras layers on images that are deterministic (a callable that names
+            `y` takes and returns images and labels). Layers with a random state
             that cannot be seeded are refused at the first batch.
         seed: Any integer.
         value_range: `(low, high)` of the images.

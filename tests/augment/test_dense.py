@@ -167,6 +167,27 @@ def test_pixels_from_outside_need_a_label():
     np.testing.assert_array_equal(np.sum(shares, axis=-1), np.asarray(moved) != 255)
 
 
+def test_half_precision_moves_labels_exactly_or_not_at_all():
+    images, classes = scenes(4, 40)
+    inputs = {"images": images, "segmentation_masks": classes}
+    for layer in (
+        cv.RandomCrop(17, 23, dtype="float16"),
+        cv.RandomTranslation(0.3, 0.3, dtype="float16", **NEAREST),
+        cv.RandomZoom((-0.3, 0.3), dtype="float16", **NEAREST),
+    ):
+        views = Policy([layer], seed=1)(inputs)
+        np.testing.assert_array_equal(views["segmentation_masks"], told(views["images"]))
+
+    def choice(dtype):
+        layers = [RandomFlip(dtype=dtype), RandomShift(0.2, 0.2, dtype=dtype)]
+        return Policy([cv.RandomChoice(layers, dtype=dtype)], seed=1)
+
+    with pytest.raises(ValueError, match=r"half precision.*random_flip.*dtype='float32'"):
+        choice("float16")(inputs)
+    views = choice("float32")(inputs)
+    np.testing.assert_array_equal(views["segmentation_masks"], told(views["images"]))
+
+
 def test_what_hides_pixels_leaves_their_labels():
     images, classes = scenes(2)
     inputs = {"images": images, "segmentation_masks": classes}

@@ -45,15 +45,16 @@ def mean_iou(network, images, masks):
     )
 
 
-def fit(model, images, masks, jit_compile, epochs=12):
+def fit(model, images, masks, epochs, jit_compile=False):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)
-    model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=jit_compile)
+    metric = keras.metrics.MeanIoU(CLASSES, ignore_class=255, sparse_y_pred=False, name="iou")
+    model.compile(keras.optimizers.Adam(0.01), loss, metrics=[metric], jit_compile=jit_compile)
     return model.fit(images, masks, batch_size=24, epochs=epochs, verbose=0).history
 
 
 @pytest.mark.slow
 def test_masks_stay_on_their_objects():
-    images, masks = objects(64, seed=0)  # in batches of 24, 24 and 16
+    images, masks = objects(80, seed=0)  # in batches of 24, 24, 24 and 8
     unseen = objects(64, seed=1)
     policy = Policy(
         [
@@ -63,18 +64,22 @@ def test_masks_stay_on_their_objects():
         ],
         seed=1,
     )
-    teacher = unet(8)
-    fit(kd_keras.Supervised(teacher, policy), images, masks, jit_compile=False, epochs=25)
-    assert mean_iou(teacher, *unseen) > 0.8
     found = {}
     for spatial in (None, False):
-        keras.utils.set_random_seed(1)
-        student = unet(4)
-        distiller = kd_keras.Distiller(
-            teacher, student, KLDivergence(2.0), augmentation=policy, spatial=spatial
-        )
-        logs = fit(distiller, images, masks, jit_compile=spatial is None)
-        found[spatial] = mean_iou(student, *unseen), logs["teacher_accuracy"][-1]
-    # Unmoved labels contradict the pixels: the teacher seems wrong, and the student learns less.
-    assert found[None][0] > found[False][0] + 0.03
-    assert found[None][1] > 0.9 > found[False][1] + 0.1
+        keras.utils.set_random_seed(0)
+        teacher = unet(8)
+        fit(kd_keras.Supervised(teacher, policy, spatial=spatial), images, masks, 15)
+        found[spatial] = mean_iou(teacher, *unseen)
+        if spatial is None:
+            best = teacher
+    # Labels that stay where they are contradict the pixels.
+    assert found[None] > 0.8
+    assert found[None] > found[False] + 0.1
+
+    student = unet(4)
+    distiller = kd_keras.Distiller(best, student, KLDivergence(2.0), augmentation=policy)
+    logs = fit(distiller, images, masks, 10, jit_compile=True)
+    assert mean_iou(student, *unseen) > 0.7
+    # The teacher is right on the views by the labels that moved with them.
+    assert logs["teacher_accuracy"][-1] > 0.93
+    assert logs["iou"][-1] > 0.7

@@ -124,7 +124,7 @@ def augment_batch(
                     "For inputs of several tensors pass a callable that takes and returns them."
                 )
             if views.spatial and not part.minds_annotations:
-                refuse_unmovable(part, views.spatial)
+                refuse_unmovable(part, views.spatial, alone=True)
             with at_place(place):
                 if isinstance(part, TeacherGuided) and teacher is not None:
                     views = part.augment_with(views, step, teacher)
@@ -142,13 +142,13 @@ def _apply_foreign(part: Any, views: Batch, step: Any, checked: set[int]) -> Bat
         given = (views.x, views.y) if takes_labels(part) else (views.x, None)
         if all(tf.is_tensor(leaf) for leaf in keras.tree.flatten(given) if leaf is not None):
             refuse_frozen_draws(
-                lambda xy: call_layer(part, *xy, step=tf.zeros((), tf.int64)), part, given
+                lambda xy: call_layer(part, xy[0], xy[1], step=tf.zeros((), tf.int64)), part, given
             )
     if takes_labels(part):
         moved = call_on_labels(part, views, step)
         x, y = moved.x, moved.y
     elif views.spatial and not keeps_positions(part):
-        refuse_unmovable(part, views.spatial)
+        refuse_unmovable(part, views.spatial, alone=True)
     elif views.mix is None and not views.spatial:
         if takes_dict(part):
             refuse_per_pixel_labels(part, views)

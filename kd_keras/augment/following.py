@@ -203,7 +203,8 @@ def _moves_masks(layer: Any) -> bool:
     if inner:
         # A choice among layers, which hands its dict on.
         return all(keeps_positions(part) or _moves_masks(part) for part in inner)
-    if getattr(layer, "fill_mode", None) == "constant" and layer.fill_value != 0:
+    filled = getattr(layer, "fill_mode", None) == "constant"
+    if filled and getattr(layer, "fill_value", 0) != 0:
         return False  # it would fill with a pixel's number
     own = [cls for cls in type(layer).__mro__ if issubclass(cls, bases) and cls not in bases]
     return any(hook in vars(cls) for cls in own for hook in _MASK_HOOKS)

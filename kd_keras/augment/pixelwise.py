@@ -11,11 +11,13 @@ import tensorflow as tf
 _IN_PLACE = (
     "AutoContrast",
     "ChannelShuffle",
+    "Dropout",
     "Equalization",
     "GaussianDropout",
     "GaussianNoise",
     "Grayscale",
     "GridMask",
+    "Normalization",
     "Posterization",
     "RandomBrightness",
     "RandomChannelShift",
@@ -34,6 +36,7 @@ _IN_PLACE = (
     "RandomSharpness",
     "Rescaling",
     "Solarization",
+    "SpatialDropout2D",
 )
 _THREE_CHANNELS = (
     "RandomColorDegeneration",

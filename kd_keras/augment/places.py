@@ -73,16 +73,22 @@ def described(part: Spatial) -> str:
     return "label maps" if not part.path else f"{part.path[-1]!r}"
 
 
-def refuse_unmovable(layer: Any, parts: tuple[Spatial, ...]) -> NoReturn:
-    """Raise for a layer that would leave labels behind, or cannot say where it moves pixels."""
-    name = type(layer).__name__
-    what = sorted({_KINDS[part.kind] for part in parts})
+def refuse_unmovable(layer: Any, parts: tuple[Spatial, ...], alone: bool = False) -> NoReturn:
+    """Raise for a layer that would leave labels behind, or cannot say where it moves pixels.
+
+    Args:
+        layer: The layer, or a function.
+        parts: What would have to move.
+        alone: Whether it is in no policy, which is what moves labels.
+    """
+    what = " and ".join(sorted({_KINDS[part.kind] for part in parts}))
+    where = "into a kd_keras.augment.Policy([...]) put" if alone else "use"
     raise ValueError(
-        f"{name} may move or mix pixels, and cannot do so with {' and '.join(what)}. Received: "
-        "them beside the images. Use layers of keras-cv that move them too (RandomFlip, "
+        f"{type(layer).__name__} may move or mix pixels, and cannot do so with {what}. Received: "
+        f"them beside the images. To move both, {where} layers of keras-cv (RandomFlip, "
         "RandomRotation, RandomTranslation, RandomZoom, RandomShear, RandomCrop, "
-        "RandomCropAndResize), those of kd_keras.augment, of which RandomSubset chooses among "
-        "them, or layers that change colours alone. A function may name `y` in its signature, "
-        "`lambda x, y: (moved(x), moved(y))`. If these labels are no places of the picture, say "
-        "`spatial=False`."
+        "RandomCropAndResize) or of kd_keras.augment, of which RandomSubset chooses among them; or "
+        "a function that names `y`, `lambda x, y: (moved(x), moved(y))`. Layers that change "
+        "colours alone need none of it. For labels that are no places of the picture pass "
+        "`spatial=False` to the Distiller."
     )

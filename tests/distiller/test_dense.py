@@ -213,8 +213,12 @@ def test_the_teacher_picks_views_with_their_labels():
 )
 def test_what_would_leave_labels_behind_is_refused_by_name(layer):
     images, classes = scenes(4, SIZE)
-    with pytest.raises(ValueError, match=r"may move.*lambda x, y: \(moved\(x\), moved\(y\)\)"):
+    remedies = r"may move.*Policy\(\[\.\.\.\]\).*lambda x, y: \(moved\(x\).*`spatial=False`"
+    with pytest.raises(ValueError, match=remedies):
         views_of(trained(crossentropy(), layer), images, classes)
+    views_of(trained(crossentropy(), layer, spatial=False), images, classes)
+    still = views_of(trained(crossentropy(), keras.layers.Dropout(0.5)), images, classes)
+    np.testing.assert_array_equal(still.y, classes)
 
 
 def test_a_function_that_names_y_moves_both():

@@ -33,10 +33,11 @@ def policy():
     return Policy([RandomFlip(), turn, RandomResizedCrop((0.6, 1.0), **NEAREST)], seed=2)
 
 
-def trained(loss, augmentation=None, spatial=None, network=None):
+def trained(loss, augmentation=None, spatial=None, network=None, run_eagerly=True):
     augmentation = policy() if augmentation is None else augmentation
     model = kd_keras.Supervised(network or pixelwise(), augmentation, spatial=spatial)
-    model.compile("sgd", loss, jit_compile=False)
+    # Eagerly, for the tracing of a single step takes seconds.
+    model.compile("sgd", loss, jit_compile=False, run_eagerly=run_eagerly)
     return model
 
 
@@ -96,7 +97,7 @@ def test_the_teacher_is_not_heard_outside_either():
         (keras.losses.CategoricalCrossentropy(from_logits=True), np.eye(5)[classes]),
     ):
         distiller = kd_keras.Distiller(teacher, student, KLDivergence(2.0), augmentation=policy())
-        distiller.compile(keras.optimizers.SGD(0.0), loss, jit_compile=False)
+        distiller.compile(keras.optimizers.SGD(0.0), loss, jit_compile=False, run_eagerly=True)
         logs = distiller.fit(images, y, shuffle=False, verbose=0).history
         assert logs["distillation_loss"][0] == pytest.approx(values[inside].mean(), rel=1e-4)
         assert logs["teacher_accuracy"][0] == pytest.approx(right[inside].mean(), rel=1e-5)
@@ -170,7 +171,8 @@ def test_pasted_pixels_are_learnt_by_their_own_labels():
     """CutMix of label maps is the plain loss of the views, each pixel with its own weight."""
     images, classes = scenes(4, SIZE)
     network = pixelwise()
-    model = trained(crossentropy(), Policy([CutMix()], seed=1), network=network)
+    augmentation = Policy([RandomFlip(), CutMix()], seed=1)
+    model = trained(crossentropy(), augmentation, network=network, run_eagerly=False)
     weight = np.array([1.0, 0.5, 2.0, 0.0], "float32")
     views = views_of(model, images, classes, weight[:, None, None], step=0)
     np.testing.assert_array_equal(views.y, told(views.x))

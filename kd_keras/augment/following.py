@@ -17,8 +17,11 @@ from kd_keras.training.batch import Batch, Spatial
 
 # keras-cv's class of a box that is only there to fill a dense tensor.
 _NO_BOX = -1
-# What a layer of keras-cv overrides if it can move masks.
-_MASK_HOOKS = ("augment_segmentation_masks", "augment_segmentation_mask")
+# What a layer of keras-cv overrides if it can move the like itself.
+_HOOKS = {
+    "map": ("augment_segmentation_masks", "augment_segmentation_mask"),
+    "boxes": ("augment_bounding_boxes",),
+}
 
 
 def call_moving(layer: Any, views: Batch, draws: Draws) -> Batch:
@@ -169,45 +172,71 @@ def _in_dtype(values: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 
 
 def _call_with_places(layer: Any, views: Batch) -> Batch:
-    """Call a layer that can move masks on a mask that numbers the pixels.
+    """Call a layer that moves masks and boxes itself, on a mask that numbers the pixels.
 
     A choice among layers of keras-cv, or a user's own layer: it alone knows where pixels go.
     """
     parts = views.spatial or ()
-    if not _moves_masks(layer) or any(part.kind != "map" for part in parts):
+    kinds = [part.kind for part in parts]
+    if kinds.count("boxes") > 1 or not all(_can_move(layer, kind) for kind in kinds):
         refuse_unmovable(layer, parts)
-    half = [part.name for part in flat_layers(layer) if "16" in part.compute_dtype]
-    if half:
-        raise ValueError(
-            f"{type(layer).__name__} moves label maps in half precision, in which few whole "
-            f"numbers are exact. Received: layers {half} of a 16-bit dtype. Make them with "
-            "dtype='float32'."
-        )
-    inputs = {"images": views.x, "segmentation_masks": numbered(views.x)}
+    inputs = {"images": views.x}
+    if "map" in kinds:
+        half = [part.name for part in flat_layers(layer) if "16" in part.compute_dtype]
+        if half:
+            raise ValueError(
+                f"{type(layer).__name__} moves label maps in half precision, in which few whole "
+                f"numbers are exact. Received: layers {half} of a 16-bit dtype. Make them with "
+                "dtype='float32'."
+            )
+        inputs["segmentation_masks"] = numbered(views.x)
+    for part in parts:
+        if part.kind == "boxes":
+            box_format(layer, part)
+            given = at(views.y, part.path)
+            inputs["bounding_boxes"] = {
+                name: tf.cast(given[name], tf.float32) for name in ("boxes", "classes")
+            }
     outputs = call_on_dict(layer, inputs)
-    places = tf.cast(tf.round(outputs["segmentation_masks"][..., 0]), tf.int32)
-    from_outside = _may_show_outside(layer)
+    x, from_outside = outputs["images"], _may_show_outside(layer)
 
     def moved(part: Spatial, value: Any) -> Any:
-        shape = outputs["images"].shape
-        return _map_at(layer, value, places, part, from_outside, shape)
+        if part.kind == "boxes":
+            return _filled_up(outputs["bounding_boxes"], value)
+        places = tf.cast(tf.round(outputs["segmentation_masks"][..., 0]), tf.int32)
+        return _map_at(layer, value, places, part, from_outside, x.shape)
 
-    return with_labels(views._replace(x=outputs["images"]), moved)
+    return with_labels(views._replace(x=x), moved)
 
 
-def _moves_masks(layer: Any) -> bool:
+def _filled_up(boxes: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return boxes, of which those that left the picture are gone, as many as there were."""
+    result = dict(given)
+    for name in ("boxes", "classes"):
+        before, values = tf.convert_to_tensor(given[name]), boxes[name]
+        if isinstance(values, tf.RaggedTensor):
+            shape = [None, *before.shape[1:]]
+            values = values.to_tensor(default_value=float(_NO_BOX), shape=shape)
+        result[name] = _in_dtype(values, before.dtype)
+    return result
+
+
+def _can_move(layer: Any, kind: str) -> bool:
+    """Return whether `layer` is one of keras-cv that moves labels of this kind itself."""
     bases = keras_cv_bases()
-    if not isinstance(layer, bases) or isinstance(layer, keras_cv.layers.RandomRotation):
-        return False  # a rotation blends masks
+    if kind not in _HOOKS or not isinstance(layer, bases):
+        return False
+    if kind == "map" and isinstance(layer, keras_cv.layers.RandomRotation):
+        return False  # it blends masks
     inner = getattr(layer, "layers", None)
     if inner:
-        # A choice among layers, which hands its dict on.
-        return all(keeps_positions(part) or _moves_masks(part) for part in inner)
+        # A choice among layers, which hands its dict on, but cannot join boxes.
+        return kind == "map" and all(keeps_positions(la) or _can_move(la, kind) for la in inner)
     filled = getattr(layer, "fill_mode", None) == "constant"
-    if filled and getattr(layer, "fill_value", 0) != 0:
+    if kind == "map" and filled and getattr(layer, "fill_value", 0) != 0:
         return False  # it would fill with a pixel's number
     own = [cls for cls in type(layer).__mro__ if issubclass(cls, bases) and cls not in bases]
-    return any(hook in vars(cls) for cls in own for hook in _MASK_HOOKS)
+    return any(hook in vars(cls) for cls in own for hook in _HOOKS[kind])
 
 
 def _may_show_outside(layer: Any) -> bool:

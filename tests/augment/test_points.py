@@ -103,6 +103,30 @@ def test_boxes_by_hand(form):
         assert (np.asarray(views["boxes"])[0, 2] == -1).all()
 
 
+def test_a_layer_that_moves_boxes_itself_moves_them_still():
+    """keras-cv's JitteredResize: its boxes are those of what its masks show."""
+    masks = np.zeros((4, SIZE, SIZE), "int32")
+    masks[:, 5:15, 8:14] = 1
+    inputs = {
+        "images": masks[..., None] * np.float32(200),
+        "segmentation_masks": masks,
+        "bounding_boxes": {
+            "boxes": np.tile(np.array([[[8, 5, 14, 15], [-1, -1, -1, -1]]], "float32"), (4, 1, 1)),
+            "classes": np.tile(np.array([[3, -1]]), (4, 1)),
+        },
+    }
+    resize = cv.JitteredResize((SIZE, SIZE), (0.8, 1.2), bounding_box_format="xyxy")
+    views = Policy([resize], seed=1)(inputs, outside=0)
+    moved = views["bounding_boxes"]
+    np.testing.assert_array_equal(moved["classes"], inputs["bounding_boxes"]["classes"])
+    assert (np.asarray(moved["boxes"])[:, 1] == -1).all()
+    for mask, box in zip(views["segmentation_masks"].numpy(), moved["boxes"].numpy(), strict=True):
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        seen = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        assert np.abs(box[0] - seen).max() <= 1.0
+    assert (np.asarray(views["segmentation_masks"]) != masks).any()
+
+
 def test_formats_that_contradict_or_are_none_are_refused():
     inputs = {
         "images": np.zeros((1, 8, 8, 1), "float32"),

@@ -9,10 +9,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kd_keras.augment.calling import call_layer
+from kd_keras.augment.calling import (
+    call_layer,
+    refuse_per_pixel_labels,
+    takes_dict,
+    takes_labels,
+)
 from kd_keras.augment.contract import Adaptive, Augmentation, TeacherGuided
 from kd_keras.augment.draws import at_place
 from kd_keras.augment.frozen_draws import refuse_frozen_draws
+from kd_keras.augment.pixelwise import keeps_positions
+from kd_keras.augment.places import call_on_labels, refuse_unmovable
 from kd_keras.compat.model import flat_layers
 from kd_keras.training.batch import ASKED, Batch
 
@@ -50,9 +57,9 @@ def as_augmentation(obj: Any) -> Chain | None:
 
     Args:
         obj: `None`, a `Policy`, a Keras or keras-cv layer, a callable that takes and returns the
-            inputs of the model, or a list or tuple of those. A callable that names `step` in its
-            signature also gets the count of the steps so far, to seed what it draws; one that names
-            `training` gets True.
+            inputs of the model, or a list or tuple of those. A callable that names `y` in its
+            signature also gets the labels, and returns both; one that names `step` gets the count
+            of the steps so far, to seed what it draws; one that names `training` gets True.
 
     Raises:
         TypeError: If it is, or holds, something else.
@@ -94,7 +101,8 @@ def augment_batch(
 
     Args:
         augmentation: What `as_augmentation` returned.
-        batch: x is a tensor or, for plain callables, a structure of them.
+        batch: x is a tensor or, for plain callables, a structure of them. `spatial` says which
+            labels move with it.
         step: Count of the steps so far, int64 scalar tensor, the same on every replica.
         teacher: Returns the teacher's logits, for the augmentations that ask it.
 
@@ -115,6 +123,8 @@ def augment_batch(
                     f"{part!r} augments one tensor. Received: x of type {type(views.x).__name__}. "
                     "For inputs of several tensors pass a callable that takes and returns them."
                 )
+            if views.spatial and not part.minds_annotations:
+                refuse_unmovable(part, views.spatial, alone=True)
             with at_place(place):
                 if isinstance(part, TeacherGuided) and teacher is not None:
                     views = part.augment_with(views, step, teacher)
@@ -129,14 +139,22 @@ def augment_batch(
 def _apply_foreign(part: Any, views: Batch, step: Any, checked: set[int]) -> Batch:
     if id(part) not in checked and _is_own_code(part):
         checked.add(id(part))
-        if all(tf.is_tensor(leaf) for leaf in keras.tree.flatten(views.x)):
+        given = (views.x, views.y) if takes_labels(part) else (views.x, None)
+        if all(tf.is_tensor(leaf) for leaf in keras.tree.flatten(given) if leaf is not None):
             refuse_frozen_draws(
-                lambda x: call_layer(part, x, None, step=tf.zeros((), tf.int64))[0], part, views.x
+                lambda xy: call_layer(part, xy[0], xy[1], step=tf.zeros((), tf.int64)), part, given
             )
-    if views.mix is None:
+    if takes_labels(part):
+        moved = call_on_labels(part, views, step)
+        x, y = moved.x, moved.y
+    elif views.spatial and not keeps_positions(part):
+        refuse_unmovable(part, views.spatial, alone=True)
+    elif views.mix is None and not views.spatial:
+        if takes_dict(part):
+            refuse_per_pixel_labels(part, views)
         x, y = call_layer(part, views.x, views.y, views.weight, step)
     else:
-        # Labels are a pair by now; only the inputs can still change.
+        # Labels are a pair by now, or belong to places; only the inputs can still change.
         x, y = call_layer(part, views.x, None, step=step)[0], views.y
     before, after = keras.tree.flatten(views.x), keras.tree.flatten(x)
     for old, new in zip(before, after, strict=False):

@@ -1,4 +1,4 @@
-"""Masks and boxes that belong to the images, and follow the layers that move pixels."""
+"""Masks, boxes and keypoints in the dict that an augmentation takes. Does not import keras-cv."""
 
 from __future__ import annotations
 
@@ -6,140 +6,67 @@ from typing import Any
 
 import tensorflow as tf
 
-from kd_keras.augment.calling import (
-    as_before,
-    call_on_dict,
-    keras_cv_bases,
-    refuse_per_pixel_labels,
-)
-from kd_keras.augment.pixelwise import keeps_positions
-from kd_keras.training.batch import Batch
+from kd_keras.training.batch import Batch, Spatial
+from kd_keras.training.spatial import check_box_format, check_boxes, check_keypoints, check_map
 
-_MASKS, _BOXES = "segmentation_masks", "bounding_boxes"
-# What a layer of keras-cv overrides if it can move the like.
-_HOOKS = {
-    _MASKS: ("augment_segmentation_masks", "augment_segmentation_mask"),
-    _BOXES: ("augment_bounding_boxes",),
-}
-# keras-cv's class of a box that is only there to fill a dense tensor.
+MASKS, BOXES, KEYPOINTS = "segmentation_masks", "bounding_boxes", "keypoints"
+ANNOTATIONS = (MASKS, BOXES, KEYPOINTS)
 _NO_BOX = -1
+_REMEDY = (
+    "Pass the label that such pixels get, `policy(inputs, outside=255)`, or take layers with "
+    "fill_mode='reflect'."
+)
 
 
-def refuse_annotations(layer: Any, views: Batch) -> None:
-    """Raise if there are masks or boxes and `layer`, one of ours, would leave them behind."""
-    if views.spatial and not keeps_positions(layer):
-        raise ValueError(_cannot(layer, sorted(views.spatial)))
+def annotated(inputs: dict[str, Any], outside: Any, box_format: str | None) -> Batch:
+    """Return the batch of a dict that has annotations, all of which are among its labels.
+
+    Args:
+        inputs: As `kd_keras.augment.Policy` takes it.
+        outside: What masks say of pixels from outside of the picture, or `None`.
+        box_format: Of the boxes, by keras-cv's name, or `None`.
+
+    Raises:
+        ValueError: If an annotation has another form.
+    """
+    images = tf.convert_to_tensor(inputs["images"])
+    y: dict[str, Any] = {"labels": inputs["labels"]} if "labels" in inputs else {}
+    parts = []
+    if MASKS in inputs:
+        y[MASKS] = tf.convert_to_tensor(inputs[MASKS])
+        check_map(f"`{MASKS}`", y[MASKS], images)
+        zero = 0 if y[MASKS].dtype.is_floating else None
+        said = zero if outside is None else outside
+        parts.append(Spatial("y", (MASKS,), "map", said, _REMEDY))
+    if BOXES in inputs:
+        check_boxes(f"`{BOXES}`", inputs[BOXES])
+        check_box_format(box_format)
+        y[BOXES] = {name: _dense(value) for name, value in inputs[BOXES].items()}
+        parts.append(Spatial("y", (BOXES,), "boxes", format=box_format))
+    if KEYPOINTS in inputs:
+        y[KEYPOINTS] = tf.convert_to_tensor(inputs[KEYPOINTS])
+        check_keypoints(f"`{KEYPOINTS}`", y[KEYPOINTS])
+        parts.append(Spatial("y", (KEYPOINTS,), "keypoints"))
+    return Batch(images, y, inputs.get("sample_weight"), spatial=tuple(parts))
 
 
-def prepared(annotations: Any, images: tf.Tensor) -> dict[str, Any]:
-    """Return masks as float32 `(batch, height, width, classes)` and boxes as dense float32."""
-    result: dict[str, Any] = {}
-    if annotations and _MASKS in annotations:
-        masks = tf.cast(tf.convert_to_tensor(annotations[_MASKS]), tf.float32)
-        size = images.shape[1:3]
-        if len(masks.shape) not in (3, 4) or not masks.shape[1:3].is_compatible_with(size):
-            raise ValueError(
-                "`segmentation_masks` must have the shape (batch, height, width) or (batch, "
-                f"height, width, classes) with the height and width of the images, {tuple(size)}. "
-                f"Received: shape {tuple(masks.shape)}"
-            )
-        result[_MASKS] = masks if len(masks.shape) == 4 else masks[..., tf.newaxis]
-    if annotations and _BOXES in annotations:
-        boxes = annotations[_BOXES]
-        if not isinstance(boxes, dict) or not {"boxes", "classes"} <= set(boxes):
-            received = sorted(boxes) if isinstance(boxes, dict) else type(boxes).__name__
-            raise ValueError(
-                "`bounding_boxes` must be a dict of keras-cv's: 'boxes' of shape (batch, boxes, 4) "
-                f"and 'classes' of shape (batch, boxes). Received: {received}"
-            )
-        result[_BOXES] = {name: _dense(value) for name, value in boxes.items()}
-    return result
-
-
-def as_given(annotations: dict[str, Any] | None, given: Any) -> Any:
-    """Return what `prepared` made, moved by now, in the form and dtypes of `given`."""
-    if not given or not annotations:
-        return given
-    result: dict[str, Any] = {}
-    if _MASKS in annotations:
-        before = tf.convert_to_tensor(given[_MASKS])
-        masks = annotations[_MASKS]
-        masks = masks if len(before.shape) == 4 else masks[..., 0]
-        whole = before.dtype.is_integer
-        result[_MASKS] = tf.cast(tf.round(masks) if whole else masks, before.dtype)
-    if _BOXES in annotations:
-        result[_BOXES] = {
-            name: _like(value, annotations[_BOXES]["classes"] != _NO_BOX, given[_BOXES][name])
-            for name, value in annotations[_BOXES].items()
+def as_given(labels: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the labels of `annotated`, moved by now, in the form in which they were given."""
+    result = dict(labels)
+    if BOXES in labels:
+        exists = labels[BOXES]["classes"] != _NO_BOX
+        result[BOXES] = {
+            name: tf.ragged.boolean_mask(value, exists)
+            if isinstance(inputs[BOXES][name], tf.RaggedTensor)
+            else value
+            for name, value in labels[BOXES].items()
         }
     return result
 
 
-def call_annotated(layer: Any, views: Batch) -> Batch:
-    """Call a keras-cv layer that moves pixels on views whose annotations are `prepared`.
-
-    Args:
-        layer: A layer, or anything else that a policy may hold, which is refused.
-        views: The batch.
-
-    Raises:
-        ValueError: If the layer cannot move such annotations.
-    """
-    given = views.spatial or {}
-    missing = [kind for kind in given if not _follows(layer, kind)]
-    if missing:
-        raise ValueError(_cannot(layer, missing))
-    refuse_per_pixel_labels(layer, views.x, views.y)
-    inputs = {"images": views.x, **given}
-    if tf.is_tensor(views.y):
-        inputs["labels"] = tf.cast(views.y, layer.compute_dtype)
-    outputs = call_on_dict(layer, inputs)
-    moved: dict[str, Any] = {}
-    if _MASKS in given:
-        moved[_MASKS] = tf.cast(outputs[_MASKS], tf.float32)
-    if _BOXES in given:
-        # Boxes that left the image are gone now; a fixed number of boxes is filled up again.
-        count = given[_BOXES]["boxes"].shape[1]
-        moved[_BOXES] = {name: _dense(value, count) for name, value in outputs[_BOXES].items()}
-    y = as_before(outputs["labels"], views.y) if "labels" in inputs else views.y
-    return views._replace(x=outputs["images"], y=y, spatial=moved)
-
-
-def _follows(layer: Any, kind: str) -> bool:
-    """Return whether `layer` is one of keras-cv that moves annotations of this kind."""
-    bases = keras_cv_bases()
-    if not isinstance(layer, bases):
-        return False
-    inner = getattr(layer, "layers", None)
-    if inner and kind == _MASKS:
-        # A choice among layers, which hands its dict on.
-        return all(keeps_positions(part) or _follows(part, kind) for part in inner)
-    own = [cls for cls in type(layer).__mro__ if issubclass(cls, bases) and cls not in bases]
-    return any(hook in vars(cls) for cls in own for hook in _HOOKS[kind])
-
-
-def _cannot(layer: Any, kinds: list[str]) -> str:
-    return (
-        f"{type(layer).__name__} may move or mix pixels, and cannot do so with "
-        f"{' and '.join(kinds)}. Received: them beside the images. Use layers of keras-cv that "
-        "move them too, such as RandomFlip, RandomTranslation and RandomShear, or layers that "
-        "change colours alone."
-    )
-
-
-def _dense(values: Any, count: int | None = None) -> tf.Tensor:
+def _dense(values: Any) -> tf.Tensor:
     if not isinstance(values, tf.RaggedTensor):
-        return tf.cast(tf.convert_to_tensor(values), tf.float32)
-    values = tf.cast(values, tf.float32)
+        return tf.convert_to_tensor(values)
     # The last axis of boxes is 4, even where a ragged tensor has forgotten it.
     last = [4] if len(values.shape) == 3 else []
-    return values.to_tensor(default_value=_NO_BOX, shape=[None, count, *last])
-
-
-def _like(values: tf.Tensor, exists: tf.Tensor, given: Any) -> Any:
-    """Return dense `values` as a ragged tensor if `given` is one, and in its dtype."""
-    if isinstance(given, tf.RaggedTensor):
-        values = tf.ragged.boolean_mask(values, exists)
-        return tf.cast(values, given.dtype)
-    before = tf.convert_to_tensor(given).dtype
-    return tf.cast(tf.round(values) if before.is_integer else values, before)
+    return values.to_tensor(default_value=tf.cast(_NO_BOX, values.dtype), shape=[None, None, *last])

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kd_keras.augment.pixelwise import keeps_positions
 from kd_keras.compat.model import flat_layers
+from kd_keras.training.batch import Batch
 
 # The base class of all image layers of Keras has no public name of its own.
 _KerasImageLayer: type = keras.layers.RandomFlip.__base__ or keras.layers.Layer
@@ -30,8 +31,9 @@ def call_layer(
 ) -> tuple[Any, Any]:
     """Call `layer` on a batch and return the new `x` and `y`.
 
-    Image layers of Keras and keras-cv get images and labels in a dict; anything else gets `x`.
-    Labels come back in the dtype and shape in which they went in.
+    Image layers of Keras and keras-cv get images and labels in a dict; anything else gets `x`, and
+    a function that names `y` in its signature gets both and returns both. Labels come back in the
+    dtype and shape in which they went in.
 
     Args:
         layer: A Keras or keras-cv layer, or any callable.
@@ -42,19 +44,22 @@ def call_layer(
     """
     _refuse_foreign_mixing(layer, y, sample_weight)
     refuse_images_without_channels(layer, x)
-    options: dict[str, Any] = {"training": True} if _names(layer, "training") else {}
+    options: dict[str, Any] = {"training": True} if names(layer, "training") else {}
     if not takes_dict(layer):
         if isinstance(layer, keras.layers.Layer):
             x = _floating_images(x)
-        elif _names(layer, "step"):
+        elif names(layer, "step"):
             options["step"] = step
-        return _same_float_dtype(layer(x, **options), x), y
+        if takes_labels(layer):
+            outputs, y = _pair(layer, layer(x, y=y, **options), y)
+        else:
+            outputs = layer(x, **options)
+        return _same_float_dtype(outputs, x), y
     if not tf.is_tensor(x):
         raise TypeError(
             f"{type(layer).__name__} augments one image tensor. Received: x={_describe(x)}. For "
             "inputs of several tensors pass a callable that takes and returns the structure."
         )
-    refuse_per_pixel_labels(layer, x, y)
     x = _floating_images(x)
     if not tf.is_tensor(y):
         outputs = call_on_dict(layer, {"images": x}, options)
@@ -156,18 +161,22 @@ def refuse_images_without_channels(layer: Any, x: Any) -> None:
         )
 
 
-def refuse_per_pixel_labels(layer: Any, x: Any, y: Any) -> None:
-    """Raise if `layer` might move pixels away from the labels that belong to them."""
+def refuse_per_pixel_labels(layer: Any, views: Batch) -> None:
+    """Raise if `layer` might move pixels away from labels of which nobody said that they move."""
+    x = views.x
+    if views.spatial is not None or not tf.is_tensor(x):
+        return
     size = x.shape[1:3]
-    for label in keras.tree.flatten(y):
+    for label in keras.tree.flatten(views.y):
         shape = getattr(label, "shape", ())
         per_pixel = len(shape) >= 3 and len(x.shape) == 4 and tuple(shape[1:3]) == tuple(size)
         if per_pixel and not keeps_positions(layer):
             raise ValueError(
                 f"{type(layer).__name__} may move pixels, and per-pixel labels would stay where "
                 f"they are. Received: labels of shape {tuple(shape)} with images of shape "
-                f"{tuple(x.shape)}. Use colour and noise layers and MixUp, which keep positions, "
-                "or move both in the tf.data pipeline."
+                f"{tuple(x.shape)}. In `fit` put layers of keras-cv or kd_keras.augment into a "
+                "kd_keras.augment.Policy([...]), which moves both; called on a dict it moves "
+                "what is under 'segmentation_masks'. Or use layers that keep positions."
             )
 
 
@@ -202,7 +211,45 @@ def _mixing_classes() -> tuple[type, ...]:
     return (*_KERAS_MIXING, *(getattr(library.layers, name) for name in _KERAS_CV_MIXING))
 
 
-def _names(function: Any, parameter: str) -> bool:
+def takes_labels(layer: Any) -> bool:
+    """Return whether `layer` is a function that takes and returns inputs and labels."""
+    return not isinstance(layer, keras.layers.Layer) and names(layer, "y")
+
+
+def _pair(function: Any, outputs: Any, y: Any) -> tuple[Any, Any]:
+    """Return what a function of inputs and labels returned, after checking the labels."""
+    if not isinstance(outputs, (tuple, list)) or len(outputs) != 2:
+        raise ValueError(
+            f"A function that names `y` in its signature must return both, `(x, y)`. Received: "
+            f"{function!r} returned {_describe(outputs)}. Return a pair, or leave `y` out of its "
+            "signature."
+        )
+    x, labels = outputs
+    old, new = (keras.tree.flatten(part) for part in (y, labels))
+    try:
+        keras.tree.assert_same_structure(y, labels)
+        alike = all(
+            a is b or (len(a.shape) == len(b.shape) and a.shape[:1].is_compatible_with(b.shape[:1]))
+            for a, b in zip(map(_as_tensor, old), map(_as_tensor, new), strict=True)
+        )
+    except (ValueError, TypeError):
+        alike = False
+    if not alike:
+        raise ValueError(
+            "A function that names `y` in its signature must return labels of the structure, rank "
+            f"and batch that it got. Received: {function!r} returned y={_describe(labels)} for "
+            f"y={_describe(y)}. Return `y` as it is where nothing moves."
+        )
+    pairs = zip(map(_as_tensor, new), map(_as_tensor, old), strict=True)
+    same = [None if b is None else tf.cast(a, b.dtype) for a, b in pairs]
+    return x, keras.tree.pack_sequence_as(y, same)
+
+
+def _as_tensor(leaf: Any) -> Any:
+    return None if leaf is None else tf.convert_to_tensor(leaf)
+
+
+def names(function: Any, parameter: str) -> bool:
     """Return whether `function`, or the call of a layer, has a parameter of that name."""
     target = function.call if isinstance(function, keras.layers.Layer) else function
     try:

@@ -9,16 +9,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kd_keras.augment.annotations import ANNOTATIONS, annotated, as_given
 from kd_keras.training.batch import Batch
 
-_ANNOTATIONS = ("segmentation_masks", "bounding_boxes")
-_KEYS = ("images", "labels", "sample_weight", *_ANNOTATIONS)
+_KEYS = ("images", "labels", "sample_weight", *ANNOTATIONS)
 
 
 class Augmentation(abc.ABC):
     """A seeded, stateless augmentation: the views depend on (seed, step, position) alone."""
 
-    # Whether `augment` moves `Batch.spatial` with the images, or refuses to.
+    # Whether `augment` moves what `Batch.spatial` speaks of with the images, or refuses to.
     minds_annotations = False
 
     @abc.abstractmethod
@@ -32,7 +32,14 @@ class Augmentation(abc.ABC):
 
     # In `fit` nothing of it is converted either; in `dataset.map` it would take seconds to convert.
     @tf.autograph.experimental.do_not_convert
-    def __call__(self, inputs: Any, training: bool = True, step: Any = 0) -> Any:
+    def __call__(
+        self,
+        inputs: Any,
+        training: bool = True,
+        step: Any = 0,
+        outside: int | None = None,
+        bounding_box_format: str | None = None,
+    ) -> Any:
         """Return `inputs` augmented, in the form in which they came.
 
         Nothing is counted between calls: the same `step` gives the same views. In a `tf.data`
@@ -41,17 +48,23 @@ class Augmentation(abc.ABC):
         Args:
             inputs: Images `(batch, height, width, channels)`, or a dict with `"images"` and, where
                 wanted, `"labels"`, `"sample_weight"`, `"segmentation_masks"` of shape `(batch,
-                height, width)` or with classes as a fourth axis, and `"bounding_boxes"`, a dict of
-                keras-cv's. Masks and boxes follow the layers that move pixels.
+                height, width)` or with classes as a fourth axis, `"bounding_boxes"`, a dict of
+                keras-cv's, and `"keypoints"` of shape `(batch, points, 2)`, (x, y) in pixels, or
+                with visibility as a third number. They follow the layers that move pixels.
             training: Whether to augment; with `False` the inputs come back as they are.
             step: Which views to draw, an integer or an integer scalar tensor.
+            outside: What masks say of pixels from outside of the picture, which a layer with
+                `fill_mode="constant"` shows. Needed there for masks of whole numbers; masks of
+                floats have 0.
+            bounding_box_format: Of the boxes, by keras-cv's name; layers that were given one need
+                none here.
 
         Returns:
             Images, or a dict. A mixing augmentation adds `"second_labels"`, `"share"` and, where
-            there are weights, `"second_sample_weight"` to the dict.
+            there are, `"second_sample_weight"` and `"second_segmentation_masks"` to the dict.
 
         Raises:
-            ValueError: If the dict has other keys, or a layer cannot move the masks or boxes.
+            ValueError: If the dict has other keys, or a layer cannot move the annotations.
         """
         if not training:
             return inputs
@@ -62,33 +75,32 @@ class Augmentation(abc.ABC):
         if "images" not in inputs or unknown:
             raise ValueError(
                 f"`inputs` must be images, or a dict with 'images' and optionally {_KEYS[1:]}. "
-                f"Received: a dict with keys {sorted(inputs)}. Keypoints are not moved with the "
-                "images."
+                f"Received: a dict with keys {sorted(inputs)}. Leave the others out."
             )
-        if not self.minds_annotations and not inputs.keys().isdisjoint(_ANNOTATIONS):
+        has_annotations = not inputs.keys().isdisjoint(ANNOTATIONS)
+        if has_annotations and not self.minds_annotations:
             raise ValueError(
-                f"{type(self).__name__} does not move masks and boxes with the images. Received: a "
+                f"{type(self).__name__} does not move annotations with the images. Received: a "
                 f"dict with keys {sorted(inputs)}. Use a kd_keras.augment.Policy."
             )
-        annotations = {key: inputs[key] for key in _ANNOTATIONS if key in inputs}
-        views = self.augment(
-            Batch(
-                tf.convert_to_tensor(inputs["images"]),
-                inputs.get("labels"),
-                inputs.get("sample_weight"),
-                spatial=annotations or None,
-            ),
-            step,
-        )
-        outputs = {"images": views.x, "labels": views.y, "sample_weight": views.weight}
-        outputs.update(views.spatial or {})
-        outputs = {key: value for key, value in outputs.items() if key in inputs}
+        if has_annotations:
+            views = self.augment(annotated(inputs, outside, bounding_box_format), step)
+        else:
+            images = tf.convert_to_tensor(inputs["images"])
+            views = self.augment(
+                Batch(images, inputs.get("labels"), inputs.get("sample_weight")), step
+            )
+
+        def by_name(y: Any, weight: Any) -> dict[str, Any]:
+            labels = as_given(y, inputs) if has_annotations else {"labels": y}
+            labels = {**labels, "sample_weight": weight}
+            return {key: value for key, value in labels.items() if key in inputs}
+
+        outputs = {"images": views.x, **by_name(views.y, views.weight)}
         if views.mix is not None:
             outputs["share"] = views.mix.lam
-            if "labels" in inputs:
-                outputs["second_labels"] = views.mix.y
-            if "sample_weight" in inputs:
-                outputs["second_sample_weight"] = views.mix.weight
+            second = by_name(views.mix.y, views.mix.weight)
+            outputs.update({f"second_{key}": value for key, value in second.items()})
         return outputs
 
 

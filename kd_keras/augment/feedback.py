@@ -64,6 +64,8 @@ class Feedback(Adaptive):
     TensorShape([2, 32, 32, 3])
     """
 
+    minds_annotations = True
+
     def __init__(
         self,
         changes: Mapping[str, Any] | None = None,

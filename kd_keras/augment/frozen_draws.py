@@ -22,7 +22,9 @@ def refuse_frozen_draws(function: Callable[[Any], Any], part: Any, x: Any) -> No
     Raises:
         ValueError: If the traces differ.
     """
-    specs = keras.tree.map_structure(lambda leaf: tf.TensorSpec(leaf.shape, leaf.dtype), x)
+    specs = keras.tree.map_structure(
+        lambda leaf: None if leaf is None else tf.TensorSpec(leaf.shape, leaf.dtype), x
+    )
     with tf.init_scope():
         first, second = (_constants(function, specs) for _ in range(2))
     if first != second:

@@ -56,6 +56,8 @@ class Pick(TeacherGuided):
     >>> history = distiller.fit(images, np.array([0, 1, 2, 0]), verbose=0)
     """
 
+    minds_annotations = True
+
     def __init__(self, policy: Augmentation, pool: int = 2, from_logits: bool = True):
         if not isinstance(policy, Augmentation):
             raise TypeError(
@@ -93,7 +95,9 @@ class Pick(TeacherGuided):
             pool = tf.concat([gather_global(leaf) for leaf in leaves], axis=0)
             return tf.ensure_shape(tf.gather(pool, mine), tf.convert_to_tensor(leaves[0]).shape)
 
-        return keras.tree.map_structure(pick, *drawn)
+        # What is said of the labels is no part of the pool.
+        picked_views = keras.tree.map_structure(pick, *(v._replace(spatial=None) for v in drawn))
+        return picked_views._replace(spatial=views.spatial)
 
     def get_config(self) -> dict[str, Any]:
         return {

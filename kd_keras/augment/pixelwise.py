@@ -1,4 +1,4 @@
-"""Layers that leave every pixel where it is, and layers that need three channels."""
+"""Layers that leave every pixel where it is or hide it, and layers that need three channels."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ import tensorflow as tf
 _IN_PLACE = (
     "AutoContrast",
     "ChannelShuffle",
+    "Dropout",
     "Equalization",
     "GaussianDropout",
     "GaussianNoise",
     "Grayscale",
+    "GridMask",
+    "Normalization",
     "Posterization",
     "RandomBrightness",
     "RandomChannelShift",
     "RandomColorDegeneration",
     "RandomColorJitter",
     "RandomContrast",
+    "RandomCutout",
+    "RandomErasing",
     "RandomGaussianBlur",
     "RandomGrayscale",
     "RandomHue",
@@ -31,6 +36,7 @@ _IN_PLACE = (
     "RandomSharpness",
     "Rescaling",
     "Solarization",
+    "SpatialDropout2D",
 )
 _THREE_CHANNELS = (
     "RandomColorDegeneration",
@@ -41,7 +47,10 @@ _THREE_CHANNELS = (
 
 
 def keeps_positions(layer: Any) -> bool:
-    """Return whether `layer` is known to move no pixel, so that per-pixel labels stay right."""
+    """Return whether `layer` is known to move no pixel, so that per-pixel labels stay right.
+
+    A pixel that is hidden keeps its label, as one that is blurred does.
+    """
     return getattr(layer, "keeps_positions", False) or isinstance(layer, _classes(_IN_PLACE))
 
 

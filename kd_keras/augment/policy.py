@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from kd_keras.arguments import check_range, check_seed
-from kd_keras.augment.annotations import as_given, prepared, refuse_annotations
 from kd_keras.augment.calling import foreign_mixing_layer
 from kd_keras.augment.contract import Augmentation
 from kd_keras.augment.draws import Draws, own_key
@@ -29,11 +28,13 @@ class Policy(Augmentation):
     eager execution and in a graph, on one replica and on several, after a resume, and in a batch
     that was cut short (where layers that compute exponentials, such as a blur, may differ in the
     last bit of a float). No state is kept. The layers draw their random numbers from the policy
-    whatever their own seeds; images keep their dtype and stay in `value_range`.
+    whatever their own seeds; images keep their dtype and stay in `value_range`. Label maps, boxes
+    and keypoints move with the pixels, in `fit` by the Distiller's `spatial`, or are refused.
 
     Args:
         layers: keras-cv layers, layers of `kd_keras.augment` (of which at most one mixes), and
-            callables and Keras layers on images that are deterministic. Layers with a random state
+            callables and Keras layers on images that are deterministic (a callable that names
+            `y` takes and returns images and labels). Layers with a random state
             that cannot be seeded are refused at the first batch.
         seed: Any integer.
         value_range: `(low, high)` of the images.
@@ -102,21 +103,18 @@ class Policy(Augmentation):
         images = scale(into_range(images, self.value_range), self.value_range, self.layer_range)
         if not self._known_repeatable:
             self._refuse_unrepeatable(images, views.y)
-        given = views.spatial
-        views = views._replace(x=images, spatial=prepared(given, images))
+        views = views._replace(x=images)
         for index, layer in enumerate(self.layers):
             draws = Draws(own_key(self.seed, index), step, rows)
             if isinstance(layer, Drawn):
-                refuse_annotations(layer, views)
-                views = layer.apply(views, draws)
+                views = layer.moving(views, draws)
             else:
                 views = call_seeded(layer, views, draws)
             views = views._replace(x=clip(views.x, self.layer_range))
         images = scale(views.x, self.layer_range, self.value_range)
         images = clip(images, self.value_range)
         images = tf.ensure_shape(images, [batch_size, *images.shape[1:]])
-        annotations = as_given(views.spatial, given)
-        return views._replace(x=as_dtype(images, dtype), spatial=annotations)
+        return views._replace(x=as_dtype(images, dtype))
 
     def _refuse_unrepeatable(self, images: tf.Tensor, y: Any) -> None:
         for layer in self.layers:
@@ -128,7 +126,7 @@ class Policy(Augmentation):
                 draws = Draws((0,), 0, only_rows(x))
                 if isinstance(layer, Drawn):
                     return layer.apply(Batch(x), draws).x
-                return call_seeded(layer, Batch(x, labels), draws).x
+                return call_seeded(layer, Batch(x, labels, spatial=()), draws).x
 
             refuse_unrepeatable(call, layer, images, y)
         self._known_repeatable = True

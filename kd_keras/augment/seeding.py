@@ -8,10 +8,16 @@ import keras
 import keras_cv
 import tensorflow as tf
 
-from kd_keras.augment.annotations import call_annotated
-from kd_keras.augment.calling import call_layer
+from kd_keras.augment.calling import (
+    call_layer,
+    refuse_per_pixel_labels,
+    takes_dict,
+    takes_labels,
+)
 from kd_keras.augment.draws import Draws, active_draws, drawing_from, with_hidden_shape
+from kd_keras.augment.following import call_moving
 from kd_keras.augment.pixelwise import keeps_positions, on_rgb
+from kd_keras.augment.places import call_on_labels
 from kd_keras.compat.model import flat_layers
 from kd_keras.training.batch import Batch
 
@@ -42,26 +48,28 @@ def call_seeded(layer: Any, views: Batch, draws: Draws) -> Batch:
 
     Args:
         layer: A layer or a callable.
-        views: The batch, its annotations as `prepared` returns them.
+        views: The batch.
         draws: Where its random numbers come from.
     """
     images = with_hidden_shape(views.x, draws.step)
     with drawing_from(draws):
+        views = views._replace(x=images)
+        if takes_labels(layer):
+            return call_on_labels(layer, views, draws.step)
         if views.spatial and not keeps_positions(layer):
-            annotations = dict(views.spatial)
-            if "segmentation_masks" in annotations:
-                masks = annotations["segmentation_masks"]
-                annotations["segmentation_masks"] = with_hidden_shape(masks, draws.step)
-            return call_annotated(layer, views._replace(x=images, spatial=annotations))
-        labels = views.y
+            return call_moving(layer, views, draws)
+        if takes_dict(layer):
+            refuse_per_pixel_labels(layer, views)
+        # Labels are shown to layers that may have a mind of their own, but not those in places.
+        labels = shown = None if views.spatial else views.y
 
         def call(images: tf.Tensor) -> tf.Tensor:
             nonlocal labels
-            images, labels = call_layer(layer, images, views.y, step=draws.step)
+            images, labels = call_layer(layer, images, shown, step=draws.step)
             return images
 
         x = on_rgb(layer, images, call)
-    return views._replace(x=x, y=labels)
+    return views._replace(x=x, y=views.y if views.spatial else labels)
 
 
 class SeededGenerator:

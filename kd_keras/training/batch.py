@@ -26,6 +26,29 @@ class Mix(NamedTuple):
     lam: Any
 
 
+class Spatial(NamedTuple):
+    """A part of the labels or of their weights that belongs to places of the picture.
+
+    Attributes:
+        of: "y" or "weight", the part of the batch that it is in.
+        path: Keys and indices that lead to it there; empty for the whole.
+        kind: "map", values of pixels `(batch, height, width)` or with a fourth axis; "boxes", a
+            dict of 'boxes' `(batch, boxes, 4)` and 'classes' `(batch, boxes)` as keras-cv has it;
+            "keypoints", `(batch, points, 2)` of (x, y), or with visibility as a third number.
+        outside: What a map says of pixels that come from outside of the picture; `None` if there is
+            nothing that it could say.
+        remedy: What to do where `outside` is `None` and such pixels come.
+        format: Of boxes, by keras-cv's name; `None` for the one that each layer was given.
+    """
+
+    of: str
+    path: tuple[Any, ...]
+    kind: str
+    outside: Any = None
+    remedy: str = ""
+    format: str | None = None
+
+
 class Batch(NamedTuple):
     """One batch of examples, or of their views.
 
@@ -34,7 +57,8 @@ class Batch(NamedTuple):
         y: Labels in the user's own format, `None`, or a structure of them. After mixing, each is
             the label of the larger share of its view.
         weight: Weights that belong to `y`, or `None`.
-        spatial: Masks and boxes that move with the pixels of `x`, or `None`.
+        spatial: Which parts of `y` and `weight` move with the pixels of `x`, while it is augmented;
+            `None` where nobody has said.
         mix: After mixing, the second examples; else `None`.
         extras: Further tensors with an entry for each row, by the name of the part that owns them.
             Those that belong to an example follow it where an augmentation reorders the rows.
@@ -43,7 +67,7 @@ class Batch(NamedTuple):
     x: Any
     y: Any = None
     weight: Any = None
-    spatial: Any = None
+    spatial: tuple[Spatial, ...] | None = None
     mix: Mix | None = None
     extras: dict[str, Any] = {}  # noqa: RUF012, never changed in place
 

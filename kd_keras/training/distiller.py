@@ -75,7 +75,8 @@ class Distiller(TrainingModel):
             student's loss has weight 1, and 0 here switches it off.
         name: Name of the model.
         augmentation: What both networks see instead of the batch: a policy of `kd_keras.augment`, a
-            Keras or keras-cv layer, a callable on images, or a list of those. `None` for none.
+            Keras or keras-cv layer, a callable on images (or, if it names `y`, on images and
+            labels), or a list of those. `None` for none.
         combine: "convex" or "sum".
         balance: "ema" divides each loss, the student's too, by a running mean of its size (decay
             0.99) before the weights act, so that these say what share each has; `None` does not.
@@ -84,6 +85,11 @@ class Distiller(TrainingModel):
             as the Keras model, which a callback may change, "bfloat16" as a graph in bfloat16.
         student_inputs: What the student takes of x: `None` for all of it, a key of a dict x, or a
             function or layer of x.
+        spatial: Which labels belong to places of the picture and move with it when it is augmented:
+            `None` for those of the size of the image, `(batch, height, width)` with or without a
+            fourth axis; `False` for none; or, in the form of y, `True` (a label map), `False`,
+            "keypoints" (x, y in pixels), or the format of boxes by keras-cv's name, as in
+            `{"mask": True, "boxes": "xyxy", "points": "keypoints"}`. See docs/dense.md.
         **kwargs: Passed on to `keras.Model`.
 
     Raises:
@@ -120,10 +126,11 @@ class Distiller(TrainingModel):
         balance: str | None = None,
         teacher_inference: str = "auto",
         student_inputs: Any = None,
+        spatial: Any = None,
         **kwargs: Any,
     ):
         inputs = check_inputs("student_inputs", student_inputs)
-        super().__init__(augmentation, inputs, name, **kwargs)
+        super().__init__(augmentation, inputs, name, spatial, **kwargs)
         self._loss_sizes: Any = None
         self._plugin_layers: list[Any] = []
         self.combine = combine

@@ -57,6 +57,11 @@ def crossentropy_of(loss: Any) -> str | None:
     return None
 
 
+def takes_empty_rows(loss: Any) -> bool:
+    """Return whether `loss` takes one value per class, and counts nothing where all are 0."""
+    return crossentropy_of(loss) == _CATEGORICAL[1] and not getattr(loss, "label_smoothing", 0)
+
+
 def _takes_logits(loss: Any) -> bool:
     # `from_logits` is kept in the config of a Keras loss; names and functions default to False.
     return isinstance(loss, keras.losses.Loss) and bool(loss.get_config().get("from_logits"))
@@ -256,9 +261,9 @@ def accuracy(loss: Any, y: Any, logits: Any) -> tuple[Any, Any]:
     if len(labels.shape) != len(chosen.shape):
         return None, None
     counted = tf.ones_like(labels, tf.float32)
-    ignored = getattr(loss, "ignore_class", None)
-    if ignored is not None:
-        counted = tf.cast(labels != ignored, tf.float32)
+    labelled = _labelled(loss, y, logits)
+    if labelled is not None:
+        counted = tf.cast(labelled, tf.float32)
     hits = tf.cast(labels == chosen, tf.float32) * counted
     number = tf.reduce_sum(counted)
     return tf.math.divide_no_nan(tf.reduce_sum(hits), number), number
@@ -267,9 +272,9 @@ def accuracy(loss: Any, y: Any, logits: Any) -> tuple[Any, Any]:
 def ignored_positions(loss: Any, y: Any, outputs: Any) -> Any:
     """Return, for each output, which of its positions have a label, or `None` for all.
 
-    A crossentropy with `ignore_class` counts nothing where the label is that class, and neither may
-    the teacher's word on padding or void pixels. Rows of one label each are unlabelled examples,
-    of which the teacher may speak.
+    A crossentropy with `ignore_class` counts nothing where the label is that class, a categorical
+    one nothing where no class has a share, and neither may the teacher's word on padding or void
+    pixels. Rows of one label each are unlabelled examples, of which the teacher may speak.
 
     Args:
         loss: The compiled loss as given.
@@ -284,15 +289,23 @@ def ignored_positions(loss: Any, y: Any, outputs: Any) -> Any:
     if y is None:
         return found
     for leaf_loss, labels, output in _aligned(loss, y, outputs):
-        ignored = getattr(leaf_loss, "ignore_class", None)
         place = next((i for i, leaf in enumerate(flat) if leaf is output), None)
-        if ignored is None or place is None or len(output.shape) < 3:
-            continue
-        labels = tf.cast(labels, tf.int64)
+        if place is not None and len(output.shape) > 2:
+            found[place] = _labelled(leaf_loss, labels, output)
+    return found
+
+
+def _labelled(loss: Any, y: Any, output: Any) -> Any:
+    """Return which positions of an output have a label, `output.shape[:-1]`, or `None` for all."""
+    ignored = getattr(loss, "ignore_class", None)
+    if ignored is not None:
+        labels = tf.cast(y, tf.int64)
         if len(labels.shape) == len(output.shape) and labels.shape[-1] == 1:
             labels = tf.squeeze(labels, axis=-1)
-        found[place] = labels != ignored
-    return found
+        return labels != ignored
+    if len(output.shape) > 2 and takes_empty_rows(loss) and len(y.shape) == len(output.shape):
+        return tf.reduce_any(tf.convert_to_tensor(y) != 0, axis=-1)
+    return None
 
 
 def refuse_other_format_than_loss(loss: Any, y: Any, outputs: Any) -> None:

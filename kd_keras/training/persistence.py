@@ -35,6 +35,7 @@ def distiller_config(distiller: Any) -> dict[str, Any]:
         "student_loss_weight": serialize(distiller.student_loss_weight),
         "augmentation": augmentation_config(distiller.augmentation),
         "student_inputs": serialize(distiller.student_inputs),
+        "spatial": distiller.spatial,
         "combine": distiller.combine,
         "balance": distiller.balance,
         "teacher_inference": distiller.teacher_inference,

@@ -28,6 +28,7 @@ from kd_keras.training.masks import masks_of, with_masks
 from kd_keras.training.network import Network
 from kd_keras.training.objective import Goal, Losses, Term, objective
 from kd_keras.training.plugin import Plugin, Results
+from kd_keras.training.spatial import SpatialLabels
 from kd_keras.training.symbolic import Specs
 from kd_keras.training.taps import forward
 from kd_keras.training.weighing import Weighing
@@ -76,6 +77,7 @@ class Step(OpenModel):
         augmentation: As `kd_keras.Distiller` takes it.
         student_inputs: As `kd_keras.Distiller` takes it.
         name: Name of the model.
+        spatial: As `kd_keras.Distiller` takes it.
         **kwargs: Passed on to `keras.Model`.
     """
 
@@ -83,11 +85,14 @@ class Step(OpenModel):
     student_loss_weight: Any = 1.0
     _parts: Parts
 
-    def __init__(self, augmentation: Any, student_inputs: Any, name: str, **kwargs: Any):
+    def __init__(
+        self, augmentation: Any, student_inputs: Any, name: str, spatial: Any, **kwargs: Any
+    ):
         super().__init__(name=name, **kwargs)
         self.autocast = False  # each network casts its own inputs, by its own policy
         self.student_inputs = student_inputs
         self._augmentation = persistence.Untracked(as_augmentation(augmentation), augmentation)
+        self._spatial_labels = SpatialLabels(spatial)
         self.step = add_step_counter(self)
         self._loop = Loop()
         self._under_way = _UnderWay()
@@ -101,6 +106,11 @@ class Step(OpenModel):
     def augmentation(self) -> Any:
         """The augmentation, as it was given."""
         return self._augmentation.given
+
+    @property
+    def spatial(self) -> Any:
+        """Which labels move with the pixels, as it was given."""
+        return self._spatial_labels.given
 
     @property
     def output_names(self) -> list[str]:
@@ -138,13 +148,15 @@ class Step(OpenModel):
         following = {n: value for n, value in batch.extras.items() if n not in staying}
         for plugin in plugins:
             step = plugin.step_of_views(step)
+        augmentation = self._augmentation.normalised
+        spatial = None if augmentation is None else self._spatial_labels.parts(batch, self.loss)
         views = augment_batch(
-            self._augmentation.normalised,
-            batch._replace(extras=following),
+            augmentation,
+            batch._replace(extras=following, spatial=spatial),
             step,
             None if self._parts.teacher is None else _Asking(self._parts.teacher),
         )
-        return views.with_extras(**kept)
+        return views._replace(spatial=None).with_extras(**kept)
 
     def forward(
         self, batch: Batch, training: bool, tape: tf.GradientTape | None = None

@@ -30,6 +30,7 @@ class Supervised(TrainingModel):
         augmentation: As the Distiller takes it; `None` for none.
         name: Name of the model.
         student_inputs: What the network takes of x, as the Distiller takes it.
+        spatial: Which labels move with the pixels, as the Distiller takes it.
         **kwargs: Passed on to `keras.Model`.
 
     Raises:
@@ -53,10 +54,11 @@ class Supervised(TrainingModel):
         name: str = "supervised",
         *,
         student_inputs: Any = None,
+        spatial: Any = None,
         **kwargs: Any,
     ):
         inputs = check_inputs("student_inputs", student_inputs)
-        super().__init__(augmentation, inputs, name, **kwargs)
+        super().__init__(augmentation, inputs, name, spatial, **kwargs)
         if not isinstance(network, keras.Model):
             raise ValueError(f"`network` must be a keras.Model. Received: {type(network)}.")
         refuse_preprocessor("student", network, inputs, "student_inputs")
@@ -90,6 +92,7 @@ class Supervised(TrainingModel):
             "network": serialize(self.network),
             "augmentation": persistence.augmentation_config(self.augmentation),
             "student_inputs": serialize(self.student_inputs),
+            "spatial": self.spatial,
         }
 
     @classmethod

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kd_keras import augment
 from kd_keras.augment.adapter import as_augmentation, augment_batch
-from kd_keras.training.batch import Batch
+from kd_keras.training.batch import Batch, Spatial
 
 
 def main() -> None:
@@ -49,17 +49,27 @@ def main() -> None:
         "mixup": [flip, augment.MixUp()],
         "cutmix": [augment.CutMix()],
         "fmix": [augment.FMix()],
+        "dense": [
+            flip,
+            keras_cv.layers.RandomRotation(0.1, fill_mode="constant"),
+            augment.RandomSubset([flip, augment.RandomResizedCrop()], 1),
+            augment.CutMix(),
+        ],
     }
+    maps = random.integers(0, 5, (7, 8, 8))
     for name, layers in policies.items():
+        spatial = (Spatial("y", (), "map", 255),) if name == "dense" else None
+        y = maps if spatial else labels
         augmentation = as_augmentation(augment.Policy(layers, seed=5))
 
-        def views(batch: Any, step: Any, augmentation: Any = augmentation) -> Any:
-            return augment_batch(augmentation, Batch(*batch), step)
+        def views(
+            batch: Any, step: Any, augmentation: Any = augmentation, spatial: Any = spatial
+        ) -> Any:
+            batch = Batch(*batch, spatial=spatial)
+            return augment_batch(augmentation, batch, step)._replace(spatial=None)
 
-        alone = tf.function(views, autograph=False)(
-            (images, labels, weights), tf.constant(3, tf.int64)
-        )
-        dataset = tf.data.Dataset.from_tensor_slices((images, labels, weights)).batch(7)
+        alone = tf.function(views, autograph=False)((images, y, weights), tf.constant(3, tf.int64))
+        dataset = tf.data.Dataset.from_tensor_slices((images, y, weights)).batch(7)
         batch = next(iter(strategy.experimental_distribute_dataset(dataset)))
         parts = tf.function(lambda batch, views=views: strategy.run(views, args=(batch, 3)))(batch)
         differences[name] = [

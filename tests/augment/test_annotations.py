@@ -6,14 +6,22 @@ import pytest
 import tensorflow as tf
 
 from kd_keras import augment
-from kd_keras.augment import CutMix, GaussianNoise, MixUp, Policy, RandomResizedCrop, RandomSubset
+from kd_keras.augment import (
+    AugMix,
+    CutMix,
+    GaussianNoise,
+    MixUp,
+    Policy,
+    RandomResizedCrop,
+    RandomSubset,
+)
 
 cv = keras_cv.layers
 
 # Layers that move pixels, each with what it needs for class ids.
 MOVING = {
     "flip": cv.RandomFlip("horizontal_and_vertical"),
-    "rotation": cv.RandomRotation(0.3, segmentation_classes=2),
+    "rotation": cv.RandomRotation(0.3),
     "zoom": cv.RandomZoom((-0.3, 0.3), (-0.3, 0.3)),
     "shear": cv.RandomShear(0.3, 0.3),
     "translation": cv.RandomTranslation(0.3, 0.3),
@@ -144,15 +152,15 @@ BOXES = {"boxes": np.ones((6, 1, 4), "float32"), "classes": np.zeros((6, 1), "fl
 @pytest.mark.parametrize(
     ("layer", "annotations", "message"),
     [
-        (MixUp(), "segmentation_masks", "MixUp may move or mix pixels"),
+        (MixUp(), "bounding_boxes", "MixUp may move or mix pixels"),
         (CutMix(), "bounding_boxes", "CutMix may move or mix pixels"),
-        (cv.RandomZoom(0.1), "bounding_boxes", "RandomZoom may move or mix pixels"),
-        (cv.RandomCrop(8, 8), "segmentation_masks", "RandomCrop may move or mix pixels"),
-        (RandomResizedCrop(), "bounding_boxes", "RandomResizedCrop may move"),
-        (RandomSubset([cv.RandomFlip()], 1), "segmentation_masks", "RandomSubset may move"),
+        (cv.RandomZoom(0.1), "bounding_boxes", "RandomZoom moves boxes, whose format nobody"),
+        (cv.RandomChoice([cv.RandomFlip()]), "bounding_boxes", "RandomChoice may move"),
+        (cv.RandomApply(cv.RandomFlip()), "segmentation_masks", "RandomApply may move"),
+        (AugMix([cv.RandomFlip()]), "segmentation_masks", "AugMix may move"),
+        (RandomSubset([lambda x: x], 1), "segmentation_masks", "RandomSubset may move"),
         (lambda images: images[:, ::-1], "segmentation_masks", "function may move or mix pixels"),
         (cv.RandomFlip(), "bounding_boxes", "bounding_box_format"),
-        (cv.RandomRotation(0.1), "segmentation_masks", "segmentation_classes"),
     ],
 )
 def test_a_layer_that_cannot_move_them_says_so(layer, annotations, message):
@@ -162,10 +170,19 @@ def test_a_layer_that_cannot_move_them_says_so(layer, annotations, message):
         Policy([layer])({"images": images, annotations: value})
 
 
-def test_mixing_alone_says_so_too():
+def test_layers_alone_move_them_too_or_say_so():
     images, masks = discs()
-    with pytest.raises(ValueError, match="MixUp may move or mix pixels"):
-        MixUp()({"images": images, "segmentation_masks": masks})
+    inputs = {"images": images, "segmentation_masks": masks}
+    views = MixUp(seed=1)(inputs, step=1)
+    share = views["share"].numpy()[:, None, None]
+    parts = [views[f"{which}segmentation_masks"].numpy() for which in ("", "second_")]
+    expected = 255 * (share * parts[0] + (1 - share) * parts[1])
+    assert np.abs(views["images"].numpy()[..., 0] - expected).max() <= 0.51
+    subset = RandomSubset([cv.RandomFlip()], 1, seed=1)(inputs)
+    seen = subset["images"].numpy()[..., 0] > 127
+    np.testing.assert_array_equal(seen, subset["segmentation_masks"])
+    with pytest.raises(ValueError, match="AugMix may move or mix pixels"):
+        AugMix([cv.RandomFlip()])(inputs)
 
 
 def test_our_crop_alone_moves_masks_and_refuses_boxes():
@@ -192,7 +209,8 @@ def test_our_crop_alone_moves_masks_and_refuses_boxes():
         ({"segmentation_masks": np.zeros(6)}, r"Received: shape \(6,\)"),
         ({"bounding_boxes": np.zeros((6, 1, 4))}, "dict of keras-cv's.*ndarray"),
         ({"bounding_boxes": {"boxes": np.zeros((6, 1, 4))}}, r"Received: \['boxes'\]"),
-        ({"keypoints": np.zeros((6, 1, 2))}, "Keypoints are not moved"),
+        ({"keypoints": np.zeros((6, 2))}, r"`keypoints` must be.*Received: shape \(6, 2\)"),
+        ({"polygons": np.zeros((6, 1, 2))}, "Leave the others out"),
     ],
 )
 def test_annotations_of_another_form_are_refused(annotations, message):

@@ -28,7 +28,7 @@ def printed():
     return json.loads(result.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", ["plain", "ours"])
+@pytest.mark.parametrize("name", ["plain", "ours", "dense"])
 def test_two_replicas_draw_the_views_of_one_device(printed, name):
     assert printed["differences"][name] == [0.0, 0.0, 0.0]
 

@@ -82,7 +82,7 @@ class AugMix(Drawn):
 
     def apply(self, views: Batch, draws: Draws) -> Batch:
         images = views.x
-        refuse_per_pixel_labels(self, images, views.y)
+        refuse_per_pixel_labels(self, views)
         count, width = tf.shape(draws.rows.index)[0], self.width
         share = draws.beta((count, 1, 1, 1), self.alpha)
         weights = draws.dirichlet((count, width), self.alpha)[:, :, None, None, None]

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kd_keras.augment.calling import refuse_per_pixel_labels
 from kd_keras.augment.draws import Draws
+from kd_keras.augment.geometry import Move, moves_of, where_chosen
 from kd_keras.augment.layers.chosen import apply_where, checked_layers
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.pixelwise import keeps_positions
@@ -37,16 +38,31 @@ class Choice(Drawn):
         return all(layer is None or keeps_positions(layer) for layer in self.layers)
 
     def apply(self, views: Batch, draws: Draws) -> Batch:
-        refuse_per_pixel_labels(self, views.x, views.y)
-        # Where each transform's share of the unit interval ends; rounding must not leave a rest.
-        ends = tf.cumsum(self._probabilities())[:-1]
-        uniform = draws.uniform([tf.shape(draws.rows.index)[0]])
-        choice = tf.searchsorted(ends, uniform, side="right")
+        refuse_per_pixel_labels(self, views)
+        choice = self._choice(draws)
         images = views.x
         for index, layer in enumerate(self.layers):
             if layer is not None:
                 images = apply_where(layer, images, choice == index, draws.child(index))
         return views._replace(x=images).with_extras(**{CHOICE: choice})
+
+    def _choice(self, draws: Draws) -> tf.Tensor:
+        """Return the index of the transform of each image, `(batch,)` int32."""
+        # Where each transform's share of the unit interval ends; rounding must not leave a rest.
+        ends = tf.cumsum(self._probabilities())[:-1]
+        uniform = draws.uniform([tf.shape(draws.rows.index)[0]])
+        return tf.searchsorted(ends, uniform, side="right")
+
+    def geometry(self, images: tf.Tensor, draws: Draws) -> list[Move] | None:
+        choice = self._choice(draws)
+        moves: list[Move] = []
+        for index, layer in enumerate(self.layers):
+            chosen = choice == index
+            here = where_chosen(chosen, moves_of(layer, images, draws.child(index)))
+            if here is None:
+                return None
+            moves += here
+        return moves
 
     def __repr__(self) -> str:
         names = ", ".join("None" if la is None else type(la).__name__ for la in self.layers)

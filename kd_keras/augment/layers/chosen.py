@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kd_keras.augment.calling import takes_labels
 from kd_keras.augment.contract import Augmentation
 from kd_keras.augment.draws import Draws
 from kd_keras.augment.seeding import call_seeded, make_repeatable
@@ -21,6 +22,12 @@ def checked_layers(layers: Any) -> list[Any]:
             raise TypeError(
                 "`layers` must hold layers or callables on images. Received: "
                 f"{layer!r} of type {type(layer).__name__}"
+            )
+        if takes_labels(layer):
+            raise TypeError(
+                "`layers` must hold functions of the images alone, for labels are not shown to "
+                f"them. Received: {layer!r}, which names `y` in its signature. Put it into the "
+                "policy itself."
             )
         make_repeatable(layer)
     return layers

@@ -19,14 +19,16 @@ class CutMix(RegionMixing):
         share = 1 - (pixels of the rectangle inside the image) / (pixels of the image),
 
     so labels match the pixels exactly. `labels` is the label of the larger share, `second_labels`
-    the other one, `share` >= 0.5 the former's; labels and weights are never blended.
+    the other one, `share` >= 0.5 the former's; labels and weights are never blended. Label maps are
+    pasted by the same rectangle: where there are no other labels, nothing is left to share.
 
     Args:
         alpha: Both parameters of the Beta distribution, > 0.
         seed: Seed for use outside of a `Policy`; inside, the policy's seed rules.
 
     Raises:
-        ValueError: On labels per pixel or per position, for which there is no single share.
+        ValueError: On dense labels that are not known to belong to the pixels, for which there is
+            no single share.
 
     Reference:
         Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
@@ -46,7 +48,7 @@ class CutMix(RegionMixing):
 
     def blend(
         self, own: tf.Tensor, partner: tf.Tensor, share: tf.Tensor, draws: Draws
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         shape = tf.shape(own)
         side = tf.sqrt(1.0 - share)
         rows_inside, heights = _interval(side, shape[1], draws)
@@ -54,7 +56,7 @@ class CutMix(RegionMixing):
         inside = tf.logical_and(rows_inside[:, :, None, None], columns_inside[:, None, :, None])
         pasted = tf.cast(heights * widths, tf.float32)
         kept = 1.0 - pasted / tf.cast(shape[1] * shape[2], tf.float32)
-        return tf.where(inside, partner, own), kept
+        return tf.where(inside, partner, own), kept, tf.logical_not(inside)
 
 
 def _interval(side: tf.Tensor, size: tf.Tensor, draws: Draws) -> tuple[tf.Tensor, tf.Tensor]:

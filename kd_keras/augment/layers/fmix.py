@@ -20,7 +20,7 @@ class FMix(RegionMixing):
     lambda * height * width highest pixels (rounded) keep the image, the others show the partner,
     lambda ~ Beta(alpha, alpha). The share is that of the pixels, so labels match them exactly.
     `labels` is the label of the larger share, `second_labels` the other one, `share` >= 0.5 the
-    former's; labels and weights are never blended.
+    former's; labels and weights are never blended. Label maps are cut by the same regions.
 
     Args:
         alpha: Both parameters of the Beta distribution, > 0.
@@ -28,8 +28,8 @@ class FMix(RegionMixing):
         seed: Seed for use outside of a `Policy`; inside, the policy's seed rules.
 
     Raises:
-        ValueError: If `alpha` or `decay` is out of range, or on labels per pixel or per position,
-            for which there is no single share.
+        ValueError: If `alpha` or `decay` is out of range, or on dense labels that are not known to
+            belong to the pixels, for which there is no single share.
 
     Reference:
         Harris et al., "FMix: Enhancing Mixed Sample Data Augmentation", arXiv:2002.12047.
@@ -49,7 +49,7 @@ class FMix(RegionMixing):
 
     def blend(
         self, own: tf.Tensor, partner: tf.Tensor, share: tf.Tensor, draws: Draws
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         height, width = tf.unstack(tf.shape(own)[1:3])
         pixels = height * width
         noise = tf.reshape(self._smooth_noise(height, width, share, draws), [-1, pixels])
@@ -58,7 +58,7 @@ class FMix(RegionMixing):
         ranks = tf.argsort(tf.argsort(noise, axis=1, direction="DESCENDING"), axis=1)
         keep = tf.reshape(ranks < kept[:, None], [-1, height, width, 1])
         real_share = tf.cast(kept, tf.float32) / tf.cast(pixels, tf.float32)
-        return tf.where(keep, own, partner), real_share
+        return tf.where(keep, own, partner), real_share, keep
 
     def _smooth_noise(
         self, height: tf.Tensor, width: tf.Tensor, share: tf.Tensor, draws: Draws

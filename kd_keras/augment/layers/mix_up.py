@@ -17,7 +17,7 @@ class MixUp(Mixing):
     with the share, and are never blended themselves: `labels` (of the larger share),
     `second_labels`, and `share` >= 0.5. A loss takes share * loss(labels) + (1 - share) *
     loss(second_labels), as the Distiller does. Works on any floating inputs, images of whole
-    numbers (rounded), and on per-pixel labels.
+    numbers (rounded), and on label maps, which are mixed as other labels are.
 
     Args:
         alpha: Both parameters of the Beta distribution, > 0.
@@ -40,6 +40,6 @@ class MixUp(Mixing):
 
     def blend(
         self, own: tf.Tensor, partner: tf.Tensor, share: tf.Tensor, draws: Draws
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, None]:
         weight = tf.reshape(share, [-1, *[1] * (len(own.shape) - 1)])
-        return weight * own + (1.0 - weight) * partner, share
+        return weight * own + (1.0 - weight) * partner, share, None

@@ -10,6 +10,7 @@ import tensorflow as tf
 from kd_keras.arguments import check_integer
 from kd_keras.augment.calling import refuse_per_pixel_labels
 from kd_keras.augment.draws import Draws
+from kd_keras.augment.geometry import Move, moves_of, where_chosen
 from kd_keras.augment.layers.chosen import apply_where, checked_layers
 from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.pixelwise import keeps_positions
@@ -57,14 +58,27 @@ class RandomSubset(Drawn):
         images = views.x
         if not self.layers:
             return views
-        refuse_per_pixel_labels(self, images, views.y)
-        number = len(self.layers)
-        chances = draws.uniform([tf.shape(draws.rows.index)[0], number])
-        # The layers with the `count` smallest numbers: rank < count.
-        ranks = tf.argsort(tf.argsort(chances, axis=1), axis=1)
+        refuse_per_pixel_labels(self, views)
+        chosen = self._chosen(draws)
         for index, layer in enumerate(self.layers):
-            images = apply_where(layer, images, ranks[:, index] < self.count, draws.child(index))
+            images = apply_where(layer, images, chosen[:, index], draws.child(index))
         return views._replace(x=images)
+
+    def _chosen(self, draws: Draws) -> tf.Tensor:
+        """Return which layers act on each image, `(batch, layers)` bool."""
+        chances = draws.uniform([tf.shape(draws.rows.index)[0], len(self.layers)])
+        # The layers with the `count` smallest numbers: rank < count.
+        return tf.argsort(tf.argsort(chances, axis=1), axis=1) < self.count
+
+    def geometry(self, images: tf.Tensor, draws: Draws) -> list[Move] | None:
+        chosen = self._chosen(draws)
+        moves: list[Move] = []
+        for index, layer in enumerate(self.layers):
+            here = where_chosen(chosen[:, index], moves_of(layer, images, draws.child(index)))
+            if here is None:
+                return None
+            moves += here
+        return moves
 
     @property
     def keeps_positions(self) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import keras
-
 from kd_keras.augment.layers.mixing import Mixing
+from kd_keras.augment.places import leaves
 from kd_keras.training.batch import Batch
 
 
 class RegionMixing(Mixing):
-    """Mixing by regions of an image, for which one label an image is needed.
+    """Mixing by regions of an image, for which one label an image is needed, or one a pixel.
 
     Args:
         alpha: Both parameters of the Beta distribution of the share, > 0.
@@ -24,10 +23,13 @@ class RegionMixing(Mixing):
                 f"{name} needs images of shape (batch, height, width, channels). Received: shape "
                 f"{tuple(views.x.shape)}. Use MixUp for other inputs."
             )
-        for label in keras.tree.flatten(views.y):
-            if len(getattr(label, "shape", ())) >= 3:
+        maps = {part.path for part in views.spatial or () if part.of == "y"}
+        for path, label in leaves(views.y):
+            if path not in maps and len(getattr(label, "shape", ())) >= 3:
                 raise ValueError(
                     f"{name} needs one label for each image. Received: dense labels of shape "
-                    f"{tuple(label.shape)}, for which no single share is right. Use "
-                    "kd_keras.augment.MixUp, whose share holds at every pixel."
+                    f"{tuple(label.shape)}, for which no single share is right. In `fit` label "
+                    "maps of the size of the images are pasted; called on a dict, those under "
+                    "'segmentation_masks'. Or use kd_keras.augment.MixUp, whose share holds at "
+                    "every pixel."
                 )

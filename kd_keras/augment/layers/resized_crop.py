@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 
 from kd_keras.arguments import is_number, plain
+from kd_keras.augment.draws import Draws
+from kd_keras.augment.geometry import Move, crop
 from kd_keras.augment.layers.batchwise import BatchwiseImageLayer
 
 # A hair below 1: `crop_and_resize` fills with zeros what rounding puts beyond the last pixel.
@@ -78,6 +80,10 @@ class RandomResizedCrop(BatchwiseImageLayer):
     def move_masks(self, masks: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
         # Class ids have no mean.
         return _cropped(masks, drawn, "nearest")
+
+    def geometry(self, images: tf.Tensor, draws: Draws) -> list[Move]:
+        """Return where pixels of the views come from."""
+        return [crop(images, self.draw(images), tf.shape(images)[1:3])]
 
     def augment_segmentation_mask(
         self, segmentation_mask: tf.Tensor, transformation: tf.Tensor, **kwargs: Any

@@ -12,8 +12,7 @@ from kd_keras.arguments import check_integer, check_number
 from kd_keras.augment.contract import Adaptive
 from kd_keras.augment.layers import GaussianNoise, SaltAndPepper
 from kd_keras.augment.layers.choice import Choice
-from kd_keras.augment.policies.standard import standard_layers
-from kd_keras.augment.policies.transforms import transforms
+from kd_keras.augment.policies import standard_layers, transforms
 from kd_keras.augment.policy import Policy
 from kd_keras.training.batch import Batch
 

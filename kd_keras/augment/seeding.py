@@ -18,6 +18,7 @@ from kd_keras.augment.draws import Draws, active_draws, drawing_from, with_hidde
 from kd_keras.augment.following import call_moving
 from kd_keras.augment.pixelwise import keeps_positions, on_rgb
 from kd_keras.augment.places import call_on_labels
+from kd_keras.compat.keras_cv_layers import replace_generator, replace_map
 from kd_keras.compat.model import flat_layers
 from kd_keras.training.batch import Batch
 
@@ -31,16 +32,12 @@ def make_repeatable(layer: Any) -> None:
     if not isinstance(layer, keras.layers.Layer):
         return
     for part in flat_layers(layer):
-        generator = getattr(part, "_random_generator", None)
-        if isinstance(generator, tf.random.Generator):
-            part._random_generator = SeededGenerator(generator)
+        replace_generator(part, SeededGenerator)
         for name, value in list(vars(part).items()):
             if isinstance(value, _SEEDABLE_FACTORS):
                 setattr(part, name, SeededFactor(value))
-        if isinstance(part, keras_cv.layers.BaseImageAugmentationLayer) and not isinstance(
-            part._map_fn, _SeededMap
-        ):
-            part._map_fn = _SeededMap(part, part._map_fn)
+        if isinstance(part, keras_cv.layers.BaseImageAugmentationLayer):
+            replace_map(part, _SeededMap, _SeededMap)
 
 
 def call_seeded(layer: Any, views: Batch, draws: Draws) -> Batch:

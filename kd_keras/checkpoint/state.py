@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.compat.keras_cv_layers import generator_of
 from kd_keras.compat.model import build_symbolically, flat_layers
 from kd_keras.teachers.fingerprint import Fingerprint
 from kd_keras.training.distiller import Distiller
@@ -169,7 +170,7 @@ def _random_states(model: Any) -> list[Any]:
     layers = [part for part in getattr(chain, "parts", []) if isinstance(part, keras.Layer)]
     states = [variable for layer in layers for variable in layer.variables]
     for layer in itertools.chain.from_iterable(flat_layers(layer) for layer in layers):
-        generator = getattr(layer, "_random_generator", None)
+        generator = generator_of(layer)
         if isinstance(generator, tf.random.Generator):
             states.append(generator.state)
     return states

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import kd_keras
 from kd_keras.compat import strategy, structure
+from kd_keras.compat.keras_cv_layers import replace_generator, replace_map
 from kd_keras.compat.model import OpenModel, flat_layers, takes_training
 
 ROOT = pathlib.Path(kd_keras.__file__).parent
@@ -25,6 +26,8 @@ def test_no_other_room_reaches_into_keras_or_tensorflow():
     private = re.compile(
         r"keras\.src|tensorflow\.python"
         r"|_(flatten_layers|symbolic_build|keras_mask|keras_history|initial_epoch)\b"
+        # A layer's own is what keras-cv hands on to it.
+        r"|(?<!self\.)_(random_generator|map_fn)\b"
     )
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
@@ -179,3 +182,21 @@ def test_the_global_seed_can_be_read():
     assert strategy.has_global_seed()
     assert strategy.local_spec(tf.TensorSpec((2,))) == tf.TensorSpec((2,))
     assert strategy.local_spec(tf.OptionalSpec(tf.TensorSpec(()))) is None
+
+
+def test_layers_of_keras_cv_keep_their_randomness_where_it_is_replaced():
+    import keras_cv
+
+    layer = keras_cv.layers.RandomCutout(0.5, 0.5)
+    replaced = []
+    replace_generator(layer, lambda generator: replaced.append(generator) or generator)
+    assert isinstance(replaced[0], tf.random.Generator)
+
+    class Mapping:
+        def __init__(self, owner, mapping):
+            assert owner is per_image and callable(mapping)
+
+    per_image = keras_cv.layers.BaseImageAugmentationLayer()
+    replace_map(per_image, Mapping, Mapping)
+    replace_map(per_image, Mapping, lambda *_: pytest.fail("it is of the kind already"))
+    assert isinstance(per_image._map_fn, Mapping)

@@ -9,13 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from kd_keras.export.metadata import OutputKind, read
+from kd_keras.export.metadata import OutputKind, kind_in_file, read
 from kd_keras.export.metadata_file import MOST_TEXT
 from kd_keras.export.runtime import LiteModel
 from kd_keras.regular_file import read_text
-
-_PROBABILITY_OPERATORS = frozenset({"SOFTMAX", "LOGISTIC"})
-_BORDER = frozenset({"CAST", "DEQUANTIZE", "QUANTIZE", "RESHAPE"})
 
 
 class Classifier:
@@ -69,7 +66,7 @@ class Classifier:
         metadata = read(path)
         self.image_shape = self._image_shape()
         self.output, classes = self._class_output(metadata.labelled_output)
-        self.outputs: OutputKind = output_kind(self.model)
+        self.outputs: OutputKind = output_kind(self.model, self.output)
         given = metadata.labels if labels is None else _read_labels(Path(labels))
         if given and len(given) != classes:
             source = "its metadata" if labels is None else repr(str(labels))
@@ -126,18 +123,15 @@ class Classifier:
         return name, shapes[name][1]
 
 
-def output_kind(model: LiteModel) -> OutputKind:
-    """Return whether a file gives logits or probabilities.
+def output_kind(model: LiteModel, output: str) -> OutputKind:
+    """Return whether an output of a file holds logits or probabilities.
 
     Its metadata say so; without them, probabilities come from a softmax or a sigmoid at its end.
     """
-    said = read(model.content).outputs
-    if said is not None:
-        return said
-    names = [op.name for op in model.operators() if op.name not in _BORDER]
-    if len(model.output_names) == 1 and names and names[-1] in _PROBABILITY_OPERATORS:
-        return "probabilities"
-    return "logits"
+    said = read(model.content)
+    if said.outputs is not None and said.labelled_output in (None, output):
+        return said.outputs
+    return kind_in_file(model.content, output)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from kd_keras import memory_errors
 from kd_keras.arguments import check_integer, check_range
 from kd_keras.export import metadata
 from kd_keras.export.conversion import convert
+from kd_keras.export.endings import Ending, ending
 from kd_keras.export.examples import Examples, gather, random_examples, with_ends
 from kd_keras.export.fake_quantization import check_steps, has_trained_ranges
 from kd_keras.export.presets import Quantization, check_border, check_quantization, minimum_runtime
@@ -49,6 +50,7 @@ def to_tflite(
     input_dtype: str | None = None,
     output_dtype: str | None = None,
     probabilities: bool = False,
+    classes_output: str | None = None,
     signatures: Mapping[str, Callable[..., Any]] | None = None,
     labels: Sequence[str] | None = None,
     name: str | None = None,
@@ -90,8 +92,10 @@ def to_tflite(
             frame) under all presets but "int16x8"; "int8" for "int8", "int16" for "int16x8".
         output_dtype: What the file gives: "float32" (the default); "uint8" or "int8" for "int8",
             "int16" for "int16x8".
-        probabilities: Let the file end in a softmax (a sigmoid for a single unit) over the
-            student's logits.
+        probabilities: Let the classes leave as probabilities: a softmax (a sigmoid for a single
+            unit) over the student's logits. Nothing is put behind a student that ends in one.
+        classes_output: The name of the output with the classes, for `probabilities` and `labels`,
+            where a student has several that could be meant.
         signatures: Further entry points of the file by name: models or functions of the student's
             inputs, such as a `keras.Model(student.inputs, features)`. `LiteModel(path,
             signature=name)` runs one.
@@ -138,9 +142,9 @@ def to_tflite(
     if input_dtype is not None:
         _check_cast(inputs, input_dtype)
     specs = inputs.specs
-    offered = all_signatures(
-        student, inputs, signatures, probabilities, None if preset.integer else input_dtype
-    )
+    if labels is not None:
+        _check_normalisation(inputs, input_range)
+    offered = all_signatures(student, inputs, signatures, None if preset.integer else input_dtype)
     with computing_in_float32(student):
         is_trained = has_trained_ranges(offered[0])
     if is_trained and quantization != "int8":
@@ -184,19 +188,24 @@ def to_tflite(
             _warn_if_few(_length(representative))
             representative = with_ends(representative, input_range)
         with computing_in_float32(student):
+            expected = [(each, keras_outputs(each, verified)) for each in offered]
+            main = ending(
+                *expected[0],
+                probabilities=probabilities,
+                classes_output=classes_output,
+                labels=labels,
+            )
+            expected[0] = main.signature, main.expected
             content = convert(
                 student,
-                offered,
+                [each for each, _ in expected],
                 quantization,
                 None if is_trained else representative,
                 input_dtype=input_dtype if preset.integer else None,
                 output_dtype=output_dtype if preset.integer else None,
             )
             if labels is not None:
-                content = _described(
-                    content, labels, name or student.name, probabilities, input_range
-                )
-            expected = [(each, keras_outputs(each, verified)) for each in offered]
+                content = _described(content, labels, name or student.name, main, input_range)
         beside.write_bytes(content)
         model = LiteModel(beside)
         outputs = verify_signatures(model, expected, verified, exact=quantization == "none")
@@ -224,7 +233,7 @@ def _described(
     content: bytes,
     labels: Sequence[str],
     name: str,
-    probabilities: bool,
+    main: Ending,
     input_range: tuple[float, float] | None,
 ) -> bytes:
     # What turns pixels 0..255 into what the student takes: for 0..255 nothing.
@@ -233,11 +242,29 @@ def _described(
     return metadata.pack(
         content,
         labels=labels,
-        outputs="probabilities" if probabilities else "logits",
+        outputs=main.kind,
+        labelled_output=main.classes,
         name=name,
         input_mean=-low * std,
         input_std=std,
     )
+
+
+def _check_normalisation(inputs: StudentInputs, input_range: tuple[float, float] | None) -> None:
+    """Raise where the packed metadata would have to say how pixels go in, and nobody knows."""
+    images = [
+        spec
+        for spec in inputs.specs.values()
+        if spec.shape.rank == 4 and spec.shape[-1] in (1, 3) and spec.dtype.is_floating
+    ]
+    if images and input_range is None:
+        raise ValueError(
+            "`labels` packs what turns pixels 0..255 into the student's input, which "
+            "input_range=None leaves unknown. Say input_range=(low, high); or, for another mean "
+            "and deviation for each channel, leave `labels` out here and pass the file to "
+            "kd_keras.export.metadata.pack with input_mean= and input_std=. "
+            f"Received: labels with input_range=None for an input {tuple(images[0].shape)}"
+        )
 
 
 def _length(examples: Examples) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,8 +52,12 @@ class Signature:
 
     @functools.cached_property
     def traced(self) -> Any:
-        """Itself as a TensorFlow function of batches of any size, traced when first asked for."""
-        specs = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in self.specs]
+        """Itself as a TensorFlow function of batches of any size, traced when first asked for.
+
+        Of a student that fixes its batch, of that size.
+        """
+        batch = self.inputs.own_batch
+        specs = [tf.TensorSpec((batch, *spec.shape[1:]), spec.dtype) for spec in self.specs]
         return tf.function(self).get_concrete_function(*specs)
 
     def __call__(self, *tensors: Any) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def all_signatures(
         taken = inputs
         if isinstance(function, keras.Model):
             # Of the student's tensors it may want a list where the student wants a dict.
-            taken = StudentInputs(inputs.specs, student_inputs(function, None).arguments)
+            taken = dataclasses.replace(inputs, arguments=student_inputs(function, None).arguments)
         made.append(Signature(name, function, taken, input_dtype=input_dtype))
     return tuple(made)
 

@@ -42,10 +42,12 @@ class StudentInputs:
         specs: Shape and dtype of each input by its name in the file, in order.
         arguments: Turns the tensors, in that order, into the positional and the keyword arguments
             of the student's call.
+        own_batch: The batch size that the student's author fixed, or None.
     """
 
     specs: Mapping[str, tf.TensorSpec]
     arguments: Callable[[Sequence[Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+    own_batch: int | None = None
 
     def call(self, function: Callable[..., Any], tensors: Sequence[Any]) -> Any:
         """Call the student, or what takes the same as the student, in inference mode.
@@ -79,8 +81,10 @@ def student_inputs(student: keras.Model, batch_size: int | None) -> StudentInput
             names, inputs = list(structure), list(structure.values())
         else:
             names = [tensor.name for tensor in inputs]
-        specs = [_spec(tensor.shape, tensor.dtype, batch_size) for tensor in inputs]
-        return StudentInputs(_by_name(names, specs), lambda x: (_packed(structure, x), {}))
+        # An author who fixed the batch meant it, and layers may have taken it into their shapes.
+        own = next((tensor.shape[0] for tensor in inputs if tensor.shape[0]), None)
+        specs = [_spec(tensor.shape, tensor.dtype, own or batch_size) for tensor in inputs]
+        return StudentInputs(_by_name(names, specs), lambda x: (_packed(structure, x), {}), own)
     # A subclassed model remembers the shapes it was built with, not the dtypes.
     config = student.get_build_config() or {}
     shapes = config.get("shapes_dict")

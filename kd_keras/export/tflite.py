@@ -12,15 +12,20 @@ from typing import Any
 import keras
 
 from kd_keras import memory_errors
-from kd_keras.arguments import check_integer, check_range
+from kd_keras.arguments import check_integer, check_number, check_range
 from kd_keras.export import metadata
+from kd_keras.export.attempt import Attempt
+from kd_keras.export.compiled import check_compiled
 from kd_keras.export.conversion import convert
-from kd_keras.export.endings import Ending, ending
+from kd_keras.export.endings import ending
 from kd_keras.export.examples import Examples, gather, random_examples, with_ends
 from kd_keras.export.fake_quantization import check_steps, has_trained_ranges
+from kd_keras.export.judging import Bar, refusal, warn_of_random
+from kd_keras.export.packing import check_normalisation, packed
 from kd_keras.export.presets import Quantization, check_border, check_quantization, minimum_runtime
 from kd_keras.export.result import ExportResult
 from kd_keras.export.runtime import LiteModel
+from kd_keras.export.selective import warn_of_front
 from kd_keras.export.signature import all_signatures
 from kd_keras.export.student import (
     StudentInputs,
@@ -28,7 +33,7 @@ from kd_keras.export.student import (
     computing_in_float32,
     student_inputs,
 )
-from kd_keras.export.verification import keras_outputs, verify_signatures
+from kd_keras.export.verification import keras_outputs
 from kd_keras.whole_file import written_beside
 
 _ENOUGH_TO_CALIBRATE = 100
@@ -45,8 +50,9 @@ def to_tflite(
     examples: int = 500,
     verification_examples: int | None = None,
     class_balanced: bool = True,
+    min_agreement: float | None = 0.98,
     input_range: tuple[float, float] | None = (0.0, 255.0),
-    batch_size: int | None = None,
+    batch_size: int | None = 1,
     input_dtype: str | None = None,
     output_dtype: str | None = None,
     probabilities: bool = False,
@@ -83,11 +89,18 @@ def to_tflite(
         verification_examples: How many images to verify on at most; None for as many as `examples`.
         class_balanced: Take the representative images evenly from all classes, where the data yield
             labels. False takes the first ones.
+        min_agreement: Least share of the verification data, 0..1, on which a quantised file must
+            have the same largest class as the student; one example may always differ. Other
+            outputs must not be off by more than a quarter of their variation in the mean, those of
+            "float16" by a twentieth. Where an int8 or dynamic file misses it, as few of its first
+            operators as suffice stay in float32, with a warning; where that is not enough, it is an
+            error. On random images it is a warning only. None keeps whatever comes out.
         input_range: Lowest and highest raw value that the student takes. Data outside it, or in
             0..1 where it ends above 1, are refused; the integer scale of the input is exactly that
             of the range. None switches both off. Students of several inputs are not checked.
-        batch_size: The file's batch size; None leaves it open (LiteRT then starts at 1 and can be
-            resized). Recurrent layers need a fixed one.
+        batch_size: The file's batch size: 1 for apps. None leaves it open (the Interpreter then
+            starts at 1 and can be resized), which LiteRT's CompiledModel and recurrent layers do
+            not always stand. A student whose input fixes its own keeps that.
         input_dtype: What the file takes: "float32" (the default), or "uint8" (the bytes of a camera
             frame) under all presets but "int16x8"; "int8" for "int8", "int16" for "int16x8".
         output_dtype: What the file gives: "float32" (the default); "uint8" or "int8" for "int8",
@@ -138,12 +151,16 @@ def to_tflite(
             check_integer(argument, count, 1)
     if input_range is not None:
         input_range = check_range("input_range", input_range)
+    if min_agreement is not None:
+        check_number(
+            "min_agreement", min_agreement, low=0, high=1, remedy="It is a share, such as 0.98."
+        )
     inputs = student_inputs(student, batch_size)
     if input_dtype is not None:
         _check_cast(inputs, input_dtype)
     specs = inputs.specs
     if labels is not None:
-        _check_normalisation(inputs, input_range)
+        check_normalisation(inputs, input_range)
     offered = all_signatures(student, inputs, signatures, None if preset.integer else input_dtype)
     with computing_in_float32(student):
         is_trained = has_trained_ranges(offered[0])
@@ -162,6 +179,7 @@ def to_tflite(
     asked = f"{examples} examples of shapes {[tuple(spec.shape[1:]) for spec in specs.values()]}"
     with memory_errors.told(asked, "Lower `examples`."), written_beside(path) as beside:
         representative: Examples | None = None
+        is_random = False
         if representative_data is not None:
             representative = gather(
                 representative_data,
@@ -183,6 +201,7 @@ def to_tflite(
             count = verification_examples or examples
             verified = {name: values[:count] for name, values in representative.items()}
         else:
+            is_random = True
             verified = random_examples(specs, input_range, _RANDOM_EXAMPLES)
         if preset.integer and representative is not None and not is_trained:
             _warn_if_few(_length(representative))
@@ -204,67 +223,51 @@ def to_tflite(
                 input_dtype=input_dtype if preset.integer else None,
                 output_dtype=output_dtype if preset.integer else None,
             )
-            if labels is not None:
-                content = _described(content, labels, name or student.name, main, input_range)
-        beside.write_bytes(content)
+            bar = Bar(
+                quantization,
+                main.classes,
+                None if is_trained else min_agreement,
+                _length(verified),
+            )
+            attempt = Attempt(
+                beside,
+                expected,
+                verified,
+                bar,
+                lambda content: packed(content, labels, name or student.name, main, input_range),
+            )
+            outputs = attempt.measure(content)
+            missed, kept = bar.missed(outputs), None
+            if missed is not None and is_random:
+                warn_of_random(quantization, missed)
+            elif missed is not None:
+                if {input_dtype, output_dtype} <= {None, "float32"}:
+                    kept = attempt.with_float_front(student, content, representative)
+                outputs = attempt.measure(content if kept is None else kept.content)
+                if kept is None:
+                    raise refusal(missed, quantization, student, LiteModel(beside), verified)
+                warn_of_front(quantization, kept.operators)
         model = LiteModel(beside)
-        outputs = verify_signatures(model, expected, verified, exact=quantization == "none")
         if is_trained:
             check_steps(model, outputs)
+        check_compiled(model, verified)
         float_operators = model.float_operators()
-    if preset.integer:
+        size, digest = beside.stat().st_size, hashlib.sha256(beside.read_bytes()).hexdigest()
+        noted = metadata.read(beside).minimum_runtime_version
+    if preset.integer and kept is None:
         _warn_of_float(quantization, float_operators)
     return ExportResult(
         path=Path(path),
         quantization=quantization,
-        bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=size,
+        sha256=digest,
         examples=_length(verified),
         outputs=outputs,
         float_operators=float_operators,
         runs_on=preset.runs_on,
-        minimum_runtime_version=minimum_runtime(
-            metadata.read(content).minimum_runtime_version, preset
-        ),
+        minimum_runtime_version=minimum_runtime(noted, preset),
+        kept_float=() if kept is None else kept.operators,
     )
-
-
-def _described(
-    content: bytes,
-    labels: Sequence[str],
-    name: str,
-    main: Ending,
-    input_range: tuple[float, float] | None,
-) -> bytes:
-    # What turns pixels 0..255 into what the student takes: for 0..255 nothing.
-    low, high = input_range or (0.0, 255.0)
-    std = 255.0 / (high - low)
-    return metadata.pack(
-        content,
-        labels=labels,
-        outputs=main.kind,
-        labelled_output=main.classes,
-        name=name,
-        input_mean=-low * std,
-        input_std=std,
-    )
-
-
-def _check_normalisation(inputs: StudentInputs, input_range: tuple[float, float] | None) -> None:
-    """Raise where the packed metadata would have to say how pixels go in, and nobody knows."""
-    images = [
-        spec
-        for spec in inputs.specs.values()
-        if spec.shape.rank == 4 and spec.shape[-1] in (1, 3) and spec.dtype.is_floating
-    ]
-    if images and input_range is None:
-        raise ValueError(
-            "`labels` packs what turns pixels 0..255 into the student's input, which "
-            "input_range=None leaves unknown. Say input_range=(low, high); or, for another mean "
-            "and deviation for each channel, leave `labels` out here and pass the file to "
-            "kd_keras.export.metadata.pack with input_mean= and input_std=. "
-            f"Received: labels with input_range=None for an input {tuple(images[0].shape)}"
-        )
 
 
 def _length(examples: Examples) -> int:

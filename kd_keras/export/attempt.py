@@ -10,13 +10,15 @@ import keras
 import numpy as np
 
 from kd_keras.export.examples import Examples
-from kd_keras.export.judging import Bar
+from kd_keras.export.interpreter import UnloadableError
+from kd_keras.export.judging import SILENT, Bar, refusal, warn_of_random
 from kd_keras.export.result import OutputDifference
 from kd_keras.export.runtime import LiteModel
 from kd_keras.export.selective import (
     Kept,
     dynamic_behind_a_float_front,
     int8_behind_a_float_front,
+    warn_of_front,
 )
 from kd_keras.export.signature import Signature
 from kd_keras.export.verification import verify_signatures
@@ -47,25 +49,62 @@ class Attempt:
             LiteModel(self.beside), self.expected, self.examples, self.bar.quantization == "none"
         )
 
-    def with_float_front(
+    def settled(
+        self,
+        student: keras.Model,
+        content: bytes,
+        representative: Mapping[str, np.ndarray] | None,
+        *,
+        is_random: bool,
+        in_float: bool,
+    ) -> tuple[tuple[OutputDifference, ...], tuple[str, ...]]:
+        """Write the file, or where it misses its bar one with a front end in float32.
+
+        Args:
+            student: The student.
+            content: The converter's file.
+            representative: The calibration examples of an int8 file.
+            is_random: Whether the verification data are random and only warn.
+            in_float: Whether the file takes and gives float32.
+
+        Returns:
+            How its outputs differ, and the names of the operators that were kept in float32.
+
+        Raises:
+            ValueError: If no file reaches the bar.
+        """
+        try:
+            outputs = self.measure(content)
+            missed = self.bar.missed(outputs)
+        except UnloadableError:
+            if self.bar.quantization != "int8" or representative is None:
+                raise
+            outputs, missed = None, SILENT
+        if outputs is not None and (missed is None or is_random):
+            if missed is not None:
+                warn_of_random(self.bar.quantization, missed)
+            return outputs, ()
+        kept = self._with_float_front(student, content, representative) if in_float else None
+        if kept is None:
+            # The attempts have overwritten it.
+            self.beside.write_bytes(self.finished(content))
+            model = None if outputs is None else LiteModel(self.beside)
+            raise refusal(str(missed), self.bar.quantization, student, model, self.examples)
+        if kept.operators:
+            warn_of_front(self.bar.quantization, kept.operators)
+        return self.measure(kept.content), kept.operators
+
+    def _with_float_front(
         self,
         student: keras.Model,
         content: bytes,
         representative: Mapping[str, np.ndarray] | None,
     ) -> Kept | None:
-        """Return the file with as much of its front in float32 as it needs to reach its bar.
-
-        Args:
-            student: The student.
-            content: The file without such a front.
-            representative: The calibration examples of an int8 file.
-
-        Returns:
-            What was kept and the file; None where there is no such file.
-        """
-
         def suffices(content: bytes) -> bool:
-            return self.bar.missed(self.measure(content)) is None
+            try:
+                return self.bar.missed(self.measure(content)) is None
+            except UnloadableError:
+                return False
 
         signatures = [signature for signature, _ in self.expected]
         if len(signatures) > 1:

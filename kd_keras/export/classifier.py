@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kd_keras.arguments import is_number
 from kd_keras.export.metadata import OutputKind, kind_in_file, read
 from kd_keras.export.metadata_file import MOST_TEXT
 from kd_keras.export.runtime import LiteModel
@@ -18,13 +20,15 @@ from kd_keras.regular_file import read_text
 class Classifier:
     """A `.tflite` file that tells images apart, with what its metadata say of it.
 
-    Labels and normalisation come from the metadata. Without them the classes are called "class 0",
-    "class 1", ..., and pixels go in as they are, 0..255.
+    Labels and normalisation come from the metadata or the arguments. Without either the classes are
+    called "class 0", "class 1", ..., and pixels go in as they are, 0..255.
 
     Args:
         path: The file: one image in, its classes on one output `(batch, classes)`.
         labels: A text file with one label a line, instead of the labels in the file.
         threads: How many threads the kernels may use, >= 1.
+        mean: Subtracted from the pixels, one value or one for each channel, instead of the file's.
+        std: Divides them then, likewise.
 
     Attributes:
         model: The file in the interpreter.
@@ -36,6 +40,7 @@ class Classifier:
             where the file ends with a softmax.
         mean: Subtracted from the pixels, array of 1 or `channels` values.
         std: Divides them then.
+        normalised: Whether the file or the arguments say how pixels go in.
         name: The model's name in the metadata, or the file's.
 
     Raises:
@@ -61,6 +66,8 @@ class Classifier:
         labels: str | os.PathLike[str] | None = None,
         *,
         threads: int = 1,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
     ):
         self.model = LiteModel(path, threads=threads)
         metadata = read(path)
@@ -76,8 +83,12 @@ class Classifier:
             )
         self.labelled = bool(given)
         self.labels = given or tuple(f"class {index}" for index in range(classes))
-        self.mean = np.asarray(metadata.input_mean or (0.0,), "float32")
-        self.std = np.asarray(metadata.input_std or (1.0,), "float32")
+        channels = self.image_shape[-1]
+        self.mean = _per_channel("mean", mean, metadata.input_mean or (0.0,), channels)
+        self.std = _per_channel("std", std, metadata.input_std or (1.0,), channels)
+        if (self.std == 0).any():
+            raise ValueError(f"`std` divides the pixels and must not be 0. Received: std={std!r}")
+        self.normalised = bool(metadata.input_mean) or mean is not None or std is not None
         self.name = metadata.name or Path(path).stem
 
     def probabilities(self, images: Any, batch_size: int = 32) -> np.ndarray:
@@ -138,6 +149,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Return the probabilities of logits, over the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _per_channel(argument: str, given: Any, otherwise: Any, channels: int) -> np.ndarray:
+    if given is None:
+        return np.asarray(otherwise, "float32")
+    values = tuple(given) if isinstance(given, Sequence) else (given,)
+    if not all(map(is_number, values)) or len(values) not in (1, channels):
+        raise ValueError(
+            f"`{argument}` must be one number, or one for each of the {channels} channels. "
+            f"Received: {argument}={given!r}"
+        )
+    return np.asarray(values, "float32")
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:

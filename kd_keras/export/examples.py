@@ -13,6 +13,7 @@ Specs = Mapping[str, tf.TensorSpec]
 Examples = dict[str, np.ndarray]
 Range = tuple[float, float] | None
 
+ENOUGH_TO_CALIBRATE = 100
 _NARROW = 0.1
 
 
@@ -148,6 +149,17 @@ def with_ends(examples: Examples, input_range: Range) -> Examples:
     values = values.copy()
     values[0].reshape(-1)[:2] = input_range
     return {name: values}
+
+
+def warn_if_few(count: int) -> None:
+    """Warn of fewer representative examples than ranges need."""
+    if count < ENOUGH_TO_CALIBRATE:
+        warnings.warn(
+            f"`representative_data` holds {count} examples. Fewer than {ENOUGH_TO_CALIBRATE} "
+            "often miss the ranges of the activations, which the file then clips.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _batches(data: Any, argument: str) -> Iterator[tuple[Any, np.ndarray | None]]:

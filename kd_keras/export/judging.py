@@ -26,6 +26,10 @@ _NAMED = 3
 _LAYER_EXAMPLES = 64
 # An operator that keeps 40 dB, six to seven bits, loses nothing worth a name.
 _HARMLESS = 40.0
+SILENT = (
+    "LiteRT cannot load it, because a layer is silent on the calibration images, and in a range of "
+    "no width no bias can be stored"
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def refusal(
     missed: str,
     quantization: Quantization,
     student: keras.Model,
-    model: LiteModel,
+    model: LiteModel | None,
     examples: Examples,
 ) -> ValueError:
     """Return the error for a file that misses its bar: which operators lose it, what to do.
@@ -81,7 +85,7 @@ def refusal(
         missed: How it misses, from `Bar.missed`.
         quantization: The preset.
         student: The Keras student.
-        model: The file.
+        model: The file; None where LiteRT cannot load it.
         examples: The verification data by the names of the inputs.
     """
     remedies = {
@@ -91,6 +95,12 @@ def refusal(
         "(kd_keras.quantize.quantization_aware), or pass representative_data that show what the "
         "student sees.",
     }
+    if model is None:
+        # Of bytes at the border no range can be widened.
+        remedies["int8"] = (
+            "Leave input_dtype and output_dtype out, so that the range can be widened; pass "
+            "representative_data on which every layer answers; or choose 'float16'."
+        )
     remedy = remedies.get(quantization, "Choose 'float16' or 'weight_only'.")
     return ValueError(
         f"The {quantization} file does not answer as `student` does: {missed}. "
@@ -109,11 +119,23 @@ def warn_of_random(quantization: str, missed: str) -> None:
     )
 
 
-def _blame(student: keras.Model, model: LiteModel, examples: Examples) -> str:
+def warn_of_float(quantization: str, operators: Sequence[str]) -> None:
+    """Say which operators of an integer file calculate in float."""
+    if operators:
+        warnings.warn(
+            f"The {quantization} file calculates these operators in float: {', '.join(operators)}. "
+            "TFLite has no integer kernel for them; on an integer-only accelerator the file will "
+            "not run.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _blame(student: keras.Model, model: LiteModel | None, examples: Examples) -> str:
     """Return a sentence that names the operators that lose most by themselves."""
     from kd_keras.export.layers import layer_differences
 
-    if len(examples) != 1 or len(model.signatures) > 1:
+    if model is None or len(examples) != 1 or len(model.signatures) > 1:
         return ""
     (values,) = examples.values()
     try:

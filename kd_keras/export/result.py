@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +46,8 @@ class ExportResult:
             conversions at the border. Empty for a fully integer file.
         kept_float: What was kept in float32 because the agreement needs it, in order, as
             "OPERATOR name".
+        stored_weights: How many weights the file holds in each dtype, without biases: a dynamic
+            file keeps small kernels in float32.
         runs_on: The processors and delegates of a phone that the preset is meant for.
         minimum_runtime_version: The first TensorFlow Lite with all of its operators, as the
             converter wrote it into the file, or a later one that the preset's kernels need.
@@ -59,6 +63,7 @@ class ExportResult:
     runs_on: str
     minimum_runtime_version: str | None
     kept_float: tuple[str, ...] = ()
+    stored_weights: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def largest_difference(self) -> float:

@@ -22,6 +22,7 @@ from kd_keras.export.matching import match
 from kd_keras.export.metadata_file import serialized
 from kd_keras.export.plain import PlainModel
 from kd_keras.export.signature import Signature
+from kd_keras.quantize.rounding import LEAST_WIDTH
 
 # More than this share of the operators with weights in float32 would be another preset.
 _MOST_SHARE = 0.5
@@ -48,6 +49,8 @@ def int8_behind_a_float_front(
 ) -> Kept | None:
     """Return an int8 file whose first operators calculate in float32, as few as suffice.
 
+    Ranges are at least as wide as those of `kd_keras.quantize`.
+
     Args:
         signatures: What the file offers: the student's own signature alone.
         representative: The calibration examples by the names of the inputs.
@@ -61,6 +64,7 @@ def int8_behind_a_float_front(
             converter=converter, debug_dataset=converter.representative_dataset
         )
         calibrated = PlainModel(debugger.calibrated_model, _NOWHERE)
+        debugger.calibrated_model = _widened(debugger.calibrated_model)
         named = [_name(calibrated, position) for position in range(len(calibrated.nodes))]
         weights = [i for i, node in enumerate(calibrated.nodes) if _has_weights(calibrated, node)]
 
@@ -70,6 +74,8 @@ def int8_behind_a_float_front(
             )
             return bytes(debugger.get_nondebug_quantized_model())
 
+        if suffices(front(0)):  # a layer that is silent on the examples was all
+            return Kept(front(0), ())
         count = _fewest(_most(weights, len(named)), lambda count: suffices(front(count)))
         if count is None:
             return None
@@ -165,6 +171,22 @@ def _has_weights(model: PlainModel, node: Any) -> bool:
 
 def _is_int8(model: PlainModel, index: int) -> bool:
     return index in model.constants and model.details[index]["dtype"] == np.int8
+
+
+def _widened(calibrated: bytes) -> bytes:
+    """Return a calibrated file without ranges too narrow for the biases of the layers behind."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(calibrated, 0)
+    for graph in model.subgraphs:
+        for index, tensor in enumerate(graph.tensors):
+            seen = tensor.quantization
+            if seen is None or seen.min is None or len(seen.min) != 1 or index in graph.outputs:
+                continue
+            low, high = min(float(seen.min[0]), 0.0), max(float(seen.max[0]), 0.0)
+            if high - low < LEAST_WIDTH:
+                seen.min, seen.max = [low], [low + LEAST_WIDTH]
+    return serialized(model)
 
 
 def _with_float_weights(content: bytes, whole: bytes, pairs: Mapping[int, int]) -> bytes:

@@ -232,5 +232,40 @@ def computing_in_float32(student: keras.Model) -> Iterator[None]:
             layer.dtype_policy = policy
 
 
+@contextlib.contextmanager
+def unrolled(student: keras.Model) -> Iterator[None]:
+    """Let recurrent layers write out their steps instead of looping, until the block ends.
+
+    TensorFlow Lite's calibrator ends the Python process on most of their loops. The layers and
+    their weights are the same afterwards.
+
+    Raises:
+        ValueError: If a recurrent layer takes sequences of open length.
+    """
+    looping = [
+        layer
+        for layer in flat_layers(student)
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll
+    ]
+    for layer in looping:
+        shapes = layer.get_build_config() or {}
+        shape = shapes.get("input_shape") or shapes.get("sequences_shape")
+        if shape is None or len(shape) < 2 or shape[1] is None:
+            raise ValueError(
+                "`student` must have sequences of one length for integer activations: TensorFlow "
+                "Lite's calibrator ends the process on the loop of a recurrent layer, and only "
+                "steps of a known number can be written out. Build it with "
+                "keras.Input((length, ...)), pad the sequences, and copy the weights. "
+                f"Received: layer {layer.name!r} built with input_shape={shape}"
+            )
+    try:
+        for layer in looping:
+            layer.unroll = True
+        yield
+    finally:
+        for layer in looping:
+            layer.unroll = False
+
+
 def _weights_not_float32(layer: keras.Layer) -> bool:
     return bool(layer.weights) and layer.variable_dtype in ("float16", "bfloat16", "float64")

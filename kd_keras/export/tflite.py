@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,33 @@ from kd_keras.export.attempt import Attempt
 from kd_keras.export.compiled import check_compiled
 from kd_keras.export.conversion import convert
 from kd_keras.export.endings import ending
-from kd_keras.export.examples import Examples, gather, random_examples, with_ends
+from kd_keras.export.examples import (
+    ENOUGH_TO_CALIBRATE,
+    Examples,
+    gather,
+    random_examples,
+    warn_if_few,
+    with_ends,
+)
 from kd_keras.export.fake_quantization import check_steps, has_trained_ranges
-from kd_keras.export.judging import Bar, refusal, warn_of_random
+from kd_keras.export.judging import Bar, warn_of_float
+from kd_keras.export.operations import stored_weights
 from kd_keras.export.packing import check_normalisation, packed
+from kd_keras.export.plain import PlainModel
 from kd_keras.export.presets import Quantization, check_border, check_quantization, minimum_runtime
 from kd_keras.export.result import ExportResult
 from kd_keras.export.runtime import LiteModel
-from kd_keras.export.selective import warn_of_front
 from kd_keras.export.signature import all_signatures
 from kd_keras.export.student import (
     StudentInputs,
     check_student,
     computing_in_float32,
     student_inputs,
+    unrolled,
 )
 from kd_keras.export.verification import keras_outputs
 from kd_keras.whole_file import written_beside
 
-_ENOUGH_TO_CALIBRATE = 100
 _RANDOM_EXAMPLES = 32
 
 
@@ -142,7 +150,7 @@ def to_tflite(
     check_student(student)
     preset = check_quantization(quantization)
     check_border(quantization, input_dtype, output_dtype)
-    check_integer("examples", examples, _ENOUGH_TO_CALIBRATE if preset.integer else 1)
+    check_integer("examples", examples, ENOUGH_TO_CALIBRATE if preset.integer else 1)
     for argument, count in (
         ("verification_examples", verification_examples),
         ("batch_size", batch_size),
@@ -204,7 +212,7 @@ def to_tflite(
             is_random = True
             verified = random_examples(specs, input_range, _RANDOM_EXAMPLES)
         if preset.integer and representative is not None and not is_trained:
-            _warn_if_few(_length(representative))
+            warn_if_few(_length(representative))
             representative = with_ends(representative, input_range)
         with computing_in_float32(student):
             expected = [(each, keras_outputs(each, verified)) for each in offered]
@@ -215,14 +223,6 @@ def to_tflite(
                 labels=labels,
             )
             expected[0] = main.signature, main.expected
-            content = convert(
-                student,
-                [each for each, _ in expected],
-                quantization,
-                None if is_trained else representative,
-                input_dtype=input_dtype if preset.integer else None,
-                output_dtype=output_dtype if preset.integer else None,
-            )
             bar = Bar(
                 quantization,
                 main.classes,
@@ -236,26 +236,33 @@ def to_tflite(
                 bar,
                 lambda content: packed(content, labels, name or student.name, main, input_range),
             )
-            outputs = attempt.measure(content)
-            missed, kept = bar.missed(outputs), None
-            if missed is not None and is_random:
-                warn_of_random(quantization, missed)
-            elif missed is not None:
-                if {input_dtype, output_dtype} <= {None, "float32"}:
-                    kept = attempt.with_float_front(student, content, representative)
-                outputs = attempt.measure(content if kept is None else kept.content)
-                if kept is None:
-                    raise refusal(missed, quantization, student, LiteModel(beside), verified)
-                warn_of_front(quantization, kept.operators)
+            looping = preset.integer and not is_trained
+            with unrolled(student) if looping else contextlib.nullcontext():
+                content = convert(
+                    student,
+                    [each for each, _ in expected],
+                    quantization,
+                    None if is_trained else representative,
+                    input_dtype=input_dtype if preset.integer else None,
+                    output_dtype=output_dtype if preset.integer else None,
+                )
+                outputs, kept = attempt.settled(
+                    student,
+                    content,
+                    representative,
+                    is_random=is_random,
+                    in_float={input_dtype, output_dtype} <= {None, "float32"},
+                )
         model = LiteModel(beside)
         if is_trained:
             check_steps(model, outputs)
         check_compiled(model, verified)
         float_operators = model.float_operators()
+        weights = stored_weights(PlainModel(model.content, beside))
         size, digest = beside.stat().st_size, hashlib.sha256(beside.read_bytes()).hexdigest()
         noted = metadata.read(beside).minimum_runtime_version
-    if preset.integer and kept is None:
-        _warn_of_float(quantization, float_operators)
+    if preset.integer and not kept:
+        warn_of_float(quantization, float_operators)
     return ExportResult(
         path=Path(path),
         quantization=quantization,
@@ -266,7 +273,8 @@ def to_tflite(
         float_operators=float_operators,
         runs_on=preset.runs_on,
         minimum_runtime_version=minimum_runtime(noted, preset),
-        kept_float=() if kept is None else kept.operators,
+        kept_float=kept,
+        stored_weights=weights,
     )
 
 
@@ -289,24 +297,3 @@ def _check_cast(inputs: StudentInputs, input_dtype: str) -> None:
                 f"`input_dtype` must be {spec.dtype.name!r} or None for this student, whose input "
                 f"{name!r} is of that dtype itself. Received: input_dtype={input_dtype!r}"
             )
-
-
-def _warn_if_few(count: int) -> None:
-    if count < _ENOUGH_TO_CALIBRATE:
-        warnings.warn(
-            f"`representative_data` holds {count} examples. Fewer than {_ENOUGH_TO_CALIBRATE} "
-            "often miss the ranges of the activations, which the file then clips.",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def _warn_of_float(quantization: str, operators: tuple[str, ...]) -> None:
-    if operators:
-        warnings.warn(
-            f"The {quantization} file calculates these operators in float: {', '.join(operators)}. "
-            "TFLite has no integer kernel for them; on an integer-only accelerator the file will "
-            "not run.",
-            UserWarning,
-            stacklevel=3,
-        )

@@ -53,8 +53,9 @@ def calibrate(
     """
     count = 0
     with in_float(model):
-        for batch in _batches(data):
-            batch = keras.tree.map_structure(lambda x, left=examples - count: x[:left], batch)
+        for batch in _of_size(_batches(data), model.inputs[0].shape[0]):
+            if model.inputs[0].shape[0] is None:
+                batch = keras.tree.map_structure(lambda x, left=examples - count: x[:left], batch)
             _check(batch, model, input_range)
             model(batch, training=False)
             count += len(keras.tree.flatten(batch)[0])
@@ -82,6 +83,20 @@ def _refuse_narrow_outputs(model: keras.Model) -> None:
                 "scale is a lower temperature. "
                 f"Received: student={model.name!r}"
             )
+
+
+def _of_size(batches: Iterator[Any], size: int | None) -> Iterator[Any]:
+    """Yield the batches in pieces of the size that a model fixes; what is left of each is not used.
+
+    A batch that is too small comes as it is, and is refused where shapes are checked.
+    """
+    for batch in batches:
+        length = len(keras.tree.flatten(batch)[0])
+        if size is None or length < size:
+            yield batch
+            continue
+        for start in range(0, length - size + 1, size):
+            yield keras.tree.map_structure(lambda x, i=start: x[i : i + size], batch)
 
 
 def _batches(data: Any) -> Iterator[Any]:

@@ -172,3 +172,109 @@ def test_a_student_whose_examples_see_each_other_is_compared_at_the_files_batch_
 def test_the_bar_is_a_share(share, listener, tmp_path):
     with pytest.raises(ValueError, match=r"`min_agreement` must be .*share, such as 0\.98"):
         export.to_tflite(listener, tmp_path / "s.tflite", min_agreement=share)
+
+
+@pytest.fixture(scope="module")
+def coloured() -> np.ndarray:
+    """Images that are brightest in one of three colours."""
+    colours = np.random.default_rng(0).integers(0, 3, 120)
+    images = np.random.default_rng(1).integers(0, 100, (120, 8, 8, 3))
+    images[np.arange(120), :, :, colours] += 120
+    return images.astype("uint8")
+
+
+@pytest.fixture
+def silent() -> keras.Model:
+    """A student that tells colours; one of its layers is 0 on all images."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    dead = keras.layers.Conv2D(4, 3, activation="relu", name="dead")(x)
+    behind = keras.layers.Conv2D(3, 1, name="behind")(dead)
+    both = [keras.layers.GlobalAveragePooling2D()(each) for each in (x, behind)]
+    student = keras.Model(
+        inputs, keras.layers.Dense(3, name="logits")(keras.layers.Concatenate()(both))
+    )
+    kernel, bias = student.get_layer("dead").get_weights()
+    student.get_layer("dead").set_weights([kernel, bias - 50])
+    student.get_layer("behind").bias.assign([4, 2, 1])
+    # What the layer behind the dead one adds is taken away again: without it one class always wins.
+    last = student.get_layer("logits")
+    last.set_weights([np.concatenate([5 * np.eye(3), 3 * np.eye(3)]), np.array([-12, -6, -3])])
+    return student
+
+
+def test_a_layer_that_is_silent_on_the_examples_gets_a_range(silent, coloured, tmp_path):
+    path = tmp_path / "s.tflite"
+    with pytest.raises(ValueError, match=r"silent on the calibration images.*Leave input_dtype"):
+        export.to_tflite(silent, path, "int8", coloured, input_dtype="uint8")
+
+    result = export.to_tflite(silent, path, "int8", coloured)
+
+    assert result.agreement >= 0.98
+    assert (result.kept_float, result.float_operators) == ((), ())
+
+
+def test_a_silent_layer_in_int16_is_refused_by_the_name_of_the_one_behind_it(
+    silent, coloured, tmp_path
+):
+    with pytest.raises(ValueError, match=r"int16x8 file does not answer.*CONV_2D '[^']*behind"):
+        export.to_tflite(silent, tmp_path / "s.tflite", "int16x8", coloured)
+    # The remedy that it names.
+    result = export.to_tflite(silent, tmp_path / "s.tflite", "float16", verification_data=coloured)
+    assert result.agreement == 1.0
+
+
+def test_what_a_dynamic_file_leaves_in_float_is_told(tmp_path, photos):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, name="small")(inputs))
+    student = keras.Model(inputs, keras.layers.Dense(32)(x))
+
+    stored = {
+        preset: export.to_tflite(
+            student,
+            tmp_path / "s.tflite",
+            preset,
+            photos,
+            verification_data=photos,
+            min_agreement=None,
+        ).stored_weights
+        for preset in ("none", "float16", "dynamic", "int8")
+    }
+
+    small, large = 3 * 3 * 3 * 2, 72 * 32
+    assert stored == {
+        "none": {"float32": large + small},
+        "float16": {"float16": large + small},
+        "dynamic": {"int8": large, "float32": small},
+        "int8": {"int8": large + small},
+    }
+
+
+@pytest.mark.parametrize("layer", ["LSTM", "GRU", "SimpleRNN"])
+def test_a_recurrent_student_becomes_int8_without_ending_the_process(layer, tmp_path):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6,), dtype="int32", name="words")
+    recurrent = getattr(keras.layers, layer)(8, name="recurrent")
+    x = recurrent(keras.layers.Embedding(20, 8)(inputs))
+    student = keras.Model(inputs, keras.layers.Dense(3)(x))
+    words = np.random.default_rng(0).integers(0, 20, (120, 6))
+
+    result = export.to_tflite(
+        student, tmp_path / "r.tflite", "int8", words, input_range=None, min_agreement=0.9
+    )
+
+    assert result.agreement >= 0.9
+    assert recurrent.unroll is False
+    got = export.LiteModel(result.path).predict(words)
+    np.testing.assert_allclose(got, student(words), atol=0.05)
+
+
+def test_a_recurrent_student_of_open_length_is_told_to_fix_it(tmp_path):
+    inputs = keras.Input((None,), dtype="int32")
+    x = keras.layers.GRU(4, name="recurrent")(keras.layers.Embedding(20, 4)(inputs))
+    student = keras.Model(inputs, keras.layers.Dense(3)(x))
+    words = np.zeros((100, 6), "int32")
+
+    with pytest.raises(ValueError, match=r"keras\.Input\(\(length, \.\.\.\)\).*'recurrent'"):
+        export.to_tflite(student, tmp_path / "r.tflite", "int8", words, input_range=None)

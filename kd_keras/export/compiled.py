@@ -14,6 +14,7 @@ import sys
 import threading
 import warnings
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -96,7 +97,7 @@ class _Child:
         """Return the outputs of a file by name; None where this LiteRT has no CompiledModel."""
         with self._lock, scratch_folder() as folder:
             paths = {"model": model, "inputs": folder / "in.npz", "outputs": folder / "out.npz"}
-            np.savez(paths["inputs"], **inputs)
+            np.savez(paths["inputs"], **cast(Any, inputs))
             asked = json.dumps({name: os.path.abspath(path) for name, path in paths.items()})
             process = self._started()
             reply = ""

@@ -65,7 +65,8 @@ class Attempt:
             content: The converter's file.
             representative: The calibration examples of an int8 file.
             is_random: Whether the verification data are random and only warn.
-            in_float: Whether the file takes and gives float32.
+            in_float: Whether the first operators can calculate in float32 at all: whether those of
+                an integer file take and give it.
 
         Returns:
             How its outputs differ, and the names of the operators that were kept in float32.

@@ -39,6 +39,8 @@ def check_compiled(model: LiteModel, examples: Examples) -> None:
         ValueError: If a file of open batch size gives something else, or ends that runtime. A file
             of fixed size is warned of.
     """
+    if any(None in shape[1:] for shape in model.input_shapes.values()):
+        return  # an app sets the size first, which is another matter than what is written
     size = model.fixed_batch or 1
     count = max(size, _EXAMPLES // size * size)
     some = {

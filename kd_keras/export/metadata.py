@@ -226,7 +226,7 @@ def minimum_runtime_version(content: bytes) -> str | None:
     ...                             keras.layers.Dense(2)])
     >>> content = kd_keras.export.to_tflite(student, "student.tflite").path.read_bytes()
     >>> kd_keras.export.metadata.minimum_runtime_version(content)
-    '1.11.0'
+    '1.5.0'
     """
     return read(content).minimum_runtime_version
 

@@ -7,6 +7,7 @@ few operators as suffice, from the input on, stay in float32.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,9 @@ def int8_behind_a_float_front(
         named = [_name(calibrated, position) for position in range(len(calibrated.nodes))]
         weights = [i for i, node in enumerate(calibrated.nodes) if _has_weights(calibrated, node)]
 
+        # Kept, because the quantiser does not give the same bytes twice: what is returned must be
+        # what was measured.
+        @functools.cache
         def front(count: int) -> bytes:
             debugger.options = tf.lite.experimental.QuantizationDebugOptions(
                 denylisted_nodes=[name for _, name in named[:count]]

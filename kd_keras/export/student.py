@@ -146,6 +146,13 @@ def _leaves(structure: Any) -> list[Any]:
 
 def _spec(shape: Any, dtype: Any, batch_size: int | None) -> tf.TensorSpec:
     dtype = tf.as_dtype(dtype)
+    if dtype == tf.string:
+        raise ValueError(
+            "`student` must take numbers: the look-up of strings needs operators that TensorFlow "
+            "Lite does not build in. Leave the StringLookup or TextVectorization to the app, and "
+            "export the model behind it, which takes its ids. "
+            f"Received: a student with a string input of shape {tuple(shape)}"
+        )
     return tf.TensorSpec((batch_size, *shape[1:]), tf.float32 if dtype.is_floating else dtype)
 
 
@@ -154,8 +161,11 @@ def _by_name(names: Sequence[str], specs: Sequence[tf.TensorSpec]) -> dict[str, 
         names = [_ONE_INPUT if _MADE_UP_INPUT.fullmatch(names[0]) else names[0]]
     elif len(set(names)) < len(names) or any(map(_MADE_UP_INPUT.fullmatch, names)):
         names = [f"input_{index}" for index in range(len(names))]
-    # TensorFlow allows no other characters in the name of a placeholder.
-    names = [re.sub(r"[^A-Za-z0-9_.]", "_", name) for name in names]
+    # TensorFlow allows no other characters in the name of a placeholder, and no "_" at its start.
+    allowed = [re.sub(r"[^A-Za-z0-9_.]", "_", name).lstrip("_") for name in names]
+    if "" in allowed or len(set(allowed)) < len(allowed):
+        allowed = [f"input_{index}" for index in range(len(names))] if names[1:] else [_ONE_INPUT]
+    names = allowed
     return {
         name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
         for name, spec in zip(names, specs, strict=True)

@@ -251,7 +251,7 @@ def to_tflite(
                     content,
                     representative,
                     is_random=is_random,
-                    in_float={input_dtype, output_dtype} <= {None, "float32"},
+                    in_float=not preset.integer or {input_dtype, output_dtype} <= {None, "float32"},
                 )
         model = LiteModel(beside)
         if is_trained:

@@ -252,6 +252,8 @@ def as_dict(exports: Exports, command: str) -> dict[str, Any]:
                 "largest_difference": file.result.largest_difference,
                 "mean_difference": file.result.mean_difference,
                 "float_operators": list(file.result.float_operators),
+                "kept_float": list(file.result.kept_float),
+                "stored_weights": dict(file.result.stored_weights),
                 "runs_on": file.result.runs_on,
                 "minimum_runtime_version": file.result.minimum_runtime_version,
                 "median_ms": file.latency.median_ms,

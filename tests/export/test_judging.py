@@ -48,7 +48,7 @@ def energies(heard) -> np.ndarray:
     return heard[1]
 
 
-@pytest.mark.parametrize("preset", ["int8", "dynamic"])
+@pytest.mark.parametrize("preset", ["int8", pytest.param("dynamic", marks=pytest.mark.slow)])
 def test_a_front_end_that_does_not_stand_int8_stays_in_float32(
     preset, listener, energies, tmp_path
 ):
@@ -251,23 +251,34 @@ def test_what_a_dynamic_file_leaves_in_float_is_told(tmp_path, photos):
     }
 
 
-@pytest.mark.parametrize("layer", ["LSTM", "GRU", "SimpleRNN"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "GRU",
+        pytest.param("LSTM", marks=pytest.mark.slow),
+        pytest.param("SimpleRNN", marks=pytest.mark.slow),
+    ],
+)
 def test_a_recurrent_student_becomes_int8_without_ending_the_process(layer, tmp_path):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((6,), dtype="int32", name="words")
     recurrent = getattr(keras.layers, layer)(8, name="recurrent")
     x = recurrent(keras.layers.Embedding(20, 8)(inputs))
     student = keras.Model(inputs, keras.layers.Dense(3)(x))
+    # As after training: gates that open and close, of whose values int8 sees more than a few steps.
+    table = student.layers[1]
+    table.set_weights([60 * weight for weight in table.get_weights()])
     words = np.random.default_rng(0).integers(0, 20, (120, 6))
 
     result = export.to_tflite(
-        student, tmp_path / "r.tflite", "int8", words, input_range=None, min_agreement=0.9
+        student, tmp_path / "r.tflite", "int8", words, input_range=None, min_agreement=None
     )
 
     assert result.agreement >= 0.9
     assert recurrent.unroll is False
     got = export.LiteModel(result.path).predict(words)
-    np.testing.assert_allclose(got, student(words), atol=0.05)
+    expected = student(words).numpy()
+    assert np.abs(got - expected).mean() < 0.1 * np.abs(expected - expected.mean()).mean()
 
 
 def test_a_recurrent_student_of_open_length_is_told_to_fix_it(tmp_path):
@@ -278,3 +289,16 @@ def test_a_recurrent_student_of_open_length_is_told_to_fix_it(tmp_path):
 
     with pytest.raises(ValueError, match=r"keras\.Input\(\(length, \.\.\.\)\).*'recurrent'"):
         export.to_tflite(student, tmp_path / "r.tflite", "int8", words, input_range=None)
+
+
+@pytest.mark.slow
+def test_close_calls_are_told_from_operators_that_lose(student, photos, tmp_path):
+    # All four classes the same but for a trifle: the rounding of int8 decides between them.
+    level = keras.models.clone_model(student)
+    level.set_weights(student.get_weights())
+    kernel, bias = level.layers[-1].get_weights()
+    spread = kernel.mean(axis=1, keepdims=True) + 1e-3 * (kernel - kernel.mean(axis=1)[:, None])
+    level.layers[-1].set_weights([spread, bias])
+
+    with pytest.raises(ValueError, match="No operator loses much by itself.*close calls"):
+        export.to_tflite(level, tmp_path / "s.tflite", "int8", photos)

@@ -57,4 +57,5 @@ def main() -> None:
         print(reply, file=replies, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -101,9 +101,10 @@ class Attempt:
         content: bytes,
         representative: Mapping[str, np.ndarray] | None,
     ) -> Kept | None:
-        def suffices(content: bytes) -> bool:
+        def suffices(content: bytes, strictly: bool) -> bool:
+            bar = self.bar.stricter() if strictly else self.bar
             try:
-                return self.bar.missed(self.measure(content)) is None
+                return bar.missed(self.measure(content)) is None
             except UnloadableError:
                 return False
 

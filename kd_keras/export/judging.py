@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Sequence
@@ -47,6 +48,12 @@ class Bar:
     classes: str | None
     agreement: float | None
     examples: int
+
+    def stricter(self) -> Bar:
+        """Return a bar that a quarter of the disagreement misses."""
+        if self.agreement is None:
+            return self
+        return dataclasses.replace(self, agreement=1.0 - 0.25 * (1.0 - self.agreement))
 
     def missed(self, outputs: Sequence[OutputDifference]) -> str | None:
         """Return how the worst output misses, as the end of a sentence, or None where none does."""

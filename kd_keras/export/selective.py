@@ -46,7 +46,7 @@ class Kept:
 def int8_behind_a_float_front(
     signatures: Sequence[Signature],
     representative: Mapping[str, np.ndarray],
-    suffices: Callable[[bytes], bool],
+    suffices: Callable[[bytes, bool], bool],
 ) -> Kept | None:
     """Return an int8 file whose first operators calculate in float32, as few as suffice.
 
@@ -55,7 +55,8 @@ def int8_behind_a_float_front(
     Args:
         signatures: What the file offers: the student's own signature alone.
         representative: The calibration examples by the names of the inputs.
-        suffices: Whether a file is good enough.
+        suffices: Whether a file is good enough; with True, by a stricter bar, since a few further
+            operators in float32 cost little where some must be.
 
     Returns:
         The file; None where half of the layers with weights in float32 are not enough.
@@ -78,9 +79,9 @@ def int8_behind_a_float_front(
             )
             return bytes(debugger.get_nondebug_quantized_model())
 
-        if suffices(front(0)):  # a layer that is silent on the examples was all
+        if suffices(front(0), False):  # a layer that is silent on the examples was all
             return Kept(front(0), ())
-        count = _fewest(_most(weights, len(named)), lambda count: suffices(front(count)))
+        count = _fewest(_most(weights, len(named)), front, suffices)
         if count is None:
             return None
         return Kept(front(count), tuple(" ".join(each) for each in named[:count]))
@@ -90,7 +91,7 @@ def dynamic_behind_a_float_front(
     student: keras.Model,
     signatures: Sequence[Signature],
     content: bytes,
-    suffices: Callable[[bytes], bool],
+    suffices: Callable[[bytes, bool], bool],
 ) -> Kept | None:
     """Return a dynamic file with the first of its weights back in float32, as few as suffice.
 
@@ -98,7 +99,8 @@ def dynamic_behind_a_float_front(
         student: The student.
         signatures: What the file offers: the student's own signature alone.
         content: The dynamic file.
-        suffices: Whether a file is good enough.
+        suffices: Whether a file is good enough; with True, by a stricter bar, since a few further
+            operators in float32 cost little where some must be.
     """
     whole = convert(student, signatures, "none", None)
     model, twin = PlainModel(content, _NOWHERE), PlainModel(whole, _NOWHERE)
@@ -112,7 +114,7 @@ def dynamic_behind_a_float_front(
     def front(count: int) -> bytes:
         return _with_float_weights(content, whole, {i: pairs[i] for i in weights[:count]})
 
-    count = _fewest(int(len(weights) * _MOST_SHARE), lambda count: suffices(front(count)))
+    count = _fewest(int(len(weights) * _MOST_SHARE), front, suffices)
     if count is None:
         return None
     return Kept(front(count), tuple(" ".join(_name(model, i)) for i in weights[:count]))
@@ -144,15 +146,19 @@ def _most(weights: Sequence[int], operators: int) -> int:
     return weights[allowed] if allowed < len(weights) else operators
 
 
-def _fewest(most: int, suffices: Callable[[int], bool]) -> int | None:
-    """Return the least count from 1 to `most` that suffices, by bisection."""
-    if most < 1 or not suffices(most):
-        return None
-    low, high = 0, most
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if suffices(middle) else (middle, high)
-    return high
+def _fewest(
+    most: int, front: Callable[[int], bytes], suffices: Callable[[bytes, bool], bool]
+) -> int | None:
+    """Return the least count from 1 to `most` that suffices strictly, or else just so."""
+    for strictly in (True, False):
+        if most < 1 or not suffices(front(most), strictly):
+            continue
+        low, high = 0, most
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if suffices(front(middle), strictly) else (middle, high)
+        return high
+    return None
 
 
 def _name(model: PlainModel, position: int) -> tuple[str, str]:

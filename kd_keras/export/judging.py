@@ -122,7 +122,7 @@ def warn_of_random(quantization: str, missed: str) -> None:
         f"On random images the {quantization} file does not answer as `student` does: {missed}. "
         "Pass real ones as verification_data=, to know what it loses.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 

@@ -134,7 +134,7 @@ def warn_of_front(quantization: str, operators: Sequence[str]) -> None:
         f"The {quantization} file keeps these operators in float32, because with them in int8 it "
         f"does not answer as the student does: {named}{advice}",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 

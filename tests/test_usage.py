@@ -20,6 +20,8 @@ CASES = [
     ("distill digits --learning-rate nan", "`learning_rate` must be a finite number > 0"),
     ("distill digits --policy digit", "invalid choice 'digit' for argument '--policy'.*'cutmix'"),
     ("study digits --smokee", "--smokee. Did you mean --smoke?"),
+    ("export s.keras --data digits --batch-size 0", "--batch-size must be at least 1, or None"),
+    ("export s.keras --data digits --min-agreement 2", "--min-agreement must be from 0 to 1, or"),
     ("record digits --share 1", "--share: must be K/N, such as 1/2. Received: '1'"),
     ("record digits --epochs 0", "--epochs must be at least 1. Received: 0"),
     ("record digits --tolerance nan", "--tolerance must be from 0 to 1. Received: nan"),

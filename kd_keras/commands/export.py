@@ -42,6 +42,10 @@ class Export(Job):
         input_dtype: What the files take: uint8 for the bytes of a camera frame. The int16x8 file
             stays with float32.
         probabilities: Let the files end in a softmax.
+        batch_size: Images that a file takes at a time; None leaves it open, which newer runtimes do
+            not always stand.
+        min_agreement: Least share of test images, 0 to 1, on which a quantised file must answer as
+            the student; None keeps whatever comes out.
         examples: Training images that set the ranges, at least 100.
         runs: Timed runs of each file.
     """
@@ -54,6 +58,8 @@ class Export(Job):
     output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     input_dtype: Literal["float32", "uint8"] | None = None
     probabilities: tyro.conf.FlagCreatePairsOff[bool] = False
+    batch_size: int | None = 1
+    min_agreement: float | None = 0.98
     examples: int = 500
     runs: int = 200
 
@@ -63,6 +69,14 @@ class Export(Job):
         for option, value, least in (("examples", self.examples, 100), ("runs", self.runs, 1)):
             if value < least:
                 raise ValueError(f"--{option} must be at least {least}. Received: {value}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(
+                f"--batch-size must be at least 1, or None. Received: {self.batch_size}"
+            )
+        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
+            raise ValueError(
+                f"--min-agreement must be from 0 to 1, or None. Received: {self.min_agreement}"
+            )
 
     def run(self, call: str, console: Console) -> None:
         exports = run.export_presets(
@@ -73,6 +87,8 @@ class Export(Job):
             data_dir=self.data_dir,
             input_dtype=self.input_dtype,
             probabilities=self.probabilities,
+            batch_size=self.batch_size,
+            min_agreement=self.min_agreement,
             examples=self.examples,
             runs=self.runs,
             command=call,

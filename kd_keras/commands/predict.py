@@ -30,6 +30,9 @@ class Predict(Job):
         pictures: PNG, JPEG, BMP, GIF or WebP pictures; the first frame of several.
         top: How many classes to print for each picture.
         labels: A text file with one label a line, instead of the labels in the model file.
+        mean: Subtracted from the pixels 0..255, one value or one for each channel, instead of what
+            the model file says.
+        std: Divides them then: 255 for a model that takes 0 to 1.
         json: Print JSON instead of the table.
     """
 
@@ -37,6 +40,8 @@ class Predict(Job):
     pictures: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]]
     top: int = 3
     labels: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     json: tyro.conf.FlagCreatePairsOff[bool] = False
 
     def __post_init__(self) -> None:
@@ -46,7 +51,14 @@ class Predict(Job):
             raise ValueError(f"--top must be at least 1. Received: {self.top}")
 
     def run(self, call: str, console: Console) -> None:
-        found = run.classify(self.model, self.pictures, top=self.top, labels=self.labels)
+        found = run.classify(
+            self.model,
+            self.pictures,
+            top=self.top,
+            labels=self.labels,
+            mean=self.mean,
+            std=self.std,
+        )
         if self.json:
             console.print(terminal(_as_json(found, call), keep="\n"), soft_wrap=True)
         else:
@@ -73,6 +85,12 @@ def _print(found: Classified, console: Console) -> None:
             "one a line.",
             highlight=False,
         )
+    if not found.normalised:
+        console.print(
+            "The file does not say how pixels go in: raw, 0 to 255, was assumed. If it takes "
+            "another range, say so with --mean and --std, such as --mean 0 --std 255 for 0 to 1.",
+            highlight=False,
+        )
 
 
 def _as_json(found: Classified, call: str) -> str:
@@ -80,7 +98,12 @@ def _as_json(found: Classified, call: str) -> str:
         {"path": path, "classes": [dataclasses.asdict(score) for score in scores]}
         for path, scores in found.pictures
     ]
-    fields = {"model": found.model, "outputs": found.outputs, "labelled": found.labelled}
+    fields = {
+        "model": found.model,
+        "outputs": found.outputs,
+        "labelled": found.labelled,
+        "normalised": found.normalised,
+    }
     return json.dumps({"command": call, **fields, "pictures": pictures}, indent=2)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.export.classifier import output_kind, softmax
+from kd_keras.export.endings import ends_in_probabilities, graph_kinds
 from kd_keras.export.runtime import LiteModel
 from kd_keras.export.signature import MAIN, Signature
 from kd_keras.export.student import computing_in_float32, student_inputs
@@ -110,14 +111,16 @@ def verify(
     model = LiteModel(path, threads=threads)
     name = _chosen(model, output)
     _check_dataset(dataset, model)
-    gives_probabilities = output_kind(model) == "probabilities"
+    gives_probabilities = output_kind(model, name) == "probabilities"
     file, examples = _Agreement(), 0
     with contextlib.ExitStack() as stack:
         others = {}
         for role, network in (("student", student), ("teacher", teacher)):
             if network is not None:
                 predict = stack.enter_context(_predictor(role, network))
-                others[role] = _Beside(role, predict, name, gives_probabilities)
+                kinds = graph_kinds(network)
+                kind = next(iter(kinds.values())) if len(kinds) == 1 else kinds.get(name, "unknown")
+                others[role] = _Beside(role, predict, name, gives_probabilities, kind)
         for x, y, *_ in dataset:
             images = x.numpy()
             answer = model.predict_all(images, batch_size=len(images))[name]
@@ -168,6 +171,7 @@ class _Beside:
     predict: Callable[[np.ndarray], dict[str, np.ndarray]]
     name: str
     as_probabilities: bool
+    kind: str
     right: _Agreement = field(default_factory=_Agreement)
     agreement: _Agreement = field(default_factory=_Agreement)
     largest: float = 0.0
@@ -184,7 +188,7 @@ class _Beside:
                 f"`{self.role}` must give what the file's output {self.name!r} does, of shape "
                 f"{(None, *answer.shape[1:])}. Received: {received}. Is it a model of other data?"
             )
-        if self.as_probabilities and not _are_probabilities(value):
+        if self.as_probabilities and not ends_in_probabilities(self.kind, value):
             # The file ends in a softmax that the model behind it does not have.
             value = softmax(value)
         classes = value.argmax(-1)
@@ -199,10 +203,6 @@ class _Beside:
         return Comparison(
             self.right.share, self.agreement.share, self.largest, self.total / self.values
         )
-
-
-def _are_probabilities(values: np.ndarray) -> bool:
-    return bool((values >= 0).all() and np.allclose(values.sum(-1), 1, atol=1e-2))
 
 
 @contextlib.contextmanager

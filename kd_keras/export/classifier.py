@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kd_keras.export.metadata import OutputKind, read
+from kd_keras.arguments import is_number
+from kd_keras.export.metadata import OutputKind, kind_in_file, read
 from kd_keras.export.metadata_file import MOST_TEXT
 from kd_keras.export.runtime import LiteModel
 from kd_keras.regular_file import read_text
-
-_PROBABILITY_OPERATORS = frozenset({"SOFTMAX", "LOGISTIC"})
-_BORDER = frozenset({"CAST", "DEQUANTIZE", "QUANTIZE", "RESHAPE"})
 
 
 class Classifier:
     """A `.tflite` file that tells images apart, with what its metadata say of it.
 
-    Labels and normalisation come from the metadata. Without them the classes are called "class 0",
-    "class 1", ..., and pixels go in as they are, 0..255.
+    Labels and normalisation come from the metadata or the arguments. Without either the classes are
+    called "class 0", "class 1", ..., and pixels go in as they are, 0..255.
 
     Args:
         path: The file: one image in, its classes on one output `(batch, classes)`.
         labels: A text file with one label a line, instead of the labels in the file.
         threads: How many threads the kernels may use, >= 1.
+        mean: Subtracted from the pixels, one value or one for each channel, instead of the file's.
+        std: Divides them then, likewise.
 
     Attributes:
         model: The file in the interpreter.
@@ -39,6 +40,7 @@ class Classifier:
             where the file ends with a softmax.
         mean: Subtracted from the pixels, array of 1 or `channels` values.
         std: Divides them then.
+        normalised: Whether the file or the arguments say how pixels go in.
         name: The model's name in the metadata, or the file's.
 
     Raises:
@@ -64,12 +66,14 @@ class Classifier:
         labels: str | os.PathLike[str] | None = None,
         *,
         threads: int = 1,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
     ):
         self.model = LiteModel(path, threads=threads)
         metadata = read(path)
         self.image_shape = self._image_shape()
         self.output, classes = self._class_output(metadata.labelled_output)
-        self.outputs: OutputKind = output_kind(self.model)
+        self.outputs: OutputKind = output_kind(self.model, self.output)
         given = metadata.labels if labels is None else _read_labels(Path(labels))
         if given and len(given) != classes:
             source = "its metadata" if labels is None else repr(str(labels))
@@ -79,8 +83,12 @@ class Classifier:
             )
         self.labelled = bool(given)
         self.labels = given or tuple(f"class {index}" for index in range(classes))
-        self.mean = np.asarray(metadata.input_mean or (0.0,), "float32")
-        self.std = np.asarray(metadata.input_std or (1.0,), "float32")
+        channels = self.image_shape[-1]
+        self.mean = _per_channel("mean", mean, metadata.input_mean or (0.0,), channels)
+        self.std = _per_channel("std", std, metadata.input_std or (1.0,), channels)
+        if (self.std == 0).any():
+            raise ValueError(f"`std` divides the pixels and must not be 0. Received: std={std!r}")
+        self.normalised = bool(metadata.input_mean) or mean is not None or std is not None
         self.name = metadata.name or Path(path).stem
 
     def probabilities(self, images: Any, batch_size: int = 32) -> np.ndarray:
@@ -126,24 +134,33 @@ class Classifier:
         return name, shapes[name][1]
 
 
-def output_kind(model: LiteModel) -> OutputKind:
-    """Return whether a file gives logits or probabilities.
+def output_kind(model: LiteModel, output: str) -> OutputKind:
+    """Return whether an output of a file holds logits or probabilities.
 
     Its metadata say so; without them, probabilities come from a softmax or a sigmoid at its end.
     """
-    said = read(model.content).outputs
-    if said is not None:
-        return said
-    names = [op.name for op in model.operators() if op.name not in _BORDER]
-    if len(model.output_names) == 1 and names and names[-1] in _PROBABILITY_OPERATORS:
-        return "probabilities"
-    return "logits"
+    said = read(model.content)
+    if said.outputs is not None and said.labelled_output in (None, output):
+        return said.outputs
+    return kind_in_file(model.content, output)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return the probabilities of logits, over the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _per_channel(argument: str, given: Any, otherwise: Any, channels: int) -> np.ndarray:
+    if given is None:
+        return np.asarray(otherwise, "float32")
+    values = tuple(given) if isinstance(given, Sequence) else (given,)
+    if not all(map(is_number, values)) or len(values) not in (1, channels):
+        raise ValueError(
+            f"`{argument}` must be one number, or one for each of the {channels} channels. "
+            f"Received: {argument}={given!r}"
+        )
+    return np.asarray(values, "float32")
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:

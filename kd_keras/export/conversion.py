@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from kd_keras.export.quiet import quiet_converter
 from kd_keras.export.signature import Signature, tracked
 from kd_keras.export.weight_only import weights_in_int8
 from kd_keras.whole_file import reason_not_written, scratch_folder
+
+_NO_16_BIT_KERNEL = "16x8-bit not yet supported"
 
 
 def convert(
@@ -41,6 +44,34 @@ def convert(
     Raises:
         ValueError: If TensorFlow Lite has no builtin kernel for what the student does.
     """
+    with configured_converter(signatures, quantization, representative) as converter:
+        if input_dtype is not None:
+            converter.inference_input_type = tf.as_dtype(input_dtype)
+        if output_dtype is not None:
+            converter.inference_output_type = tf.as_dtype(output_dtype)
+        try:
+            content = _converted(converter)
+        except Exception as error:
+            if memory_errors.reason(error) or reason_not_written(error):
+                raise  # not the student's fault
+            # The converter's own error is pages long; where it is understood, it is not shown.
+            refusal = _refusal(student, quantization, error)
+            raise refusal from (None if unsupported_operations(str(error)) else error)
+        if quantization != "weight_only":
+            return content
+        with scratch_folder() as folder:
+            plain = folder / "float32.tflite"
+            plain.write_bytes(content)
+            return weights_in_int8(plain)
+
+
+@contextlib.contextmanager
+def configured_converter(
+    signatures: Sequence[Signature],
+    quantization: Quantization,
+    representative: Mapping[str, np.ndarray] | None,
+) -> Iterator[tf.lite.TFLiteConverter]:
+    """Yield the converter of these signatures, set up for a preset; arguments as for `convert`."""
     with scratch_folder() as folder:
         archive = keras.export.ExportArchive()
         for model in tracked(signatures):
@@ -53,23 +84,21 @@ def convert(
                 str(folder), signature_keys=[signature.name for signature in signatures]
             )
             _configure(converter, quantization, signatures, representative)
-            if input_dtype is not None:
-                converter.inference_input_type = tf.as_dtype(input_dtype)
-            if output_dtype is not None:
-                converter.inference_output_type = tf.as_dtype(output_dtype)
-            try:
-                content = converter.convert()
-            except Exception as error:
-                if memory_errors.reason(error) or reason_not_written(error):
-                    raise  # not the student's fault
-                # The converter's own error is pages long; where it is understood, it is not shown.
-                refusal = _refusal(student, quantization, error)
-                raise refusal from (None if unsupported_operations(str(error)) else error)
-            if quantization == "weight_only":
-                plain = folder / "float32.tflite"
-                plain.write_bytes(content)
-                content = weights_in_int8(plain)
-    return content
+            yield converter
+
+
+def _converted(converter: tf.lite.TFLiteConverter) -> bytes:
+    try:
+        return bytes(converter.convert())
+    except Exception as error:
+        if _NO_16_BIT_KERNEL not in str(error):
+            raise
+        # What has no kernel on int16 activations stays in float32; the caller reports which.
+        converter.target_spec.supported_ops = [
+            *converter.target_spec.supported_ops,
+            tf.lite.OpsSet.TFLITE_BUILTINS,
+        ]
+        return bytes(converter.convert())
 
 
 def _configure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ import tensorflow as tf
 Specs = Mapping[str, tf.TensorSpec]
 Examples = dict[str, np.ndarray]
 Range = tuple[float, float] | None
+
+ENOUGH_TO_CALIBRATE = 100
+_NARROW = 0.1
 
 
 def gather(
@@ -58,6 +62,7 @@ def gather(
         )
     for values in examples.values():
         _check_range(values, argument, input_range if len(specs) == 1 else None)
+        _warn_if_narrow(values, argument, input_range if len(specs) == 1 else None)
     return examples
 
 
@@ -144,6 +149,17 @@ def with_ends(examples: Examples, input_range: Range) -> Examples:
     values = values.copy()
     values[0].reshape(-1)[:2] = input_range
     return {name: values}
+
+
+def warn_if_few(count: int) -> None:
+    """Warn of fewer representative examples than ranges need."""
+    if count < ENOUGH_TO_CALIBRATE:
+        warnings.warn(
+            f"`representative_data` holds {count} examples. Fewer than {ENOUGH_TO_CALIBRATE} "
+            "often miss the ranges of the activations, which the file then clips.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _batches(data: Any, argument: str) -> Iterator[tuple[Any, np.ndarray | None]]:
@@ -244,4 +260,22 @@ def _check_range(examples: np.ndarray, argument: str, input_range: Range) -> Non
             f"`{argument}` looks like images in 0..1, but the student takes {low:g} to {high:g}. "
             "Multiply them by 255, or say input_range=(0, 1) if that is what it takes: with the "
             f"wrong range the integer scales are wrong. {received}"
+        )
+
+
+def _warn_if_narrow(examples: np.ndarray, argument: str, input_range: Range) -> None:
+    """Warn of data that fill less than a tenth of what the student says that it takes."""
+    if input_range is None:
+        return
+    least, most = float(examples.min()), float(examples.max())
+    share = (most - least) / (input_range[1] - input_range[0])
+    if share < _NARROW and most > least:
+        warnings.warn(
+            f"`{argument}` holds values from {least:g} to {most:g}, {100 * share:.2g} % of "
+            f"input_range={input_range}. If that is another scale than the student was trained "
+            "on, activations are clipped to what these examples reach: pass images as the training "
+            f"had them. If the student takes no more than that, say input_range=({least:g}, "
+            f"{most:g}).",
+            UserWarning,
+            stacklevel=4,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kd_keras.export.interpreter import open_interpreter, without_delegates
 from kd_keras.export.result import OutputDifference
 from kd_keras.export.runtime import LiteModel
@@ -10,9 +12,15 @@ from kd_keras.export.signature import MAIN, Signature
 _FAKE_QUANTIZATION = "FakeQuantWithMinMax"
 # A file rounds in integers where the student rounds in floats. Where a value lies halfway between
 # two levels they may part, and the layers behind carry it on: trained students differed by 0.3
-# steps of the output in the mean and by 3 at most.
+# steps of the output in the mean and by 3 at most. Each operator that rounds parts them anew, and
+# partings in random directions add up as the root of their number: of a ResNet-56 (85 such
+# operators) LiteRT's own two sets of kernels are 1.4 steps apart, and a good file up to 1.7.
 _MEAN_STEPS = 1.0
 _LARGEST_STEPS = 16.0
+_SHALLOW = 12
+_ROUNDING = frozenset(
+    {"ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MEAN", "MUL", "SUB"}
+)
 
 
 def has_trained_ranges(signature: Signature) -> bool:
@@ -32,7 +40,8 @@ def check_steps(model: LiteModel, outputs: tuple[OutputDifference, ...]) -> None
     """Raise unless an int8 file gives what the student with its trained ranges gives.
 
     The tolerance is 1 quantisation step of the output in the mean over all verified values, and 16
-    for the largest difference.
+    for the largest difference, for up to 12 operators that round; for n of them sqrt(n / 12) times
+    as much.
 
     Args:
         model: The file.
@@ -42,16 +51,20 @@ def check_steps(model: LiteModel, outputs: tuple[OutputDifference, ...]) -> None
         ValueError: If an output is further away.
     """
     steps = output_steps(model)
+    rounding = sum(operator.name in _ROUNDING for operator in model.operators())
+    depth = max(1.0, math.sqrt(rounding / _SHALLOW))
+    allowed = depth * _MEAN_STEPS, depth * _LARGEST_STEPS
     for output in outputs:
         step = steps.get(output.name)
         if step is None:  # not of int8: its operators are reported as float
             continue
         mean, largest = output.mean / step, output.largest / step
-        if mean > _MEAN_STEPS or largest > _LARGEST_STEPS:
+        if mean > allowed[0] or largest > allowed[1]:
             raise ValueError(
                 "The int8 file does not calculate what `student` with its trained ranges does: "
                 f"output {output.name!r} differs by {mean:.2g} quantisation steps in the mean and "
-                f"{largest:.3g} at most; {_MEAN_STEPS:g} and {_LARGEST_STEPS:g} are allowed. Make "
+                f"{largest:.3g} at most; {allowed[0]:.3g} and {allowed[1]:.3g} are allowed for its "
+                f"{rounding} operators that round. Make "
                 "it with kd_keras.quantize.quantization_aware, which rounds where the file does. "
                 "Nothing was kept."
             )

@@ -58,6 +58,10 @@ def read_content(path: Path) -> bytes:
     return content
 
 
+class UnloadableError(ValueError):
+    """LiteRT cannot load a file."""
+
+
 def open_interpreter(content: bytes, path: Path, **options: Any) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
@@ -68,7 +72,7 @@ def open_interpreter(content: bytes, path: Path, **options: Any) -> Any:
             interpreter = Interpreter(model_content=content, **options)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise ValueError(
+        raise UnloadableError(
             f"LiteRT cannot load the .tflite file: {error}. It may be cut off or damaged, or need "
             "ops that are not built in; export the student again. "
             f"Received: path={str(path)!r} of {len(content)} bytes"

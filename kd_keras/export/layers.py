@@ -185,6 +185,9 @@ class _Sums:
 
     def add(self, value: np.ndarray, reference: np.ndarray, own: np.ndarray, limits: Any) -> None:
         value, reference, own = (a.astype("float64") for a in (value, reference, own))
+        # The logarithm of a quantised 0 is no number of which anything can be said.
+        finite = np.isfinite(value) & np.isfinite(reference) & np.isfinite(own)
+        value, reference, own = (np.where(finite, a, 0.0) for a in (value, reference, own))
         self.signal += float(np.sum(reference**2))
         self.noise += float(np.sum((value - reference) ** 2))
         self.error += float(np.sum(np.abs(value - reference)))

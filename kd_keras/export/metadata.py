@@ -72,7 +72,8 @@ def pack(
     content: bytes,
     *,
     labels: Sequence[str],
-    outputs: OutputKind = "logits",
+    outputs: OutputKind | None = None,
+    labelled_output: str | None = None,
     name: str = "image classifier",
     description: str = "",
     version: str = "",
@@ -89,7 +90,10 @@ def pack(
     Args:
         content: The file as bytes.
         labels: The names of the classes, in the order of the output.
-        outputs: Whether the output holds "logits" or "probabilities".
+        outputs: Whether the output holds "logits" or "probabilities"; None for what the file tells:
+            probabilities where it ends in a softmax or sigmoid.
+        labelled_output: The output that the labels belong to, by its name in the signature; None
+            where one output alone has as many classes.
         name: Name of the model.
         description: What it does, for a person.
         version: The model's own version.
@@ -105,7 +109,8 @@ def pack(
 
     Raises:
         ValueError: If `content` is no whole TFLite file, a label is empty or of several lines, no
-            output has as many classes as there are labels, or a normalisation does not fit.
+            output, or more than one, has as many classes as there are labels, or a normalisation
+            does not fit.
 
     Example:
 
@@ -118,7 +123,7 @@ def pack(
     ('cat', 'dog')
     """
     names = _checked_labels(labels)
-    if outputs not in get_args(OutputKind):
+    if outputs is not None and outputs not in get_args(OutputKind):
         raise ValueError(
             f"`outputs` must be one of {', '.join(map(repr, get_args(OutputKind)))}. "
             f"Received: outputs={outputs!r}"
@@ -137,7 +142,7 @@ def pack(
         inputs=tuple(
             _input(subgraph.tensors[index], input_mean, input_std) for index in subgraph.inputs
         ),
-        outputs=_outputs(model, names, outputs),
+        outputs=_outputs(model, names, outputs, labelled_output),
     )
     put_buffer(model, _BUFFER, build(described))
     return with_file(serialized(model), _LABEL_FILE, "".join(f"{n}\n" for n in names))
@@ -221,7 +226,7 @@ def minimum_runtime_version(content: bytes) -> str | None:
     ...                             keras.layers.Dense(2)])
     >>> content = kd_keras.export.to_tflite(student, "student.tflite").path.read_bytes()
     >>> kd_keras.export.metadata.minimum_runtime_version(content)
-    '1.11.0'
+    '1.5.0'
     """
     return read(content).minimum_runtime_version
 
@@ -275,26 +280,80 @@ def _per_channel(value: Any, argument: str, channels: int) -> tuple[float, ...]:
     return tuple(map(float, values))
 
 
-def _outputs(model: Any, labels: tuple[str, ...], kind: str) -> tuple[TensorDescription, ...]:
+def _outputs(
+    model: Any, labels: tuple[str, ...], kind: OutputKind | None, labelled: str | None
+) -> tuple[TensorDescription, ...]:
     subgraph = model.subgraphs[0]
     shapes = [tuple(map(int, subgraph.tensors[index].shape)) for index in subgraph.outputs]
-    fitting = [i for i, s in enumerate(shapes) if len(s) == 2 and s[-1] == len(labels)]
+    names = _output_names(model)
+    if labelled is not None and labelled not in names:
+        raise ValueError(
+            f"`labelled_output` must name one of the file's outputs: {', '.join(names)}. "
+            f"Received: labelled_output={labelled!r}"
+        )
+    fitting = [
+        name
+        for name, shape in zip(names, shapes, strict=True)
+        if len(shape) == 2 and shape[-1] == len(labels) and labelled in (None, name)
+    ]
     if not fitting:
         raise ValueError(
             "`labels` must name each class of an output once. Received: "
             f"{len(labels)} labels for a file with outputs of shape {shapes}"
         )
+    if len(fitting) > 1:
+        raise ValueError(
+            f"`labels` must belong to one output, and {len(fitting)} have {len(labels)} classes. "
+            f"Say which with labelled_output=, such as labelled_output={fitting[0]!r}. "
+            f"Received: a file with the outputs {fitting}"
+        )
+    kind = kind or _kind_of_source(model, int(subgraph.outputs[names.index(fitting[0])]))
     meaning = {
         "logits": "Logits: a softmax of them gives the probabilities of the labels.",
         "probabilities": "Probabilities of the labels.",
     }[kind]
-    signature = _signature_names(model)
     return tuple(
         TensorDescription(_TENSOR_NAMES[kind], meaning, label_file=_LABEL_FILE)
-        if position == fitting[0]
-        else TensorDescription(signature.get(index, f"output_{position}"))
-        for position, index in enumerate(subgraph.outputs)
+        if name == fitting[0]
+        else TensorDescription(name)
+        for name in names
     )
+
+
+def kind_in_file(content: bytes, output: str) -> OutputKind:
+    """Return what a file's operators say of an output: probabilities after a softmax or sigmoid."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph, names = model.subgraphs[0], _output_names(model)
+    if output not in names:  # of a file without signatures
+        names = [graph.tensors[index].name.decode() for index in graph.outputs]
+    return _kind_of_source(model, int(graph.outputs[names.index(output)]))
+
+
+def _kind_of_source(model: Any, tensor: int) -> OutputKind:
+    from ai_edge_litert import schema_py_generated as schema
+
+    kind = schema.BuiltinOperator
+    makers = {int(i): each for each in model.subgraphs[0].operators for i in each.outputs}
+    maker = makers.get(tensor)
+    while maker is not None:
+        code = model.operatorCodes[maker.opcodeIndex]
+        # The older field ends at 127.
+        operator = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if operator in (kind.SOFTMAX, kind.LOGISTIC):
+            return "probabilities"
+        # They change the form of the values alone.
+        if operator not in (kind.CAST, kind.DEQUANTIZE, kind.QUANTIZE, kind.RESHAPE):
+            return "logits"
+        maker = makers.get(int(maker.inputs[0]))
+    return "logits"
+
+
+def _output_names(model: Any) -> list[str]:
+    signature = _signature_names(model)
+    outputs = model.subgraphs[0].outputs
+    return [signature.get(index, f"output_{i}") for i, index in enumerate(outputs)]
 
 
 def _signature_names(model: Any) -> dict[int, str]:

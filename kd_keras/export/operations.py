@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -145,6 +146,19 @@ def _is_weight(model: PlainModel, index: int) -> bool:
     detail = model.details[index]
     floating = np.issubdtype(detail["dtype"], np.floating)
     return bool(floating or len(detail["quantization_parameters"]["scales"]))
+
+
+def stored_weights(model: PlainModel) -> dict[str, int]:
+    """Return how many weights a file holds in each dtype, the most first; biases are none.
+
+    The converter leaves small kernels of a dynamic file in float32, whatever the preset says.
+    """
+    counts: Counter[str] = Counter()
+    for index in model.constants:
+        if len(_shape(model, index)) > 1 and _is_weight(model, index):
+            dtype = np.dtype(model.details[index]["dtype"]).name
+            counts[dtype] += math.prod(_shape(model, index))
+    return dict(counts.most_common())
 
 
 def _shape(model: PlainModel, index: int) -> _Shape:

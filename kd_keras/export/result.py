@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +20,15 @@ class OutputDifference:
         mean: Mean absolute difference.
         agreement: Share of positions, 0..1, whose largest class is the same in both; None where the
             output has fewer than two classes.
+        error: The mean absolute difference as a share of the mean absolute deviation of the
+            student's output from its own mean.
     """
 
     name: str
     largest: float
     mean: float
     agreement: float | None
+    error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,10 @@ class ExportResult:
         outputs: The comparison, output by output.
         float_operators: Names of the operators that calculate in floating point, without the
             conversions at the border. Empty for a fully integer file.
+        kept_float: What was kept in float32 because the agreement needs it, in order, as
+            "OPERATOR name".
+        stored_weights: How many weights the file holds in each dtype, without biases: a dynamic
+            file keeps small kernels in float32.
         runs_on: The processors and delegates of a phone that the preset is meant for.
         minimum_runtime_version: The first TensorFlow Lite with all of its operators, as the
             converter wrote it into the file, or a later one that the preset's kernels need.
@@ -53,6 +62,8 @@ class ExportResult:
     float_operators: tuple[str, ...]
     runs_on: str
     minimum_runtime_version: str | None
+    kept_float: tuple[str, ...] = ()
+    stored_weights: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def largest_difference(self) -> float:

@@ -169,7 +169,7 @@ class LiteModel:
         """Like `predict`, with a dict by name for a single output too."""
         batch_size = check_integer("batch_size", batch_size, 1)
         values = self.checked(images)
-        size = self._fixed_batch or batch_size
+        size = self.fixed_batch or batch_size
         count = len(next(iter(values.values())))
         parts = [
             self._run({name: array[start : start + size] for name, array in values.items()})
@@ -216,7 +216,7 @@ class LiteModel:
         several signatures.
         """
         values = self.checked(images)
-        fixed = self._fixed_batch
+        fixed = self.fixed_batch
         if fixed is not None:
             values = {
                 name: np.resize(array, (fixed, *array.shape[1:])) for name, array in values.items()
@@ -224,7 +224,7 @@ class LiteModel:
         if self._runner is None:
             self._fill(values)
             return self._interpreter.invoke
-        runner, arguments = self._runner, self._as_taken(values)
+        runner, arguments = self._runner, self.as_taken(values)
 
         def run() -> None:
             runner(**arguments)
@@ -240,7 +240,8 @@ class LiteModel:
         return next(iter(self._inputs))
 
     @property
-    def _fixed_batch(self) -> int | None:
+    def fixed_batch(self) -> int | None:
+        """The file's batch size; None where it is open."""
         return next((shape[0] for shape in self.input_shapes.values() if shape[0]), None)
 
     def checked(self, images: Any) -> dict[str, np.ndarray]:
@@ -276,14 +277,14 @@ class LiteModel:
 
     def _run(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         count = len(next(iter(values.values())))
-        fixed = self._fixed_batch
+        fixed = self.fixed_batch
         if fixed is not None and count < fixed:
             values = {
                 name: np.concatenate([array, np.repeat(array[-1:], fixed - count, axis=0)])
                 for name, array in values.items()
             }
         if self._runner is not None:
-            outputs = self._runner(**self._as_taken(values))
+            outputs = self._runner(**self.as_taken(values))
         else:
             self._fill(values)
             self._interpreter.invoke()
@@ -295,7 +296,12 @@ class LiteModel:
             name: to_real(outputs[name], detail)[:count] for name, detail in self._outputs.items()
         }
 
-    def _as_taken(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def as_real(self, name: str, stored: np.ndarray) -> np.ndarray:
+        """Return an output in real units, as float32, from what the file itself gives."""
+        return to_real(stored, self._outputs[name])
+
+    def as_taken(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return inputs in real units as the file itself takes them."""
         return {name: to_input(values[name], detail) for name, detail in self._inputs.items()}
 
     def _fill(self, values: dict[str, np.ndarray]) -> None:
@@ -316,5 +322,5 @@ class LiteModel:
             self._inputs = {
                 name: by_index[detail["index"]] for name, detail in self._inputs.items()
             }
-        for name, array in self._as_taken(values).items():
+        for name, array in self.as_taken(values).items():
             self._interpreter.set_tensor(self._inputs[name]["index"], array)

@@ -42,10 +42,12 @@ class StudentInputs:
         specs: Shape and dtype of each input by its name in the file, in order.
         arguments: Turns the tensors, in that order, into the positional and the keyword arguments
             of the student's call.
+        own_batch: The batch size that the student's author fixed, or None.
     """
 
     specs: Mapping[str, tf.TensorSpec]
     arguments: Callable[[Sequence[Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+    own_batch: int | None = None
 
     def call(self, function: Callable[..., Any], tensors: Sequence[Any]) -> Any:
         """Call the student, or what takes the same as the student, in inference mode.
@@ -79,8 +81,10 @@ def student_inputs(student: keras.Model, batch_size: int | None) -> StudentInput
             names, inputs = list(structure), list(structure.values())
         else:
             names = [tensor.name for tensor in inputs]
-        specs = [_spec(tensor.shape, tensor.dtype, batch_size) for tensor in inputs]
-        return StudentInputs(_by_name(names, specs), lambda x: (_packed(structure, x), {}))
+        # An author who fixed the batch meant it, and layers may have taken it into their shapes.
+        own = next((tensor.shape[0] for tensor in inputs if tensor.shape[0]), None)
+        specs = [_spec(tensor.shape, tensor.dtype, own or batch_size) for tensor in inputs]
+        return StudentInputs(_by_name(names, specs), lambda x: (_packed(structure, x), {}), own)
     # A subclassed model remembers the shapes it was built with, not the dtypes.
     config = student.get_build_config() or {}
     shapes = config.get("shapes_dict")
@@ -142,6 +146,13 @@ def _leaves(structure: Any) -> list[Any]:
 
 def _spec(shape: Any, dtype: Any, batch_size: int | None) -> tf.TensorSpec:
     dtype = tf.as_dtype(dtype)
+    if dtype == tf.string:
+        raise ValueError(
+            "`student` must take numbers: the look-up of strings needs operators that TensorFlow "
+            "Lite does not build in. Leave the StringLookup or TextVectorization to the app, and "
+            "export the model behind it, which takes its ids. "
+            f"Received: a student with a string input of shape {tuple(shape)}"
+        )
     return tf.TensorSpec((batch_size, *shape[1:]), tf.float32 if dtype.is_floating else dtype)
 
 
@@ -150,8 +161,11 @@ def _by_name(names: Sequence[str], specs: Sequence[tf.TensorSpec]) -> dict[str, 
         names = [_ONE_INPUT if _MADE_UP_INPUT.fullmatch(names[0]) else names[0]]
     elif len(set(names)) < len(names) or any(map(_MADE_UP_INPUT.fullmatch, names)):
         names = [f"input_{index}" for index in range(len(names))]
-    # TensorFlow allows no other characters in the name of a placeholder.
-    names = [re.sub(r"[^A-Za-z0-9_.]", "_", name) for name in names]
+    # TensorFlow allows no other characters in the name of a placeholder, and no "_" at its start.
+    allowed = [re.sub(r"[^A-Za-z0-9_.]", "_", name).lstrip("_") for name in names]
+    if "" in allowed or len(set(allowed)) < len(allowed):
+        allowed = [f"input_{index}" for index in range(len(names))] if names[1:] else [_ONE_INPUT]
+    names = allowed
     return {
         name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
         for name, spec in zip(names, specs, strict=True)
@@ -226,6 +240,41 @@ def computing_in_float32(student: keras.Model) -> Iterator[None]:
     finally:
         for layer, policy in zip(reduced, policies, strict=True):
             layer.dtype_policy = policy
+
+
+@contextlib.contextmanager
+def unrolled(student: keras.Model) -> Iterator[None]:
+    """Let recurrent layers write out their steps instead of looping, until the block ends.
+
+    TensorFlow Lite's calibrator ends the Python process on most of their loops. The layers and
+    their weights are the same afterwards.
+
+    Raises:
+        ValueError: If a recurrent layer takes sequences of open length.
+    """
+    looping = [
+        layer
+        for layer in flat_layers(student)
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll
+    ]
+    for layer in looping:
+        shapes = layer.get_build_config() or {}
+        shape = shapes.get("input_shape") or shapes.get("sequences_shape")
+        if shape is None or len(shape) < 2 or shape[1] is None:
+            raise ValueError(
+                "`student` must have sequences of one length for integer activations: TensorFlow "
+                "Lite's calibrator ends the process on the loop of a recurrent layer, and only "
+                "steps of a known number can be written out. Build it with "
+                "keras.Input((length, ...)), pad the sequences, and copy the weights. "
+                f"Received: layer {layer.name!r} built with input_shape={shape}"
+            )
+    try:
+        for layer in looping:
+            layer.unroll = True
+        yield
+    finally:
+        for layer in looping:
+            layer.unroll = False
 
 
 def _weights_not_float32(layer: keras.Layer) -> bool:

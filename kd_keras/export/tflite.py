@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,25 @@ from typing import Any
 import keras
 
 from kd_keras import memory_errors
-from kd_keras.arguments import check_integer, check_range
+from kd_keras.arguments import check_integer, check_number, check_range
 from kd_keras.export import metadata
+from kd_keras.export.attempt import Attempt
+from kd_keras.export.compiled import check_compiled
 from kd_keras.export.conversion import convert
-from kd_keras.export.examples import Examples, gather, random_examples, with_ends
+from kd_keras.export.endings import ending
+from kd_keras.export.examples import (
+    ENOUGH_TO_CALIBRATE,
+    Examples,
+    gather,
+    random_examples,
+    warn_if_few,
+    with_ends,
+)
 from kd_keras.export.fake_quantization import check_steps, has_trained_ranges
+from kd_keras.export.judging import Bar, warn_of_float
+from kd_keras.export.operations import stored_weights
+from kd_keras.export.packing import check_normalisation, packed
+from kd_keras.export.plain import PlainModel
 from kd_keras.export.presets import Quantization, check_border, check_quantization, minimum_runtime
 from kd_keras.export.result import ExportResult
 from kd_keras.export.runtime import LiteModel
@@ -26,11 +40,11 @@ from kd_keras.export.student import (
     check_student,
     computing_in_float32,
     student_inputs,
+    unrolled,
 )
-from kd_keras.export.verification import keras_outputs, verify_signatures
+from kd_keras.export.verification import keras_outputs
 from kd_keras.whole_file import written_beside
 
-_ENOUGH_TO_CALIBRATE = 100
 _RANDOM_EXAMPLES = 32
 
 
@@ -44,11 +58,13 @@ def to_tflite(
     examples: int = 500,
     verification_examples: int | None = None,
     class_balanced: bool = True,
+    min_agreement: float | None = 0.98,
     input_range: tuple[float, float] | None = (0.0, 255.0),
-    batch_size: int | None = None,
+    batch_size: int | None = 1,
     input_dtype: str | None = None,
     output_dtype: str | None = None,
     probabilities: bool = False,
+    classes_output: str | None = None,
     signatures: Mapping[str, Callable[..., Any]] | None = None,
     labels: Sequence[str] | None = None,
     name: str | None = None,
@@ -81,17 +97,26 @@ def to_tflite(
         verification_examples: How many images to verify on at most; None for as many as `examples`.
         class_balanced: Take the representative images evenly from all classes, where the data yield
             labels. False takes the first ones.
+        min_agreement: Least share of the verification data, 0..1, on which a quantised file must
+            have the same largest class as the student; one example may always differ. Other
+            outputs must not be off by more than a quarter of their variation in the mean, those of
+            "float16" by a twentieth. Where an int8 or dynamic file misses it, as few of its first
+            operators as suffice stay in float32, with a warning; where that is not enough, it is an
+            error. On random images it is a warning only. None keeps whatever comes out.
         input_range: Lowest and highest raw value that the student takes. Data outside it, or in
             0..1 where it ends above 1, are refused; the integer scale of the input is exactly that
             of the range. None switches both off. Students of several inputs are not checked.
-        batch_size: The file's batch size; None leaves it open (LiteRT then starts at 1 and can be
-            resized). Recurrent layers need a fixed one.
+        batch_size: The file's batch size: 1 for apps. None leaves it open (the Interpreter then
+            starts at 1 and can be resized), which LiteRT's CompiledModel and recurrent layers do
+            not always stand. A student whose input fixes its own keeps that.
         input_dtype: What the file takes: "float32" (the default), or "uint8" (the bytes of a camera
             frame) under all presets but "int16x8"; "int8" for "int8", "int16" for "int16x8".
         output_dtype: What the file gives: "float32" (the default); "uint8" or "int8" for "int8",
             "int16" for "int16x8".
-        probabilities: Let the file end in a softmax (a sigmoid for a single unit) over the
-            student's logits.
+        probabilities: Let the classes leave as probabilities: a softmax (a sigmoid for a single
+            unit) over the student's logits. Nothing is put behind a student that ends in one.
+        classes_output: The name of the output with the classes, for `probabilities` and `labels`,
+            where a student has several that could be meant.
         signatures: Further entry points of the file by name: models or functions of the student's
             inputs, such as a `keras.Model(student.inputs, features)`. `LiteModel(path,
             signature=name)` runs one.
@@ -125,7 +150,7 @@ def to_tflite(
     check_student(student)
     preset = check_quantization(quantization)
     check_border(quantization, input_dtype, output_dtype)
-    check_integer("examples", examples, _ENOUGH_TO_CALIBRATE if preset.integer else 1)
+    check_integer("examples", examples, ENOUGH_TO_CALIBRATE if preset.integer else 1)
     for argument, count in (
         ("verification_examples", verification_examples),
         ("batch_size", batch_size),
@@ -134,13 +159,17 @@ def to_tflite(
             check_integer(argument, count, 1)
     if input_range is not None:
         input_range = check_range("input_range", input_range)
+    if min_agreement is not None:
+        check_number(
+            "min_agreement", min_agreement, low=0, high=1, remedy="It is a share, such as 0.98."
+        )
     inputs = student_inputs(student, batch_size)
     if input_dtype is not None:
         _check_cast(inputs, input_dtype)
     specs = inputs.specs
-    offered = all_signatures(
-        student, inputs, signatures, probabilities, None if preset.integer else input_dtype
-    )
+    if labels is not None:
+        check_normalisation(inputs, input_range)
+    offered = all_signatures(student, inputs, signatures, None if preset.integer else input_dtype)
     with computing_in_float32(student):
         is_trained = has_trained_ranges(offered[0])
     if is_trained and quantization != "int8":
@@ -158,6 +187,7 @@ def to_tflite(
     asked = f"{examples} examples of shapes {[tuple(spec.shape[1:]) for spec in specs.values()]}"
     with memory_errors.told(asked, "Lower `examples`."), written_beside(path) as beside:
         representative: Examples | None = None
+        is_random = False
         if representative_data is not None:
             representative = gather(
                 representative_data,
@@ -179,64 +209,72 @@ def to_tflite(
             count = verification_examples or examples
             verified = {name: values[:count] for name, values in representative.items()}
         else:
+            is_random = True
             verified = random_examples(specs, input_range, _RANDOM_EXAMPLES)
         if preset.integer and representative is not None and not is_trained:
-            _warn_if_few(_length(representative))
+            warn_if_few(_length(representative))
             representative = with_ends(representative, input_range)
         with computing_in_float32(student):
-            content = convert(
-                student,
-                offered,
-                quantization,
-                None if is_trained else representative,
-                input_dtype=input_dtype if preset.integer else None,
-                output_dtype=output_dtype if preset.integer else None,
-            )
-            if labels is not None:
-                content = _described(
-                    content, labels, name or student.name, probabilities, input_range
-                )
             expected = [(each, keras_outputs(each, verified)) for each in offered]
-        beside.write_bytes(content)
+            main = ending(
+                *expected[0],
+                probabilities=probabilities,
+                classes_output=classes_output,
+                labels=labels,
+            )
+            expected[0] = main.signature, main.expected
+            bar = Bar(
+                quantization,
+                main.classes,
+                None if is_trained else min_agreement,
+                _length(verified),
+            )
+            attempt = Attempt(
+                beside,
+                expected,
+                verified,
+                bar,
+                lambda content: packed(content, labels, name or student.name, main, input_range),
+            )
+            looping = preset.integer and not is_trained
+            with unrolled(student) if looping else contextlib.nullcontext():
+                content = convert(
+                    student,
+                    [each for each, _ in expected],
+                    quantization,
+                    None if is_trained else representative,
+                    input_dtype=input_dtype if preset.integer else None,
+                    output_dtype=output_dtype if preset.integer else None,
+                )
+                outputs, kept = attempt.settled(
+                    student,
+                    content,
+                    representative,
+                    is_random=is_random,
+                    in_float=not preset.integer or {input_dtype, output_dtype} <= {None, "float32"},
+                )
         model = LiteModel(beside)
-        outputs = verify_signatures(model, expected, verified, exact=quantization == "none")
         if is_trained:
             check_steps(model, outputs)
+        check_compiled(model, verified)
         float_operators = model.float_operators()
-    if preset.integer:
-        _warn_of_float(quantization, float_operators)
+        weights = stored_weights(PlainModel(model.content, beside))
+        size, digest = beside.stat().st_size, hashlib.sha256(beside.read_bytes()).hexdigest()
+        noted = metadata.read(beside).minimum_runtime_version
+    if preset.integer and not kept:
+        warn_of_float(quantization, float_operators)
     return ExportResult(
         path=Path(path),
         quantization=quantization,
-        bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=size,
+        sha256=digest,
         examples=_length(verified),
         outputs=outputs,
         float_operators=float_operators,
         runs_on=preset.runs_on,
-        minimum_runtime_version=minimum_runtime(
-            metadata.read(content).minimum_runtime_version, preset
-        ),
-    )
-
-
-def _described(
-    content: bytes,
-    labels: Sequence[str],
-    name: str,
-    probabilities: bool,
-    input_range: tuple[float, float] | None,
-) -> bytes:
-    # What turns pixels 0..255 into what the student takes: for 0..255 nothing.
-    low, high = input_range or (0.0, 255.0)
-    std = 255.0 / (high - low)
-    return metadata.pack(
-        content,
-        labels=labels,
-        outputs="probabilities" if probabilities else "logits",
-        name=name,
-        input_mean=-low * std,
-        input_std=std,
+        minimum_runtime_version=minimum_runtime(noted, preset),
+        kept_float=kept,
+        stored_weights=weights,
     )
 
 
@@ -259,24 +297,3 @@ def _check_cast(inputs: StudentInputs, input_dtype: str) -> None:
                 f"`input_dtype` must be {spec.dtype.name!r} or None for this student, whose input "
                 f"{name!r} is of that dtype itself. Received: input_dtype={input_dtype!r}"
             )
-
-
-def _warn_if_few(count: int) -> None:
-    if count < _ENOUGH_TO_CALIBRATE:
-        warnings.warn(
-            f"`representative_data` holds {count} examples. Fewer than {_ENOUGH_TO_CALIBRATE} "
-            "often miss the ranges of the activations, which the file then clips.",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def _warn_of_float(quantization: str, operators: tuple[str, ...]) -> None:
-    if operators:
-        warnings.warn(
-            f"The {quantization} file calculates these operators in float: {', '.join(operators)}. "
-            "TFLite has no integer kernel for them; on an integer-only accelerator the file will "
-            "not run.",
-            UserWarning,
-            stacklevel=3,
-        )

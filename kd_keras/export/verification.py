@@ -16,6 +16,9 @@ from kd_keras.export.signature import MAIN, Signature
 # output it does something else.
 _FLOAT32_TOLERANCE = 1e-3
 _BATCH_SIZE = 32
+# Another batch size adds in another order, which moves the last digits alone.
+_NEIGHBOURS = 1e-4
+_LOOKED_AT = 8
 
 
 def keras_outputs(signature: Signature, examples: Examples) -> Examples:
@@ -24,13 +27,40 @@ def keras_outputs(signature: Signature, examples: Examples) -> Examples:
         examples[name].astype(spec.dtype.as_numpy_dtype)
         for name, spec in zip(signature.inputs.specs, signature.specs, strict=True)
     ]
-    parts = []
-    for start in range(0, len(arrays[0]), _BATCH_SIZE):
-        outputs = signature.traced(
-            *(tf.constant(array[start : start + _BATCH_SIZE]) for array in arrays)
-        )
-        parts.append({name: np.asarray(value, "float32") for name, value in outputs.items()})
+    size = _size_of_the_file(signature, arrays)
+    parts = [_run(signature, arrays, start, size) for start in range(0, len(arrays[0]), size)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _run(signature: Signature, arrays: Sequence[np.ndarray], start: int, size: int) -> Examples:
+    batches = [array[start : start + size] for array in arrays]
+    count = len(batches[0])
+    if signature.inputs.own_batch is not None:
+        batches = [np.resize(batch, (size, *batch.shape[1:])) for batch in batches]
+    outputs = signature.traced(*map(tf.constant, batches))
+    return {name: np.asarray(value, "float32")[:count] for name, value in outputs.items()}
+
+
+def _size_of_the_file(signature: Signature, arrays: Sequence[np.ndarray]) -> int:
+    """Return how many examples to give Keras at a time.
+
+    As many as the file takes where an example's outputs depend on its neighbours (a spectrogram
+    that is clipped below the loudest value of the batch); else more, which is faster.
+    """
+    fixed = signature.specs[0].shape[0]
+    if signature.inputs.own_batch is not None:
+        return signature.inputs.own_batch
+    if fixed is None or fixed >= _BATCH_SIZE or len(arrays[0]) <= fixed:
+        return fixed or _BATCH_SIZE
+    together = _run(signature, arrays, 0, _BATCH_SIZE)
+    # The loudest example of a batch does not depend on the others, so more than one is looked at.
+    for start in range(0, min(_LOOKED_AT * fixed, len(arrays[0]) - fixed), fixed):
+        for name, value in _run(signature, arrays, start, fixed).items():
+            scale = max(1.0, float(np.abs(value).max()))
+            beside = together[name][start : start + fixed]
+            if float(np.abs(beside - value[: len(beside)]).max(initial=0)) > _NEIGHBOURS * scale:
+                return int(fixed)
+    return _BATCH_SIZE
 
 
 def verify_signatures(
@@ -104,4 +134,12 @@ def _compare_one(
     agreement = None
     if reference.ndim > 1 and reference.shape[-1] > 1:
         agreement = float(np.mean(output.argmax(-1) == reference.argmax(-1)))
-    return OutputDifference(name, largest, float(difference.mean()), agreement)
+    mean = float(difference.mean())
+    return OutputDifference(name, largest, mean, agreement, mean / _variation(reference))
+
+
+def _variation(reference: np.ndarray) -> float:
+    """Return how much an output varies; of one that hardly does, a hundredth of its size."""
+    values = reference.astype("float64")
+    deviation = float(np.abs(values - values.mean()).mean())
+    return max(deviation, 0.01 * float(np.abs(values).max()), 1e-9)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from kd_keras.compat.structure import mask_of, with_mask
-from kd_keras.losses.output_kind import OutputKind, kinds_in_graph
+from kd_keras.losses.output_kind import OutputKind, kind_of_values, kinds_in_graph
 
 # Probabilities below it count as it: log p >= -69.1. Far enough from the smallest float32 that
 # neither 1 / p nor the temperature times it overflows.
@@ -76,7 +76,7 @@ class LogitForm:
         else:
             with tf.init_scope():
                 outputs = keras.tree.flatten(self._run(_made_up(x)))
-                found = [_kind_of(np.asarray(ops.cast(leaf, "float32"))) for leaf in outputs]
+                found = [kind_of_values(np.asarray(ops.cast(leaf, "float32"))) for leaf in outputs]
         graph = self._kinds or [None] * len(found)
         self._kinds = [a or b for a, b in zip(graph, found, strict=False)] if found else graph
 
@@ -125,12 +125,3 @@ def _made_up(x: Any) -> Any:
         return tf.cast(np.concatenate(draws), dtype)
 
     return keras.tree.map_structure(rows, x)
-
-
-def _kind_of(values: np.ndarray) -> OutputKind:
-    if values.ndim < 2 or not np.isfinite(values).all() or values.min() < 0 or values.max() > 1.01:
-        return "logits"
-    if values.shape[-1] > 1 and np.allclose(values.sum(-1), 1.0, atol=1e-2):
-        return "softmax"
-    # An untrained network's logits of nothing may all be 0.
-    return "sigmoid" if values.max() <= 1 and np.ptp(values) > 0 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 import keras
+import numpy as np
 
 from kd_keras.compat.structure import place_in_producer, producer
 
@@ -103,3 +104,16 @@ def tensor_kind(tensor: Any) -> OutputKind:
         return _ACTIVATIONS.get(getattr(operation, "activation", None))
     except TypeError:  # a layer as the activation of another one need not be hashable
         return None
+
+
+def kind_of_values(values: np.ndarray) -> OutputKind:
+    """Return what values `(examples, ..., classes)` look like, where no graph tells.
+
+    Rows of a softmax sum to 1; after a sigmoid all values lie between 0 and 1.
+    """
+    if values.ndim < 2 or not np.isfinite(values).all() or values.min() < 0 or values.max() > 1.01:
+        return "logits"
+    if values.shape[-1] > 1 and np.allclose(values.sum(-1), 1.0, atol=1e-2):
+        return "softmax"
+    # An untrained network's logits of nothing may all be 0.
+    return "sigmoid" if values.max() <= 1 and np.ptp(values) > 0 else None

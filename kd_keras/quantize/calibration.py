@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras.compat.model import flat_layers
+from kd_keras.compat.structure import producer
 from kd_keras.quantize.layers import ROUNDED_KERNELS, FakeQuantize
+from kd_keras.quantize.rounding import LEAST_WIDTH
 
 _BATCH_SIZE = 100
 
@@ -51,18 +53,50 @@ def calibrate(
     """
     count = 0
     with in_float(model):
-        for batch in _batches(data):
-            batch = keras.tree.map_structure(lambda x, left=examples - count: x[:left], batch)
+        for batch in _of_size(_batches(data), model.inputs[0].shape[0]):
+            if model.inputs[0].shape[0] is None:
+                batch = keras.tree.map_structure(lambda x, left=examples - count: x[:left], batch)
             _check(batch, model, input_range)
             model(batch, training=False)
             count += len(keras.tree.flatten(batch)[0])
             if count >= examples:
-                return
+                break
     if count == 0:
         raise ValueError(
             "`representative_data` holds no examples. Pass a few hundred unaugmented training "
             f"images. Received: representative_data={data!r}"
         )
+    _refuse_narrow_outputs(model)
+
+
+def _refuse_narrow_outputs(model: keras.Model) -> None:
+    """Raise where an output spans less than the least range, of which it would get few levels."""
+    for tensor in model.outputs:
+        layer = producer(tensor)
+        width = layer.seen_width if isinstance(layer, FakeQuantize) else None
+        if width is not None and 0 < width < LEAST_WIDTH:
+            raise ValueError(
+                f"The output {layer.name!r} of `student` spans {width:.3g} on the representative "
+                f"data, and int8 ranges are at least {LEAST_WIDTH:g} wide: it would have "
+                f"{int(256 * width / LEAST_WIDTH)} of 256 levels. Multiply the weights and the "
+                "bias of the last layer, say by 1000, and divide in the app; of logits a larger "
+                "scale is a lower temperature. "
+                f"Received: student={model.name!r}"
+            )
+
+
+def _of_size(batches: Iterator[Any], size: int | None) -> Iterator[Any]:
+    """Yield the batches in pieces of the size that a model fixes; what is left of each is not used.
+
+    A batch that is too small comes as it is, and is refused where shapes are checked.
+    """
+    for batch in batches:
+        length = len(keras.tree.flatten(batch)[0])
+        if size is None or length < size:
+            yield batch
+            continue
+        for start in range(0, length - size + 1, size):
+            yield keras.tree.map_structure(lambda x, i=start: x[i : i + size], batch)
 
 
 def _batches(data: Any) -> Iterator[Any]:

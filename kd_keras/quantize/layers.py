@@ -117,6 +117,16 @@ class FakeQuantize(keras.layers.Identity):
             self.low.assign(min(low, 0.0))
             self.high.assign(max(high, 0.0, min(low, 0.0) + LEAST_WIDTH))
 
+    @property
+    def seen_width(self) -> float | None:
+        """The width of the range that the last calibration saw, from or to 0 at least.
+
+        None where there was none, and of a range that is known.
+        """
+        if self._seen is None or self.momentum is None:
+            return None
+        return max(self._seen[1], 0.0) - min(self._seen[0], 0.0)
+
     def _observe(self, inputs: Any) -> None:
         if not tf.executing_eagerly():
             return

@@ -88,6 +88,8 @@ def export_presets(
     data_dir: str | os.PathLike[str] | None = None,
     input_dtype: str | None = None,
     probabilities: bool = False,
+    batch_size: int | None = 1,
+    min_agreement: float | None = 0.98,
     examples: int = _CALIBRATION_EXAMPLES,
     runs: int = 200,
     command: str = "",
@@ -107,6 +109,8 @@ def export_presets(
         data_dir: As `kd_keras.data.load` takes it.
         input_dtype: As `to_tflite` takes it, for the presets that can take it.
         probabilities: Whether the files end in a softmax.
+        batch_size: The files' batch size; None leaves it open.
+        min_agreement: Least share of the same answers as the student's, as `to_tflite` takes it.
         examples: How many training images set the ranges, >= 100.
         runs: Timed runs of each file, >= 1.
         command: What to type to make the files again, for the cards, which are handed on with them:
@@ -159,6 +163,8 @@ def export_presets(
                     verification_examples=_VERIFICATION_EXAMPLES,
                     input_dtype=border,
                     probabilities=probabilities,
+                    batch_size=batch_size,
+                    min_agreement=min_agreement,
                     labels=splits.info.class_names,
                     name=f"{network.name} on {splits.info.title}",
                 )
@@ -246,6 +252,8 @@ def as_dict(exports: Exports, command: str) -> dict[str, Any]:
                 "largest_difference": file.result.largest_difference,
                 "mean_difference": file.result.mean_difference,
                 "float_operators": list(file.result.float_operators),
+                "kept_float": list(file.result.kept_float),
+                "stored_weights": dict(file.result.stored_weights),
                 "runs_on": file.result.runs_on,
                 "minimum_runtime_version": file.result.minimum_runtime_version,
                 "median_ms": file.latency.median_ms,

@@ -36,12 +36,14 @@ class Classified:
         model: Path of the file.
         outputs: "logits" or "probabilities": what the file itself gives.
         labelled: Whether the names of the classes were given.
+        normalised: Whether the file or the caller said how pixels go in; else they went in raw.
         pictures: For each picture its path and its likeliest classes, the likeliest first.
     """
 
     model: str
     outputs: str
     labelled: bool
+    normalised: bool
     pictures: tuple[tuple[str, tuple[ClassScore, ...]], ...]
 
 
@@ -51,6 +53,8 @@ def classify(
     *,
     top: int = 5,
     labels: str | os.PathLike[str] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
 ) -> Classified:
     """Return the likeliest classes of pictures: PNG, JPEG, BMP, GIF or WebP of any size.
 
@@ -59,6 +63,9 @@ def classify(
         pictures: Paths of the pictures.
         top: How many classes to return for each, >= 1.
         labels: A text file with one label a line, instead of the labels in the file.
+        mean: Subtracted from the pixels 0..255, one value or one for each channel, instead of the
+            normalisation in the file.
+        std: Divides them then, likewise.
 
     Raises:
         ValueError: If the file is damaged or no image classifier, a picture cannot be read, the
@@ -79,7 +86,7 @@ def classify(
     with quiet_start():
         from kd_keras.export import Classifier
 
-        classifier = Classifier(model, labels)
+        classifier = Classifier(model, labels, mean=mean, std=std)
     found = []
     for path in pictures:
         # One by one: thousands of photos need not lie in memory together.
@@ -90,4 +97,6 @@ def classify(
             ClassScore(int(k), classifier.labels[k], float(probabilities[k])) for k in best
         )
         found.append((str(path), scores))
-    return Classified(str(model), classifier.outputs, classifier.labelled, tuple(found))
+    return Classified(
+        str(model), classifier.outputs, classifier.labelled, classifier.normalised, tuple(found)
+    )

@@ -31,6 +31,8 @@ from kd_keras.whole_file import write_whole
 
 # Training images that set the ranges of the int8 file's activations.
 _CALIBRATION_EXAMPLES = 500
+# A run says how far its files are from the student; only what is broken ends it.
+_LEAST_AGREEMENT = 0.9
 # Test images to verify on are held in memory, as float32: all of CIFAR-10's are an eighth of this.
 _VERIFICATION_BYTES = 2**30
 _FILES: tuple[tuple[str, Quantization], ...] = ((FLOAT32, "none"), (INT8, "int8"))
@@ -206,6 +208,7 @@ def export_student(material: Material, folder: RunFolder, console: Console) -> N
                 examples=_CALIBRATION_EXAMPLES,
                 verification_data=splits.test,
                 verification_examples=min(splits.info.test_examples, at_most),
+                min_agreement=_LEAST_AGREEMENT,
                 labels=splits.info.class_names,
                 name=f"{student.name} on {splits.info.title}",
             )

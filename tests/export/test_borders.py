@@ -33,7 +33,13 @@ def test_a_camera_frame_goes_in_as_its_bytes(preset, student, photos, tmp_path):
     expected = student(dark.astype("float32"), training=False).numpy()
 
     result = export.to_tflite(
-        student, tmp_path / "s.tflite", preset, dark, input_dtype="uint8", verification_data=dark
+        student,
+        tmp_path / "s.tflite",
+        preset,
+        dark,
+        input_dtype="uint8",
+        verification_data=dark,
+        batch_size=None,
     )
     got, _ = taken_as_they_are(result.path, dark)
 
@@ -46,7 +52,13 @@ def test_a_camera_frame_goes_in_as_its_bytes(preset, student, photos, tmp_path):
 
 def test_integers_in_and_out_leave_no_float_in_the_file(student, photos, tmp_path):
     result = export.to_tflite(
-        student, tmp_path / "s.tflite", "int8", photos, input_dtype="int8", output_dtype="int8"
+        student,
+        tmp_path / "s.tflite",
+        "int8",
+        photos,
+        input_dtype="int8",
+        output_dtype="int8",
+        batch_size=None,
     )
     operators = export.LiteModel(result.path).operators()
     got, detail = taken_as_they_are(result.path, (photos.astype("int16") - 128).astype("int8"))

@@ -96,8 +96,8 @@ def test_labels_that_do_not_fit_are_refused(exported, content, said, tmp_path):
 @pytest.mark.parametrize(
     ("shape", "classes", "said"),
     [
-        ((4,), 3, r"must take images.*input \(None, 4\)"),
-        ((4, 4, 2), 3, r"1 channel \(grey\) or 3 \(RGB\).*\(None, 4, 4, 2\)"),
+        ((4,), 3, r"must take images.*input \(1, 4\)"),
+        ((4, 4, 2), 3, r"1 channel \(grey\) or 3 \(RGB\).*\(1, 4, 4, 2\)"),
         ((4, 4, 1), 1, r"two classes or more.*'output_0': \(1, 1\)"),
     ],
 )

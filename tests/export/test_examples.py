@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -186,3 +188,21 @@ def test_the_ends_of_the_range_are_put_into_a_copy():
     assert got[0].ravel().tolist() == [0, 255, 7, 7]
     assert (got[1:] == 7).all() and (examples["x"] == 7).all()
     assert with_ends(examples, None) is examples
+
+
+@pytest.mark.parametrize(("top", "warned"), [(16, True), (25, True), (26, False), (255, False)])
+def test_examples_of_another_scale_than_the_students_are_warned_of(top, warned):
+    values = np.linspace(0, top, 8, dtype="float32").reshape(2, 2, 2, 1)
+    spec = {"x": tf.TensorSpec((None, 2, 2, 1), tf.float32)}
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gather(values, "representative_data", spec, (0.0, 255.0), 2)
+        # The remedy.
+        gather(values, "representative_data", spec, (0.0, float(top)), 2)
+
+    assert [str(each.message).partition(" of ")[0] for each in caught] == (
+        [f"`representative_data` holds values from 0 to {top}, {100 * top / 255:.2g} %"]
+        if warned
+        else []
+    )

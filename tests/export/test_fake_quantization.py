@@ -112,3 +112,18 @@ def test_a_file_further_away_than_the_tolerance_is_refused(
     else:
         with pytest.raises(ValueError, match=f"trained ranges does: output 'logits'.*{message}"):
             check_steps(model, differences)
+
+
+def test_a_deep_file_may_differ_by_the_root_of_its_depth(photos, tmp_path, monkeypatch):
+    copy = quantization_aware(students.chain(*students.head()), photos)
+    model = export.LiteModel(export.to_tflite(copy, tmp_path / "q.tflite", "int8").path)
+    step = output_steps(model)["logits"]
+    # 48 operators that round: twice the tolerance of 12.
+    deep = (export.Operator("CONV_2D", ("int8",), ("int8",)),) * 48
+    monkeypatch.setattr(export.LiteModel, "operators", lambda self: deep)
+
+    check_steps(model, (export.OutputDifference("logits", 31 * step, 1.9 * step, 1.0),))
+    for largest, mean in ((33, 1.0), (3, 2.1)):
+        found = export.OutputDifference("logits", largest * step, mean * step, 1.0)
+        with pytest.raises(ValueError, match="2 and 32 are allowed for its 48 operators"):
+            check_steps(model, (found,))

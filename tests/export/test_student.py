@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -201,3 +203,60 @@ def test_names_that_keras_invents_are_not_taken_for_names(layer):
     model = keras.Model(inputs, layer(inputs))
 
     assert list(named_outputs(model(np.ones((1, 4, 4, 3))), model)) == ["output_0"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["größe"], ["gr__e"]),
+        (["_x"], ["x"]),
+        (["ü"], ["images"]),
+        (["a b", "_c"], ["a_b", "c"]),
+        (["ä", "ö"], ["input_0", "input_1"]),
+        (["_a", "a"], ["input_0", "input_1"]),
+    ],
+)
+def test_names_that_tensorflow_does_not_take_get_others(names, expected, tmp_path):
+    inputs = [keras.Input((4,), name=name) for name in names]
+    x = inputs[0] if len(inputs) == 1 else keras.layers.Concatenate()(inputs)
+    student = keras.Model(inputs, {"maß": keras.layers.Dense(2)(x)})
+    values = np.ones((3, 4), "float32")
+
+    export.to_tflite(
+        student,
+        tmp_path / "s.tflite",
+        verification_data=tf.data.Dataset.from_tensors(
+            (((values,) * len(names) if len(names) > 1 else values), 0)
+        ),
+        input_range=None,
+    )
+    model = export.LiteModel(tmp_path / "s.tflite")
+
+    assert list(model.input_names) == expected
+    assert model.output_names == ("maß",)
+
+
+def test_a_student_of_strings_is_told_to_leave_the_lookup_out(tmp_path):
+    words = keras.Input((1,), dtype="string")
+    ids = keras.layers.StringLookup(vocabulary=["a", "b"])(words)
+    behind = keras.Sequential([keras.Input((1,), dtype="int32"), keras.layers.Embedding(4, 3)])
+
+    with pytest.raises(ValueError, match="look-up of strings.*StringLookup.*takes its ids"):
+        export.to_tflite(keras.Model(words, behind(ids)), tmp_path / "s.tflite")
+    result = export.to_tflite(
+        behind, tmp_path / "s.tflite", verification_data=np.array([[1], [2]]), input_range=None
+    )
+    assert result.largest_difference == 0
+
+
+def test_a_student_of_open_size_is_exported_without_a_word(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    student = keras.Model(inputs, keras.layers.UpSampling2D()(inputs))
+    photos = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), dtype="uint8")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        result = export.to_tflite(student, tmp_path / "s.tflite", verification_data=photos)
+
+    got = export.LiteModel(result.path).predict(photos)
+    np.testing.assert_array_equal(got, photos.repeat(2, axis=1).repeat(2, axis=2))

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from kd_keras import export
-from kd_keras.export import tflite
+from kd_keras.export import attempt, tflite
 from tests.export.conftest import conv_student
 
 
@@ -79,8 +79,11 @@ def test_the_float_files_say_that_they_calculate_in_float(exported):
 
 
 @pytest.mark.parametrize("preset", ["none", "int8"])
-def test_the_file_takes_raw_images_as_float32_in_batches_of_any_size(preset, exported):
-    model = export.LiteModel(exported[preset].path)
+def test_the_file_takes_raw_images_as_float32_in_batches_of_any_size_on_request(
+    preset, student, photos, tmp_path
+):
+    result = export.to_tflite(student, tmp_path / "s.tflite", preset, photos, batch_size=None)
+    model = export.LiteModel(result.path)
 
     assert model.input_shape == (None, 8, 8, 3)
     assert model.input_dtype == np.float32
@@ -133,7 +136,9 @@ def test_a_subclassed_student_keeps_an_open_batch(tmp_path, photos):
     student = Subclassed()
     student(photos[:7].astype("float32"))
 
-    result = export.to_tflite(student, tmp_path / "s.tflite", verification_data=photos)
+    result = export.to_tflite(
+        student, tmp_path / "s.tflite", verification_data=photos, batch_size=None
+    )
 
     assert result.largest_difference < 1e-3
     assert export.LiteModel(result.path).input_shape == (None, 8, 8, 3)
@@ -163,7 +168,7 @@ def test_a_recurrent_student_is_told_to_fix_the_batch_and_then_works(tmp_path):
     student = keras.Model(inputs, keras.layers.Dense(4)(keras.layers.LSTM(4)(inputs)))
 
     with pytest.raises(ValueError, match=r"TensorList.*batch_size=1"):
-        export.to_tflite(student, tmp_path / "r.tflite", input_range=(-1, 1))
+        export.to_tflite(student, tmp_path / "r.tflite", input_range=(-1, 1), batch_size=None)
     result = export.to_tflite(student, tmp_path / "r.tflite", input_range=(-1, 1), batch_size=1)
 
     assert result.largest_difference < 1e-5
@@ -204,7 +209,9 @@ def test_an_int8_file_with_float_operators_warns_by_their_names(tmp_path, photos
     student = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
 
     with pytest.warns(UserWarning, match="in float: ATAN2"):
-        result = export.to_tflite(student, tmp_path / "a.tflite", "int8", photos)
+        result = export.to_tflite(
+            student, tmp_path / "a.tflite", "int8", photos, min_agreement=None
+        )
 
     assert result.float_operators == ("ATAN2",)
 
@@ -254,15 +261,26 @@ def test_wrong_representative_data_keep_the_previous_file(data, message, student
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("stage", ["convert", "LiteModel", "verify_signatures"])
-def test_a_failure_in_any_stage_keeps_the_previous_file(stage, monkeypatch, student, tmp_path):
+@pytest.mark.parametrize(
+    ("module", "stage"),
+    [
+        (tflite, "convert"),
+        (tflite, "LiteModel"),
+        (attempt, "LiteModel"),
+        (attempt, "verify_signatures"),
+        (tflite, "check_compiled"),
+    ],
+)
+def test_a_failure_in_any_stage_keeps_the_previous_file(
+    module, stage, monkeypatch, student, tmp_path
+):
     path = tmp_path / "s.tflite"
     path.write_bytes(b"previous")
 
     def fail(*args, **kwargs):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(tflite, stage, fail)
+    monkeypatch.setattr(module, stage, fail)
     with pytest.raises(OSError, match="the disk is full"):
         export.to_tflite(student, path)
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import layers as L
 
 import kd_keras
+from kd_keras import export
 from kd_keras.quantize import FakeQuantize, quantization_aware
 from kd_keras.quantize.calibration import in_float
 from tests.quantize import students
@@ -238,3 +239,37 @@ def test_bad_arguments_are_named(arguments, photos):
 
 def test_the_room_is_reached_from_the_package(photos):
     assert kd_keras.quantize.FakeQuantize is FakeQuantize
+
+
+def test_a_student_of_a_fixed_batch_is_calibrated_in_batches_of_its_size(photos, tmp_path):
+    inputs = keras.Input((8, 8, 3), batch_size=8)
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    student = keras.Model(inputs, keras.layers.Dense(3, name="logits")(x))
+
+    copy = quantization_aware(student, photos)
+    result = export.to_tflite(copy, tmp_path / "q.tflite", "int8", verification_data=photos)
+
+    assert copy.inputs[0].shape == (8, 8, 8, 3)
+    expected = np.concatenate(
+        [student(photos[i : i + 8].astype("float32")) for i in range(0, 120, 8)]
+    )
+    assert float(copy.get_layer("logits").high.numpy()) == pytest.approx(expected.max(), rel=1e-5)
+    assert export.LiteModel(result.path).input_shape == (8, 8, 8, 3)
+    assert result.agreement > 0.95
+    with pytest.raises(ValueError, match="batches of the shapes .*8, 8, 8, 3"):
+        quantization_aware(student, photos[:5])
+
+
+def test_an_output_finer_than_the_least_range_is_refused_and_the_remedy_works(photos):
+    student = students.chain(*students.head())
+    last = student.get_layer("logits")
+    last.set_weights([weight * 1e-4 for weight in last.get_weights()])
+
+    with pytest.raises(ValueError, match="output 'logits'.*at least 0.001 wide.*by 1000"):
+        quantization_aware(student, photos)
+    last.set_weights([weight * 1000 for weight in last.get_weights()])
+    copy = quantization_aware(student, photos)
+
+    scale = np.ptp(student(photos.astype("float32")))
+    difference = copy(photos.astype("float32")) - student(photos.astype("float32"))
+    assert np.abs(difference).max() < 0.05 * scale

@@ -36,6 +36,7 @@ def exported(data_dir, tmp_path_factory):
         PRESETS,
         data_dir=data_dir,
         input_dtype="uint8",
+        min_agreement=0.9,  # without training its answers are close calls
         examples=100,
         runs=5,
         command="kd-keras export student.keras",
@@ -51,6 +52,7 @@ def test_the_figures_are_those_of_the_files(exported, data_dir):
 
     assert exports.keras_accuracy == evaluate.accuracy(keras_logits, labels)
     for file in exports.files:
+        assert export.LiteModel(file.result.path).input_shape == (1, 8, 8, 1)
         logits, labels = export.predict(file.result.path, splits.test)
         assert file.accuracy == evaluate.accuracy(logits, labels)
         agreement = np.mean(logits.argmax(-1) == keras_logits.argmax(-1))
@@ -75,6 +77,8 @@ def test_each_file_holds_the_labels_and_has_a_card(exported):
         assert f"{100 * file.accuracy:.2f} %" in card
         assert f"TensorFlow Lite {file.result.minimum_runtime_version}," in card
         assert "\n\n\n" not in card
+        (stored,) = file.result.stored_weights.items()
+        assert f"| weights in the file | {stored[1]:,} {stored[0]} |" in card
 
 
 def test_the_json_says_all_and_nothing_else_is_left(exported):
@@ -84,6 +88,8 @@ def test_the_json_says_all_and_nothing_else_is_left(exported):
     assert [each["preset"] for each in said["files"]] == PRESETS
     assert said["files"][1]["bytes"] == exports.files[1].result.path.stat().st_size
     assert said["files"][0]["latency_to_float32"] == 1.0
+    assert list(said["files"][1]["stored_weights"]) == ["int8"]
+    assert said["files"][1]["kept_float"] == []
     names = {
         f"student_{kind}{end}"
         for kind in ("float32", "int8", "int16x8")

@@ -76,6 +76,23 @@ def test_labels_of_a_file_are_used(digits, tmp_path):
     assert found.labelled
 
 
+def test_a_file_that_does_not_say_how_pixels_go_in_is_told_so_and_can_be_told(digits, capsys):
+    paths, images = digits
+    assert main(["predict", str(RELEASED), str(paths[0])]) == 0
+    assert "raw, 0 to 255, was assumed" in " ".join(capsys.readouterr().out.split())
+
+    assert main(["predict", str(RELEASED), str(paths[0]), "--mean", "255", "--std", "-1"]) == 0
+    printed = capsys.readouterr().out
+    assert "was assumed" not in printed
+    # 255 - pixel: the picture's negative.
+    negative = export.Classifier(RELEASED).probabilities(255 - images[:1, ..., None])[0]
+    assert f"{100 * negative.max():.2f} %" in printed
+    with pytest.raises(ValueError, match="`std` divides the pixels and must not be 0"):
+        classify(RELEASED, paths[:1], std=0)
+    with pytest.raises(ValueError, match="one for each of the 1 channels"):
+        classify(RELEASED, paths[:1], mean=(1, 2, 3))
+
+
 def test_resizing_is_the_one_of_training(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (37, 51, 3), dtype="uint8")
     PIL.Image.fromarray(pixels).save(tmp_path / "large.png")

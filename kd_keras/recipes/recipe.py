@@ -16,6 +16,7 @@ from kd_keras.arguments import (
     check_text,
     plain,
 )
+from kd_keras.json_text import parse_json
 
 Optimizer = Literal["sgd", "adam"]
 # The names that `kd_keras.augment.policy_names()` gives; they stand here too because a recipe is
@@ -196,8 +197,8 @@ class Recipe:
                 has no default, or holds a value out of range.
         """
         try:
-            fields = json.loads(text)
-        except json.JSONDecodeError as error:
+            fields = parse_json(text)
+        except ValueError as error:
             raise ValueError(
                 f"A recipe must be JSON text; it ends or breaks at {error}."
             ) from error

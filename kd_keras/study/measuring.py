@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from kd_keras import evaluate
 from kd_keras.data import Splits
+from kd_keras.json_text import read_json
 from kd_keras.network_files import load_network
-from kd_keras.regular_file import read_text
 from kd_keras.run.folder import STUDENT, TEACHER, RunFolder
 from kd_keras.study.cell_folder import MEASURED
 from kd_keras.study.folder import PREDICTIONS, RESULT, TRAINING
@@ -112,7 +112,7 @@ def measure(
         "measures": measures,
         "corruption_errors": corruption_errors,
         "robustness_examples": views.examples,
-        "cost": json.loads(read_text(folder.path / TRAINING)),
+        "cost": read_json(folder.path / TRAINING),
         "validation_curve": [logs["val_accuracy"] for logs in history],
         "feedback": _curves(history),
     }

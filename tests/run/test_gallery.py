@@ -64,6 +64,20 @@ def test_without_a_teacher_the_views_stand_alone_and_the_remedy_is_said(
     assert not re.search(r'class="guess', page.read_text())
 
 
+def test_a_picture_of_somebody_else_is_not_overwritten(tmp_path, teacher):
+    def draw():
+        return write_views("digits", ["none"], tmp_path, teacher=teacher, examples=1, views=1)
+
+    (tmp_path / "views_none.png").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"views_none\.png' is no file that `kd-keras views` wr"):
+        draw()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
+    (tmp_path / "views_none.png").unlink()
+    row = (gallery.View(np.zeros((8, 8, 1), "uint8"), (("0", 1.0),)),)
+    (tmp_path / "views_none.png").write_bytes(gallery.draw_sheet(gallery.Sheet("none", (row,))))
+    assert draw()[1].name == "views_none.png"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -78,7 +78,7 @@ def write_views(
     console = console or Console()
     _check(policies, examples, views)
     path = teacher_file(dataset, teacher)
-    folder = made_folder(output, "output", "Choose another with --output.")
+    folder = Path(output)
     with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
         _startup.refuse_other_backend()
 
@@ -108,6 +108,7 @@ def write_views(
                 *(looker.look(policy(batch, step=v)) for v in range(views)),
             ]
             sheets.append(gallery.Sheet(name, tuple(zip(*drawn, strict=True))))
+    made_folder(folder, "output", "Choose another with --output.")  # now that nothing is refused
     written = [folder / PAGE]
     page = gallery.render_gallery(
         f"{splits.info.title}: what teacher and student see",

@@ -153,6 +153,10 @@ def open_study(path: str | os.PathLike[str], study: Study, repairs: bool = False
         ValueError: If the folder holds something else than a study, or a study of another recipe.
     """
     path = Path(path)
+    if os.path.lexists(path) and not path.is_dir():
+        raise ValueError(
+            f"`output` must be a folder, and {str(path)!r} is none. Choose another with --output."
+        )
     recipe = recipe_of_study(study.to_json())
     try:
         existing = read_text(path / _STUDY)

@@ -86,11 +86,15 @@ def test_a_picture_of_somebody_else_is_not_overwritten(tmp_path, teacher):
         ({"examples": 0}, "`examples` must be an integer from 1 to 64.*examples=0"),
         ({"views": True}, "`views` must be an integer from 1 to 64.*views=True"),
         ({"teacher": "gone.keras"}, "gone.keras"),
+        ({"seed": 2**63}, "`seed` must be an integer >= 0 that int64 holds"),
     ],
 )
 def test_what_is_wrong_is_refused(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
-        write_views(**{"dataset": "digits", "policies": ["none"], "output": tmp_path, **arguments})
+        write_views(
+            **{"dataset": "digits", "policies": ["none"], "output": tmp_path / "out", **arguments}
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path):

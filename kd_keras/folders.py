@@ -1,4 +1,4 @@
-"""A folder to write into, the files in it, and whose page is there. Below every room."""
+"""A folder to write into, the files in it, and whose they are. Below every room."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from kd_keras.regular_file import open_regular
 
-# The head of a page, up to its styles, is shorter.
+# What says that a file is ours stands within so many bytes: a page is that long up to its styles.
 _HEAD_BYTES = 2048
 
 
@@ -78,10 +78,7 @@ def is_own_page(path: Path, kind: str) -> bool:
         path: The page.
         kind: As for `own_mark`.
     """
-    if path.is_symlink() or not path.is_file():
-        return False
-    with open_regular(path) as page:
-        return own_mark(kind).encode() in page.read(_HEAD_BYTES)
+    return not path.is_symlink() and path.is_file() and own_mark(kind).encode() in _head(path)
 
 
 def refuse_foreign_page(path: Path, kind: str) -> None:
@@ -99,3 +96,41 @@ def refuse_foreign_page(path: Path, kind: str) -> None:
             f"{str(path)!r} is no page that `kd-keras {kind}` wrote, and is not overwritten. Move "
             "it away, or choose another folder with --output."
         )
+
+
+def refuse_foreign_file(path: Path, mark: str, command: str, option: str = "--output") -> None:
+    """Raise where a file of somebody else would be overwritten, as one that was mistyped.
+
+    Args:
+        path: Where a file is to appear. An empty one holds nothing to lose.
+        mark: What stands near the beginning of every such file of ours.
+        command: The command that writes them.
+        option: What chooses the file.
+
+    Raises:
+        ValueError: If something is there that is no such file.
+    """
+    if path.exists() and not (path.is_file() and mark.encode() in (_head(path) or mark.encode())):
+        raise ValueError(
+            f"{str(path)!r} is no file that `kd-keras {command}` wrote, and is not overwritten. "
+            f"Move it away, or choose another with {option}."
+        )
+
+
+def refuse_foreign_json(path: Path, command: str, option: str) -> None:
+    """Raise where JSON of a command would overwrite what is no such JSON.
+
+    Args:
+        path: As for `refuse_foreign_file`.
+        command: As for `refuse_foreign_file`; what it writes begins with its command line.
+        option: As for `refuse_foreign_file`.
+
+    Raises:
+        ValueError: As `refuse_foreign_file`.
+    """
+    refuse_foreign_file(path, f'"command": "kd-keras {command}', command, option)
+
+
+def _head(path: Path) -> bytes:
+    with open_regular(path) as file:
+        return file.read(_HEAD_BYTES)

@@ -99,7 +99,7 @@ def written_beside(path: str | os.PathLike[str], least: int | None = None) -> It
         least: Bytes that it needs at least, where that is known, for the error of a full disk.
 
     Raises:
-        ValueError: If `path` is a folder itself.
+        ValueError: If `path` is a folder itself, a FIFO or a device.
         UnwritableError: If its folder is missing, cannot be written or goes away, or the disk is
             full. It is a ValueError and an OSError.
     """
@@ -177,6 +177,11 @@ def _begun(path: str | os.PathLike[str]) -> tuple[Path, Path]:
         raise ValueError(
             "`path` must name a file, such as 'student.tflite', but it is a folder. "
             f"Received: path={str(path)!r}"
+        )
+    if target.exists() and not target.is_file():
+        raise ValueError(
+            "`path` must name a file, and it is a FIFO or a device, whose place a file would take. "
+            f"Received: path={str(path)!r}. Choose another."
         )
     if not target.parent.is_dir():
         raise UnwritableError(

@@ -63,6 +63,19 @@ def test_a_parent_that_is_a_file_is_refused(tmp_path):
         pass
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no FIFOs in folders")
+def test_a_fifo_and_a_device_stay_what_they_are(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    for path in (tmp_path / "fifo", tmp_path / "link"):
+        with pytest.raises(ValueError, match="FIFO or a device.*Received: path=.*Choose"):
+            write_whole(path, "text")
+        assert path.is_fifo()
+    with pytest.raises(ValueError, match="FIFO or a device"):
+        write_whole(os.devnull, "text")
+    assert not os.path.isfile(os.devnull)
+
+
 def test_text_is_written_whole_with_the_same_bytes_on_every_system(tmp_path):
     write_whole(tmp_path / "a.txt", "é\n")
     assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\n"

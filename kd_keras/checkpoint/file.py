@@ -15,6 +15,7 @@ from kd_keras.archives import arrays_in
 from kd_keras.arguments import check_integer
 from kd_keras.checkpoint.seal import is_whole, seal
 from kd_keras.checkpoint.state import Described
+from kd_keras.json_text import parse_json
 from kd_keras.whole_file import refuse_unwritable, remove_unfinished, written_beside
 
 _FORMAT = 2
@@ -152,7 +153,7 @@ class CheckpointFile:
 
 
 def _parsed(text: str) -> Header | None:
-    fields = json.loads(text)
+    fields = parse_json(text)
     if fields.pop("format") != _FORMAT:
         return None
     check_integer("step", fields["step"], 0)

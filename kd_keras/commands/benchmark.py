@@ -16,6 +16,7 @@ from rich.table import Table
 from kd_keras import run
 from kd_keras.commands.job import Command, Job
 from kd_keras.escaping import terminal
+from kd_keras.folders import refuse_foreign_json
 from kd_keras.portable import portable
 from kd_keras.run.benchmarking import Benchmark
 from kd_keras.run.saying import say
@@ -75,6 +76,8 @@ class BenchmarkFiles(Job):
         return tuple(dict.fromkeys(map(int, words)))
 
     def run(self, call: str, console: Console) -> None:
+        if self.json is not None:
+            refuse_foreign_json(self.json, "benchmark", "--json")
         with contextlib.ExitStack() as stack:
             # Opened first: a folder that cannot be written is known before any work is done.
             beside = None if self.json is None else stack.enter_context(written_beside(self.json))

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from kd_keras.commands.job import Command, Job
+from kd_keras.folders import refuse_foreign_json
 from kd_keras.run.quiet import quiet_start
 from kd_keras.run.saying import say
 from kd_keras.whole_file import write_whole
@@ -34,6 +35,8 @@ class Losses(Job):
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None
 
     def run(self, call: str, console: Console) -> None:
+        if self.json is not None:
+            refuse_foreign_json(self.json, "losses", "--json")
         with console.status("Starting TensorFlow ..."), quiet_start():
             from kd_keras.losses.catalogue import catalogue
         entries = [e for e in catalogue() if self.matches in (None, e.matches)]

@@ -15,6 +15,7 @@ from kd_keras import run
 from kd_keras.commands.job import Command, Job
 from kd_keras.commands.names import KNOWN, split_policies
 from kd_keras.escaping import csv_table, terminal
+from kd_keras.folders import refuse_foreign_file, refuse_foreign_json
 from kd_keras.portable import portable
 from kd_keras.run.ranking import Ranking
 from kd_keras.run.saying import say
@@ -22,6 +23,7 @@ from kd_keras.whole_file import write_whole
 
 _SUFFIXES = (".json", ".csv")
 _ABSENT = "\N{EN DASH}"
+_COLUMNS = ("policy", "t_stddev", "standard_error", "teacher_calls", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,10 @@ class Policies(Job):
             raise ValueError(
                 f"The folder of --output does not exist: {self.output.parent}. Create it first."
             )
+        if self.output is not None and self.output.suffix == ".json":
+            refuse_foreign_json(self.output, "policies", "--output")
+        elif self.output is not None:
+            refuse_foreign_file(self.output, ",".join(_COLUMNS), "policies")
         ranking = run.rank_policies(
             self.dataset,
             split_policies("--policies", self.policies) or KNOWN,
@@ -116,16 +122,11 @@ def _print(ranking: Ranking, console: Console) -> None:
     console.print(table)
 
 
-def _rows(ranking: Ranking) -> list[dict[str, object]]:
+def _rows(ranking: Ranking) -> list[tuple[object, ...]]:
+    """Return the values of `_COLUMNS`, a row for each policy."""
     return [
-        {
-            "policy": score.policy,
-            "t_stddev": score.stddev,
-            "standard_error": score.standard_error,
-            "teacher_calls": score.teacher_batches,
-            "seconds": round(score.seconds, 3),
-        }
-        for score in ranking.scores
+        (s.policy, s.stddev, s.standard_error, s.teacher_batches, round(s.seconds, 3))
+        for s in ranking.scores
     ]
 
 
@@ -135,7 +136,7 @@ def as_json(ranking: Ranking, call: str) -> str:
     fields.pop("scores")
     fields["teacher"] = portable(ranking.teacher)
     rows = [
-        {**row, "values": list(score.values)}
+        {**dict(zip(_COLUMNS, row, strict=True)), "values": list(score.values)}
         for row, score in zip(_rows(ranking), ranking.scores, strict=True)
     ]
     return json.dumps({"command": call, **fields, "policies": rows}, indent=2) + "\n"
@@ -143,8 +144,7 @@ def as_json(ranking: Ranking, call: str) -> str:
 
 def as_csv(ranking: Ranking) -> str:
     """Return the ranking as CSV text, a row for each policy."""
-    rows = _rows(ranking)
-    return csv_table([rows[0], *(row.values() for row in rows)])
+    return csv_table([_COLUMNS, *_rows(ranking)])
 
 
 COMMAND = Command(

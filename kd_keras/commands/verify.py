@@ -17,6 +17,7 @@ from rich.table import Table
 from kd_keras import run
 from kd_keras.commands.job import Command, Job, NotGoodEnough
 from kd_keras.escaping import terminal, visible
+from kd_keras.folders import refuse_foreign_json
 from kd_keras.portable import portable
 from kd_keras.run.saying import say
 from kd_keras.run.verifying import VerifiedFile
@@ -85,6 +86,8 @@ class Verify(Job):
                     )
 
     def run(self, call: str, console: Console) -> None:
+        if self.json is not None:
+            refuse_foreign_json(self.json, "verify", "--json")
         with contextlib.ExitStack() as stack:
             # Opened first: a folder that cannot be written is known before any work is done.
             beside = None if self.json is None else stack.enter_context(written_beside(self.json))

@@ -24,6 +24,8 @@ Shares = tuple[tuple[str, float], ...]
 
 # The command that writes the page.
 KIND = "views"
+# By which its pictures are known again.
+PICTURE_MARK = "kd_keras views"
 _INCHES = 1.5  # of a cell
 _GAP = 0.08  # between cells, as a part of a cell
 _LINE = 0.135  # of text, as a part of a cell
@@ -109,7 +111,7 @@ def _picture(sheet: Sheet) -> bytes:
             _draw(axes, view, j * across + _GAP / 2, i * down + 2.5 * _LINE)
     FigureCanvasAgg(figure)
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    figure.savefig(file, format="png", metadata={"Software": PICTURE_MARK})
     return file.getvalue()
 
 

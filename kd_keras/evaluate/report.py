@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kd_keras.evaluate.examination import Examination
+from kd_keras.json_text import parse_json
 from kd_keras.regular_file import read_text
 from kd_keras.whole_file import write_whole
 
@@ -112,7 +113,10 @@ class Report:
             ValueError: If the text is no report.
         """
         try:
-            content = json.loads(text)
+            content = parse_json(text)
+        except ValueError as error:
+            raise ValueError(f"The text is no report of kd_keras: {error}.") from error
+        try:
             if content["format"] not in _READ:
                 raise ValueError(
                     f"The report has format {content['format']!r}, and this version of kd_keras "
@@ -135,7 +139,7 @@ class Report:
                 classes=tuple(content.get("classes", ())),
                 baseline=content.get("baseline", ""),
             )
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"The text is no report of kd_keras: {error!r}.") from error
 
 

@@ -17,6 +17,7 @@ from kd_keras.arguments import (
     check_text,
     plain,
 )
+from kd_keras.json_text import parse_json
 from kd_keras.portable import portable
 from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER, Stage
 from kd_keras.recipes.term import Term
@@ -309,8 +310,8 @@ class Recipe:
                 has no default, or holds a value out of range.
         """
         try:
-            fields = json.loads(text)
-        except json.JSONDecodeError as error:
+            fields = parse_json(text)
+        except ValueError as error:
             raise ValueError(
                 f"A recipe must be JSON text; it ends or breaks at {error}."
             ) from error

@@ -16,7 +16,7 @@ import tensorflow as tf
 from kd_keras import __version__
 from kd_keras.arguments import check_integer
 from kd_keras.folders import file_inside
-from kd_keras.regular_file import read_text
+from kd_keras.json_text import read_json
 from kd_keras.replay.rows import RowFormat
 from kd_keras.whole_file import write_whole
 
@@ -155,10 +155,10 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     remedy = "Put back a whole copy, or record anew into another folder."
     try:
-        fields = json.loads(read_text(file_inside(folder, MANIFEST)))
+        fields = read_json(file_inside(folder, MANIFEST))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{str(path)!r} cannot be read: {error}. {remedy}") from error
     found = fields.get(_FORMAT) if isinstance(fields, dict) else None
     if found != _FORMAT_VERSION:

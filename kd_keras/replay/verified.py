@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kd_keras.regular_file import read_text
+from kd_keras.json_text import read_json
 from kd_keras.whole_file import checksum, write_whole
 
 # What was read in a folder: of each file its size, when it was changed, and its checksum.
@@ -43,7 +43,7 @@ def damaged(folder: Path, checksums: Mapping[Path, str], again: bool = False) ->
 
 def _noted(folder: Path) -> dict[str, Any]:
     try:
-        note = json.loads(read_text(folder / NOTE))
-    except (OSError, ValueError, RecursionError):
+        note = read_json(folder / NOTE)
+    except (OSError, ValueError):
         return {}
     return note if isinstance(note, dict) else {}

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from kd_keras.image_files import fingerprint
+from kd_keras.json_text import read_json
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.regular_file import read_text
 from kd_keras.run.own_files import own_files
 from kd_keras.whole_file import write_whole
 
@@ -105,7 +105,7 @@ def refuse_other_images(
 
 def _read(path: Path, remedy: str) -> dict[str, Any] | None:
     try:
-        fields = json.loads(read_text(path / DATA))
+        fields = read_json(path / DATA)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

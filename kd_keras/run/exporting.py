@@ -13,6 +13,7 @@ from rich.console import Console
 
 from kd_keras import _startup
 from kd_keras.folders import made_folder
+from kd_keras.json_text import read_json
 from kd_keras.network_files import load_network, network_file
 from kd_keras.run.bar import progress_bar
 from kd_keras.run.environment import environment
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _CALLED = {"none": "float32"}
 RESULTS = "exports.json"
 PLOT = "pareto.svg"
+# In `exports.json`: the files of the folder that were written by an export, whatever became of it.
+_OURS = "kd_keras_exports"
 _CALIBRATION_EXAMPLES = 500
 _BATCH = 100
 # The accuracy is of the whole test split; the outputs are compared on so many of it.
@@ -121,7 +124,8 @@ def export_presets(
         `Exports`.
 
     Raises:
-        ValueError: If the student cannot be read or converted, or does not fit the data.
+        ValueError: If the student cannot be read or converted, or does not fit the data, or if a
+            file of the same name as one of these is there that no export wrote.
         ConnectionError: If the data must be downloaded and cannot be.
 
     Example:
@@ -147,6 +151,9 @@ def export_presets(
         network = load_network(path, "student")
         splits = load_data(dataset, network, data_dir, batch_size=_BATCH, seed=0, role="student")
     folder = made_folder(output, "output", "Choose another with --output.")
+    kinds = [_CALLED.get(preset, preset) for preset in presets]
+    names = [f"{path.stem}_{kind}{end}" for kind in kinds for end in (".tflite", ".md")]
+    ours = _claim(folder, [*names, *([PLOT] if len(presets) > 1 else [])])
     results: list[ExportResult] = []
     verified: list[tuple[float, Comparison]] = []
     for preset, border in zip(presets, taken, strict=True):
@@ -200,11 +207,38 @@ def export_presets(
         files=tuple(files),
         folder=folder,
     )
-    _write(exports, command)
+    _write(exports, command, ours)
     return exports
 
 
-def _write(exports: Exports, command: str) -> None:
+def _claim(folder: Path, names: Sequence[str]) -> list[str]:
+    """Note which files are to be written, before any is, and return all that ever were.
+
+    Raises:
+        ValueError: If one of them is there and somebody else's.
+    """
+    earlier: dict[str, Any] = {_OURS: []}
+    try:
+        if os.path.lexists(folder / RESULTS):
+            earlier = read_json(folder / RESULTS)
+        ours = sorted({*map(str, earlier[_OURS]), *names})
+    except (OSError, ValueError, LookupError, TypeError):
+        raise _foreign(folder / RESULTS) from None
+    for name in names:
+        if os.path.lexists(folder / name) and name not in earlier[_OURS]:
+            raise _foreign(folder / name)
+    write_whole(folder / RESULTS, json.dumps({**earlier, _OURS: ours}, indent=2) + "\n")
+    return ours
+
+
+def _foreign(path: Path) -> ValueError:
+    return ValueError(
+        f"{str(path)!r} is no file that `kd-keras export` wrote, and is not overwritten. Move it "
+        "away, or choose another folder with --output."
+    )
+
+
+def _write(exports: Exports, command: str, ours: list[str]) -> None:
     from kd_keras.export.model_card import model_card
     from kd_keras.run.pareto import pareto_plot
 
@@ -229,7 +263,8 @@ def _write(exports: Exports, command: str) -> None:
         write_whole(file.card, card)
     if len(exports.files) > 1:
         write_whole(exports.folder / PLOT, pareto_plot(exports))
-    write_whole(exports.folder / RESULTS, json.dumps(as_dict(exports, command), indent=2) + "\n")
+    results = json.dumps({**as_dict(exports, command), _OURS: ours}, indent=2)
+    write_whole(exports.folder / RESULTS, results + "\n")
 
 
 def as_dict(exports: Exports, command: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from kd_keras import _startup
 from kd_keras.arguments import check_integer
-from kd_keras.folders import made_folder, refuse_foreign_page
+from kd_keras.folders import made_folder, refuse_foreign_file, refuse_foreign_page
 from kd_keras.portable import portable
 from kd_keras.run.quiet import quiet_start
 from kd_keras.run.saying import say
@@ -64,7 +64,7 @@ def write_views(
 
     Raises:
         ValueError: If an argument is out of range, the teacher does not fit the data, or `output`
-            cannot be written or holds a `views.html` of somebody else.
+            cannot be written or holds a page or a picture of these names of somebody else.
         ConnectionError: If the data must be downloaded and cannot be.
 
     Example:
@@ -78,7 +78,7 @@ def write_views(
     console = console or Console()
     _check(policies, examples, views)
     path = teacher_file(dataset, teacher)
-    folder = made_folder(output, "output", "Choose another with --output.")
+    folder = Path(output)
     with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
         _startup.refuse_other_backend()
 
@@ -87,6 +87,8 @@ def write_views(
         from kd_keras.evaluate.view_quality import label_views
 
         refuse_foreign_page(folder / PAGE, gallery.KIND)
+        for name in policies:
+            refuse_foreign_file(_picture(folder, name), gallery.PICTURE_MARK, gallery.KIND)
         network = None if path is None else load_teacher(path)
         splits = load_data(dataset, network, data_dir, batch_size=_BATCH, seed=seed)
         images, labels = next(iter(splits.training()))
@@ -106,6 +108,7 @@ def write_views(
                 *(looker.look(policy(batch, step=v)) for v in range(views)),
             ]
             sheets.append(gallery.Sheet(name, tuple(zip(*drawn, strict=True))))
+    made_folder(folder, "output", "Choose another with --output.")  # now that nothing is refused
     written = [folder / PAGE]
     page = gallery.render_gallery(
         f"{splits.info.title}: what teacher and student see",
@@ -116,7 +119,7 @@ def write_views(
     write_whole(folder / PAGE, page)
     missing: set[str] = set()
     for sheet in sheets:
-        written.append(folder / f"views_{sheet.policy}.png")
+        written.append(_picture(folder, sheet.policy))
         with written_beside(written[-1]) as beside:
             beside.write_bytes(gallery.draw_sheet(sheet, missing))
     if missing:
@@ -132,6 +135,10 @@ def write_views(
             highlight=False,
         )
     return tuple(written)
+
+
+def _picture(folder: Path, policy: str) -> Path:
+    return folder / f"views_{policy}.png"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kd_keras.json_text import read_json
 from kd_keras.lock import LOCK, held_lock
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.regular_file import read_text
@@ -133,7 +133,7 @@ def _refuse_to_delete(path: Path) -> None:
 def _is_run(path: Path) -> bool:
     """Whether `path` holds a run of ours, of this or another version, damaged or not."""
     try:
-        return Recipe.is_recipe(json.loads(read_text(path / RECIPE)))
+        return Recipe.is_recipe(read_json(path / RECIPE))
     except OSError:
         return False
     except ValueError:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from kd_keras.folders import is_name
+from kd_keras.json_text import read_json
 from kd_keras.network_files import archive_damage
-from kd_keras.regular_file import read_text
 from kd_keras.run.saying import say
 from kd_keras.run.stage_record import STAGES, Damage, DamagedError, StageRecord, difference
 
@@ -117,7 +116,7 @@ def _without_record(folder: Path) -> list[Damage]:
         if what:
             found.append(Damage(path.name, f"is damaged: {what}", path.stem))
     try:
-        exported = json.loads(read_text(folder / "export.json"))
+        exported = read_json(folder / "export.json")
         digests = {file: numbers["sha256"] for file, numbers in exported.items()}
         if not all(map(is_name, digests)):
             raise ValueError("it names a file in another folder")

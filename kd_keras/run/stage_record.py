@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kd_keras.folders import is_name
-from kd_keras.regular_file import read_text
+from kd_keras.json_text import read_json
 from kd_keras.whole_file import checksum, write_whole
 
 STAGES = "stages.json"
@@ -81,7 +81,7 @@ class StageRecord:
         """
         path = self.folder / STAGES
         try:
-            fields = json.loads(read_text(path))
+            fields = read_json(path)
             version = fields[_FORMAT]
             if version == _FORMAT_VERSION and fields["sha256"] != _digest(fields["stages"]):
                 raise KeyError("sha256")

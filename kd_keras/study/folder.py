@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from kd_keras.folders import made_folder
+from kd_keras.json_text import read_json
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.regular_file import open_regular, read_text
 from kd_keras.run.data_identity import DATA, keep_or_refuse
@@ -153,6 +153,10 @@ def open_study(path: str | os.PathLike[str], study: Study, repairs: bool = False
         ValueError: If the folder holds something else than a study, or a study of another recipe.
     """
     path = Path(path)
+    if os.path.lexists(path) and not path.is_dir():
+        raise ValueError(
+            f"`output` must be a folder, and {str(path)!r} is none. Choose another with --output."
+        )
     recipe = recipe_of_study(study.to_json())
     try:
         existing = read_text(path / _STUDY)
@@ -202,7 +206,7 @@ def read_result(path: Path) -> dict[str, Any]:
         ValueError: If the file is not what was written.
     """
     try:
-        fields: dict[str, Any] = json.loads(read_text(path))
+        fields: dict[str, Any] = read_json(path)
         Cell(**fields["cell"])
         return fields
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -220,7 +224,7 @@ def damaged_cell(path: Path, error: Exception) -> ValueError:
 def _is_readable(path: Path) -> bool:
     """Whether there is a JSON object, or nothing at all."""
     try:
-        return isinstance(json.loads(read_text(path)), dict)
+        return isinstance(read_json(path), dict)
     except FileNotFoundError:
         return True
     except ValueError:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, cast, get_args
 
 from kd_keras.arguments import check_integer
+from kd_keras.json_text import parse_json
 from kd_keras.recipes.distillation import Distillation, distilled_by
 from kd_keras.recipes.recipe import FEEDBACK, PolicyName, Recipe, StudentPolicyName
 
@@ -197,11 +198,14 @@ def recipe_of_study(text: str) -> Recipe:
         ValueError: If the text is none.
     """
     try:
-        fields = json.loads(text)
+        fields = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"The text is no study of this version of kd_keras: {error}.") from error
+    try:
         if fields[_FORMAT] != _FORMAT_VERSION:
             raise KeyError(_FORMAT)
         return Recipe.from_json(json.dumps(fields["recipe"]))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(f"The text is no study of this version of kd_keras: {error!r}.") from error
 
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from kd_keras import evaluate
 from kd_keras.data import Splits
+from kd_keras.json_text import read_json
 from kd_keras.network_files import load_network
 from kd_keras.recipes.stage import STUDENT, TEACHER
-from kd_keras.regular_file import read_text
 from kd_keras.run.folder import RunFolder
 from kd_keras.study.cell_folder import MEASURED
 from kd_keras.study.folder import PREDICTIONS, RESULT, TRAINING
@@ -103,7 +103,7 @@ def measure(
         "measures": measures,
         "corruption_errors": {} if tried is None else dict(tried.corruption_errors),
         "robustness_examples": views.examples,
-        "cost": json.loads(read_text(folder.path / TRAINING)),
+        "cost": read_json(folder.path / TRAINING),
         "validation_curve": [logs["val_accuracy"] for logs in history],
         "feedback": _curves(history),
     }

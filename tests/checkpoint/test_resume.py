@@ -102,7 +102,8 @@ def test_state_of_other_kinds_comes_back_too(make_net, images, tmp_path, kind):
         if kind == "memory":
             losses = kd_keras.losses.ContrastiveRepresentation(40, "pool", "pool")
         if kind == "feedback":
-            views = kd_keras.augment.Feedback(seed=2)
+            changes = {"none": None, "noise": kd_keras.augment.GaussianNoise(0.1)}
+            views = kd_keras.augment.Feedback(changes, before=[], seed=2)
         if kind == "float16":
             keras.config.set_dtype_policy("mixed_float16")
             # It overflows at once, so that the scale moves.

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import ops
 
 import kd_keras
 from kd_keras.losses import KLDivergence, LogitsMSE, ProbabilityMSE, SoftCrossentropy
@@ -75,12 +74,6 @@ def test_kl_equals_keras_where_keras_is_right():
     )
 
 
-@pytest.mark.parametrize("loss", [KLDivergence(3.0), LogitsMSE(), ProbabilityMSE(3.0)])
-def test_equal_logits_give_zero(loss):
-    logits = random_logits()
-    np.testing.assert_allclose(loss.per_example(logits, logits), np.zeros(5), atol=1e-6)
-
-
 def test_soft_crossentropy_is_kl_plus_the_entropy_of_the_teacher():
     teacher, student = random_logits(0), random_logits(1)
     p = numpy_softmax(teacher / 4)
@@ -134,46 +127,6 @@ def test_kl_at_a_large_temperature_tends_to_half_the_mse_of_centred_logits():
         0.5 * np.array(LogitsMSE().per_example(teacher, student)),
         rtol=0.05,
     )
-
-
-@pytest.mark.parametrize("loss", ALL, ids=names(ALL))
-def test_gradients_match_finite_differences(loss):
-    teacher = random_logits(0, (2, 4)).astype("float32")
-    student = random_logits(1, (2, 4)).astype("float32")
-    analytic, numeric = tf.test.compute_gradient(
-        lambda s: loss.compute_loss(teacher, s), [tf.constant(student)], delta=1e-2
-    )
-    np.testing.assert_allclose(analytic[0], numeric[0], atol=2e-3)
-
-
-@pytest.mark.parametrize("loss", ALL, ids=names(ALL))
-@pytest.mark.parametrize("scale", [1e4, -1e4])
-def test_extreme_logits_stay_finite_with_finite_gradients(loss, scale):
-    teacher = tf.constant([[scale, 0.0, 0.0]])
-    student = tf.Variable([[0.0, scale, 0.0]])
-    with tf.GradientTape() as tape:
-        value = loss.compute_loss(teacher, student)
-    assert np.isfinite(value)
-    assert np.isfinite(tape.gradient(value, student)).all()
-
-
-@pytest.mark.parametrize("loss", ALL, ids=names(ALL))
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_low_precision_inputs_are_computed_in_float32(loss, dtype):
-    teacher, student = ops.cast(random_logits(0), dtype), ops.cast(random_logits(1), dtype)
-    values = loss.per_example(teacher, student)
-    assert values.dtype == tf.float32
-    wide = loss.per_example(ops.cast(teacher, "float32"), ops.cast(student, "float32"))
-    np.testing.assert_array_equal(values, wide)
-
-
-@pytest.mark.parametrize("loss", ALL, ids=names(ALL))
-def test_eager_graph_and_xla_agree(loss):
-    teacher, student = random_logits(0), random_logits(1)
-    eager = loss.compute_loss(teacher, student)
-    graph = tf.function(loss.compute_loss)
-    for function in (graph, tf.function(graph, jit_compile=True)):
-        np.testing.assert_allclose(function(teacher, student), eager, rtol=1e-5)
 
 
 @pytest.mark.parametrize("loss", ALL, ids=names(ALL))
@@ -261,14 +214,6 @@ def test_softmax_outputs_are_refused(loss, role):
     loss.validate_model_compatibility(logits, logits)
     with pytest.raises(ValueError, match=f"works on logits, but the {role}.*probabilities"):
         loss.validate_model_compatibility(**models)
-
-
-@pytest.mark.parametrize("loss", ALL, ids=names(ALL))
-def test_configs_round_trip_through_keras(loss):
-    config = keras.saving.serialize_keras_object(loss)
-    again = keras.saving.deserialize_keras_object(config)
-    assert type(again) is type(loss)
-    assert again.get_config() == loss.get_config()
 
 
 @pytest.mark.parametrize("loss", ALL, ids=names(ALL))

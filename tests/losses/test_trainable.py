@@ -1,43 +1,19 @@
-"""What holds for every loss that owns layers: gradients, extremes, dtypes, XLA, Distiller."""
+"""Losses that own layers: alone, in a Distiller, under mixed precision, with weights."""
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import kd_keras
 from kd_keras import losses
 from tests.conftest import sparse_crossentropy
-
-MAPS = ([(None, 4, 4, 5)], [(None, 8, 8, 3)])
-STAGES = (
-    [(None, 8, 8, 4), (None, 4, 4, 6), (None, 8)],
-    [(None, 8, 8, 3), (None, 4, 4, 5), (None, 7)],
-)
-VECTORS = ([(None, 5)], [(None, 3)])
-
-CASES = {
-    "hint": (losses.Hint, {"adapter": True}, MAPS),
-    "vid": (losses.VariationalInformation, {"initial_variance": 2.0}, MAPS),
-    "vid of several": (losses.VariationalInformation, {}, STAGES),
-    "review": (losses.KnowledgeReview, {"max_width": 4}, STAGES),
-    "overhaul": (losses.OverhaulFeature, {"margin": -0.5}, MAPS),
-    "crd": (
-        losses.ContrastiveRepresentation,
-        {"samples": 9, "negatives": 20, "dimensions": 4, "temperature": 0.5, "momentum": 0.3},
-        VECTORS,
-    ),
-    "in batch": (losses.InBatchContrast, {"dimensions": 4, "temperature": 0.5}, VECTORS),
-}
+from tests.losses.test_properties import CASES, WITHOUT_LAYERS, build
+from tests.losses.test_properties import outputs as features
 
 
-def build(case):
-    kind, arguments, shapes = CASES[case]
-    loss = kind(**arguments)
-    loss.build(*shapes)
-    if case == "crd":
-        loss.memory.z_is_set.assign(1.0)  # Z is a constant, and no part of the gradient
-    return loss
+@pytest.fixture(params=[name for name in CASES if name not in WITHOUT_LAYERS])
+def case(request):
+    return request.param
 
 
 def layers_of(loss):
@@ -47,89 +23,6 @@ def layers_of(loss):
 
 def weights_of(loss):
     return [weight for layer in layers_of(loss) for weight in layer.trainable_weights]
-
-
-def features(case, batch=3, scale=1.0, seed=0):
-    random = np.random.default_rng(seed)
-    return [
-        [random.normal(size=(batch, *shape[1:])).astype("float32") * scale for shape in shapes]
-        for shapes in CASES[case][2]
-    ]
-
-
-@pytest.fixture(params=CASES)
-def case(request):
-    return request.param
-
-
-def value_and_gradients(loss, teacher, student):
-    variables = [tf.Variable(one) for one in student]
-    with tf.GradientTape() as tape:
-        value = loss.compute_loss(teacher, [tf.convert_to_tensor(v) for v in variables])
-    own = [weight.value for weight in weights_of(loss)]
-    return float(value), tape.gradient(value, [*variables, *own])
-
-
-def test_gradients_are_those_of_finite_differences(case):
-    loss = build(case)
-    teacher, student = features(case)
-    random = np.random.default_rng(1)
-    directions = [random.normal(size=one.shape).astype("float32") for one in student]
-    _, gradients = value_and_gradients(loss, teacher, student)
-    expected = sum(
-        float(np.sum(d * g)) for d, g in zip(directions, gradients[: len(student)], strict=True)
-    )
-    step = 2e-3
-    ends = [
-        float(
-            loss.compute_loss(
-                teacher, [s + sign * step * d for s, d in zip(student, directions, strict=True)]
-            )
-        )
-        for sign in (1, -1)
-    ]
-    assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(expected, rel=2e-2, abs=2e-3)
-    assert all(g is not None and np.any(g) for g in gradients)
-
-
-@pytest.mark.parametrize("scale", [1e4, 0.0])
-@pytest.mark.parametrize("batch", [3, 1])
-def test_extremes_and_constant_features_have_finite_values_and_gradients(case, scale, batch):
-    loss = build(case)
-    teacher, student = features(case, batch, scale)
-    value, gradients = value_and_gradients(loss, teacher, student)
-    assert np.isfinite(value)
-    assert all(np.isfinite(g).all() for g in gradients)
-
-
-def test_a_batch_without_examples_is_zero_with_finite_gradients(case):
-    if case == "review":
-        pytest.skip("TensorFlow's convolution of no examples has the wrong channels on a CPU")
-    value, gradients = value_and_gradients(build(case), *features(case, batch=0))
-    assert value == 0.0
-    assert all(np.isfinite(g).all() for g in gradients)
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_low_precision_features_are_matched_in_float32(case, dtype):
-    loss = build(case)
-    teacher, student = features(case)
-    low = [[tf.cast(one, dtype) for one in side] for side in (teacher, student)]
-    values = loss.per_example(*low)
-    assert values.dtype == tf.float32
-    again = [[tf.cast(one, "float32") for one in side] for side in low]
-    np.testing.assert_array_equal(values, loss.per_example(*again))
-
-
-def test_eager_graph_and_xla_agree(case):
-    loss = build(case)
-    teacher, student = features(case)
-    eager = loss.per_example(teacher, student)
-    assert eager.shape == (3,)
-    assert float(loss.compute_loss(teacher, student)) == pytest.approx(np.mean(eager), rel=1e-6)
-    graph = tf.function(loss.per_example)
-    for function in (graph, tf.function(graph, jit_compile=True)):
-        np.testing.assert_allclose(eager, function(teacher, student), rtol=1e-4, atol=1e-5)
 
 
 def test_an_examples_value_does_not_depend_on_the_others(case):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 from xml.etree import ElementTree
 
 import numpy as np
@@ -43,6 +44,13 @@ def exported(data_dir, tmp_path_factory):
         console=console,
     )
     return exports, student
+
+
+def raising(error):
+    def fail(*arguments, **options):
+        raise error
+
+    return fail
 
 
 def test_the_figures_are_those_of_the_files(exported, data_dir):
@@ -108,6 +116,50 @@ def test_the_plot_names_every_preset(exported):
     ElementTree.fromstring(picture)
     # matplotlib draws letters as outlines and leaves the words in comments.
     assert all(f"<!-- {word} -->" in picture for word in ("float32", "int8", "int16x8"))
+
+
+def again(exported, folder, data_dir, *presets):
+    return run.export_presets(
+        exported[0].student,
+        "digits",
+        folder,
+        presets,
+        data_dir=data_dir,
+        examples=100,
+        runs=1,
+        console=Console(file=io.StringIO()),
+    )
+
+
+@pytest.mark.parametrize("name", ["student_int8.tflite", "student_int8.md", "exports.json"])
+def test_a_file_of_somebody_else_is_not_overwritten(exported, data_dir, tmp_path, name):
+    (tmp_path / name).write_text('["mine"]')
+    with pytest.raises(ValueError, match=f"{name}.*no file that `kd-keras export` wrote.*--output"):
+        again(exported, tmp_path, data_dir, "int8")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, '["mine"]')]
+
+
+def test_what_exports_wrote_is_written_again_whatever_became_of_them(
+    exported, data_dir, tmp_path, monkeypatch
+):
+    """A killed export, an earlier one with other presets, and a plot that none of them wrote."""
+    folder = shutil.copytree(exported[0].folder, tmp_path / "files")
+    (folder / "pareto.svg").unlink()
+    monkeypatch.setattr(export, "to_tflite", raising(KeyboardInterrupt()))
+    for presets in (["dynamic"], ["int8"], ["int8", "dynamic"]):
+        with pytest.raises(KeyboardInterrupt):
+            again(exported, folder, data_dir, *presets)
+        (folder / "student_dynamic.tflite").write_bytes(b"what a killed process left")
+    assert json.loads((folder / "exports.json").read_text())["files"][0]["preset"] == "none"
+
+    elsewhere = tmp_path / "one"
+    with pytest.raises(KeyboardInterrupt):
+        again(exported, elsewhere, data_dir, "int8")
+    (elsewhere / "pareto.svg").write_text("mine")
+    with pytest.raises(KeyboardInterrupt):
+        again(exported, elsewhere, data_dir, "int8")
+    with pytest.raises(ValueError, match=r"pareto\.svg' is no file that"):
+        again(exported, elsewhere, data_dir, "none", "int8")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,20 @@ def test_without_a_teacher_the_views_stand_alone_and_the_remedy_is_said(
     assert not re.search(r'class="guess', page.read_text())
 
 
+def test_a_picture_of_somebody_else_is_not_overwritten(tmp_path, teacher):
+    def draw():
+        return write_views("digits", ["none"], tmp_path, teacher=teacher, examples=1, views=1)
+
+    (tmp_path / "views_none.png").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"views_none\.png' is no file that `kd-keras views` wr"):
+        draw()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
+    (tmp_path / "views_none.png").unlink()
+    row = (gallery.View(np.zeros((8, 8, 1), "uint8"), (("0", 1.0),)),)
+    (tmp_path / "views_none.png").write_bytes(gallery.draw_sheet(gallery.Sheet("none", (row,))))
+    assert draw()[1].name == "views_none.png"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -72,11 +86,15 @@ def test_without_a_teacher_the_views_stand_alone_and_the_remedy_is_said(
         ({"examples": 0}, "`examples` must be an integer from 1 to 64.*examples=0"),
         ({"views": True}, "`views` must be an integer from 1 to 64.*views=True"),
         ({"teacher": "gone.keras"}, "gone.keras"),
+        ({"seed": 2**63}, "`seed` must be an integer >= 0 that int64 holds"),
     ],
 )
 def test_what_is_wrong_is_refused(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
-        write_views(**{"dataset": "digits", "policies": ["none"], "output": tmp_path, **arguments})
+        write_views(
+            **{"dataset": "digits", "policies": ["none"], "output": tmp_path / "out", **arguments}
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path):

@@ -119,6 +119,14 @@ def test_what_is_mistyped_leaves_nothing(study, data_dir, tmp_path, changes, opt
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_is_none_is_refused(study, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("file", "loop"):
+        with pytest.raises(ValueError, match=f"`output` must be a folder, and '.*{name}' is none"):
+            run_study(study, tmp_path / name)
+
+
 @pytest.mark.slow
 def test_a_repaired_study_ends_as_it_was(finished, study, data_dir, tmp_path):
     folder = tmp_path / "study"

@@ -125,14 +125,20 @@ def test_errors_show_names_as_they_are(arguments, capsys):
     assert "missing" in said.err and not acts(said.out + said.err)
 
 
-@pytest.mark.parametrize(
-    "arguments", [[f"ver{ERASE}"], ["predict", "a", "b", f"--nope={ERASE}"], ["distill", ERASE]]
-)
+@pytest.mark.parametrize("arguments", [[f"ver{ERASE}"], ["predict", "a", "b", f"--nope={ERASE}"]])
 def test_usage_errors_show_arguments_as_they_are(arguments, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     said = capsys.readouterr()
     assert r"\x1b" in said.err and not acts(said.out + said.err)
+
+
+def test_data_of_no_name_are_refused_by_it_as_it_is(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["distill", ERASE]) == 1
+    said = capsys.readouterr()
+    assert r"\x1b" in said.err and "which is none of them" in said.err
+    assert not acts(said.out + said.err) and list(tmp_path.iterdir()) == []
 
 
 def test_a_line_break_in_an_error_begins_no_line_of_its_own(capsys, monkeypatch):

@@ -69,6 +69,8 @@ def _find(name: str, data_dir: Path | None) -> tfds.core.DatasetBuilder:
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(_unknown_name(name)) from error
     except Exception as error:
+        if not is_in_catalogue(name):
+            raise ValueError(_unknown_name(name)) from error
         # TFDS reports an unknown configuration or version, and unreadable metadata, with whatever
         # exception it met; its own words say most.
         raise ValueError(

@@ -24,6 +24,7 @@ MARKDOWN = "study_report.md"
 DATA = "study_report.json"
 TABLE = "study_report.csv"
 BEST = "best_recipe.json"
+_CHOSEN_BY = "validation_accuracy"
 
 
 def write_study_report(path: Path, summary: Summary, console: Console) -> None:
@@ -53,10 +54,14 @@ def write_best_recipe(path: Path, summary: Summary, recipe: Recipe, console: Con
         recipe: What all cells share.
         console: Where to print.
     """
-    taught = [row for row in summary.treatments if row.treatment.teacher_augmentation]
+    taught = [
+        row
+        for row in summary.treatments
+        if row.treatment.teacher_augmentation and _CHOSEN_BY in row.measures
+    ]
     if not taught:
         return
-    best = max(taught, key=lambda row: row.measures["validation_accuracy"].mean).treatment
+    best = max(taught, key=lambda row: row.measures[_CHOSEN_BY].mean).treatment
     write_whole(path / BEST, recipe_of(best, recipe).to_json())
     say(console, f"Best on the validation split: {best.title}. To distil so:")
     say(console, f"  kd-keras distill --recipe {shlex.quote(str(path / BEST))}")

@@ -7,6 +7,7 @@ from kd_keras.export import metadata
 from kd_keras.export.arena import arena_bytes
 from kd_keras.export.checking import Comparison, Verification, verify
 from kd_keras.export.classifier import Classifier
+from kd_keras.export.judging import DisagreementError
 from kd_keras.export.layers import LayerDifference, LayerReport, layer_differences
 from kd_keras.export.operations import Operations, count_operations
 from kd_keras.export.prediction import predict
@@ -20,6 +21,7 @@ from kd_keras.export.timing import Latency, latency
 __all__ = [
     "Classifier",
     "Comparison",
+    "DisagreementError",
     "Entry",
     "ExportResult",
     "Latency",

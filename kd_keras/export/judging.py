@@ -33,6 +33,19 @@ SILENT = (
 )
 
 
+class DisagreementError(ValueError):
+    """A quantised file does not answer as its student does; the text says where and what to do.
+
+    Args:
+        finding: How it differs, and what might help.
+        rest: What became of the file, and how to keep it.
+    """
+
+    def __init__(self, finding: str, rest: str = ""):
+        super().__init__(f"{finding}{rest}")
+        self.finding = finding
+
+
 @dataclass(frozen=True)
 class Bar:
     """What a file must reach on the verification data.
@@ -85,7 +98,7 @@ def refusal(
     student: keras.Model,
     model: LiteModel | None,
     examples: Examples,
-) -> ValueError:
+) -> DisagreementError:
     """Return the error for a file that misses its bar: which operators lose it, what to do.
 
     Args:
@@ -109,10 +122,10 @@ def refusal(
             "representative_data on which every layer answers; or choose 'float16'."
         )
     remedy = remedies.get(quantization, "Choose 'float16' or 'weight_only'.")
-    return ValueError(
+    return DisagreementError(
         f"The {quantization} file does not answer as `student` does: {missed}. "
-        f"{_blame(student, model, examples)}{remedy} min_agreement=None keeps the file as it is. "
-        "Nothing was kept."
+        f"{_blame(student, model, examples)}{remedy}",
+        " min_agreement=None keeps the file as it is. Nothing was kept.",
     )
 
 

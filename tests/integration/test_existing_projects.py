@@ -52,7 +52,7 @@ def test_a_network_of_keras_applications_with_its_preprocessing_at_another_size(
     preprocess = applications.mobilenet_v2.preprocess_input
     frozen = Frozen(teacher, inputs=lambda x: preprocess(keras.ops.image.resize(x, (32, 32))))
     before, logs = distilled(frozen, small_student())
-    resized = np.asarray(keras.ops.image.resize(IMAGES, (32, 32)))
+    resized = np.array(keras.ops.image.resize(IMAGES, (32, 32)))
     probabilities = teacher.predict(preprocess(resized), verbose=0)
     assert logs["distillation_loss"][0] == pytest.approx(
         kl(np.log(probabilities), before, 2.0), 1e-4

@@ -150,7 +150,7 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
             f"{stage.role}={stage.network!r} with output shape {gives}. Distil other networks in "
             "Python, with kd_keras.Distiller."
         )
-    wanted = info.image_shape
+    wanted, received = info.image_shape, takes
     takes = takes[1:] if isinstance(takes, tuple) else None
     is_flat = takes is not None and None not in takes and math.prod(takes) == math.prod(wanted)
     is_image = takes is not None and len(takes) == 3 and {takes[-1], wanted[-1]} in _CHANNELS
@@ -158,7 +158,7 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
         raise ValueError(
             f"`{stage.role}` must have one input that takes images of the data, {wanted}, in any "
             f"size, grey or RGB, or as many numbers in a row. Received: {stage.role}="
-            f"{stage.network!r} with input shape {takes}. Give a function that returns a network "
+            f"{stage.network!r} with input shape {received}. Give a function that returns a network "
             "from the images on, as in mymodels.py:build."
         )
     return takes, gives[-1]

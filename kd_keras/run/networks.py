@@ -158,8 +158,8 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
         raise ValueError(
             f"`{stage.role}` must have one input that takes images of the data, {wanted}, in any "
             f"size, grey or RGB, or as many numbers in a row. Received: {stage.role}="
-            f"{stage.network!r} with input shape {received}. Give a function that returns a network "
-            "from the images on, as in mymodels.py:build."
+            f"{stage.network!r} with input shape {received}. Give a function that returns a "
+            "network from the images on, as in mymodels.py:build."
         )
     return takes, gives[-1]
 

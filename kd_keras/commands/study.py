@@ -15,7 +15,7 @@ from kd_keras.commands.job import Command, Job
 from kd_keras.commands.per_recipe import Own, one_of_recipes
 from kd_keras.commands.share import Share
 from kd_keras.study import Study, run_study
-from kd_keras.study.grid import of_cells
+from kd_keras.study.grid import of_cells, policy_of_teacher, without_distillation
 
 
 def _names_of(arguments: Sequence[str]) -> tuple[str, ...]:
@@ -126,9 +126,9 @@ def _typed_by_the_recipes(own: Own | None) -> Any:
         lambda recipe, name: StudyJob(
             recipe=recipe,
             name=name,
-            usual=recipe,
+            usual=without_distillation(recipe),
             augmentation=("none", recipe.policy),
-            teacher_augmentation=(recipe.policy,),
+            teacher_augmentation=(policy_of_teacher(recipe),),
         ),
         own,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,7 +91,7 @@ class Term:
             meant = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(LOSSES)}."
             raise ValueError(f"`losses` must name losses of kd_keras.losses. {received} {meant}")
         is_weight = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-        if not is_weight or not 0 <= weight < float("inf"):
+        if not is_weight or not 0 <= weight <= sys.float_info.max:
             raise ValueError(
                 f"The weight before a loss must be a finite number >= 0. {_FORM} {received}"
             )

@@ -11,6 +11,7 @@ import sys
 import types
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -24,7 +25,6 @@ from kd_keras.recipes.stage import Stage, function_of, is_file
 from kd_keras.run.own_files import module_file
 from kd_keras.whole_file import checksum, scratch_folder
 
-_CHANNELS = ({1}, {3}, {1, 3})
 _OURS = (0.0, 255.0)  # what data give, and networks of `kd_keras.models` take
 
 
@@ -45,9 +45,11 @@ def build(stage: Stage, recipe: Recipe, info: data.DataInfo) -> keras.Model:
     """
     function = function_of(stage.network)
     if is_file(stage.network):
-        own = load_network(network_file(stage.network, stage.role), stage.role)
-    elif function is not None:
+        # A file says no seeds of its dropout and augmentation layers.
         with _seeded(recipe.seed):
+            own = load_network(network_file(stage.network, stage.role), stage.role)
+    elif function is not None:
+        with _seeded(recipe.seed), _importable_from(function[0]):
             own = _called(*function, stage, recipe, info)
         _refuse_unsavable(own, stage)
     else:
@@ -152,9 +154,12 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
         )
     wanted, received = info.image_shape, takes
     takes = takes[1:] if isinstance(takes, tuple) else None
-    is_flat = takes is not None and None not in takes and math.prod(takes) == math.prod(wanted)
-    is_image = takes is not None and len(takes) == 3 and {takes[-1], wanted[-1]} in _CHANNELS
-    if takes is None or not (is_flat or is_image or takes[-1] == wanted[-1]):
+    is_image = is_row = False
+    if takes is not None and len(takes) == 3:
+        is_image = takes[-1] == wanted[-1] or {takes[-1], wanted[-1]} == {1, 3}
+    elif takes is not None and None not in takes:
+        is_row = len(takes) < 3 and math.prod(takes) == math.prod(wanted)
+    if takes is None or not (is_image or is_row):
         raise ValueError(
             f"`{stage.role}` must have one input that takes images of the data, {wanted}, in any "
             f"size, grey or RGB, or as many numbers in a row. Received: {stage.role}="
@@ -191,26 +196,25 @@ def _called(
 
 
 def _module(module: str, stage: Stage) -> Any:
-    with _importable_here():
-        if not module.endswith(".py"):
-            try:
-                return importlib.import_module(module)
-            except ModuleNotFoundError as error:
-                raise ValueError(
-                    f"`{stage.role}` names a module that cannot be imported: {error}. Received: "
-                    f"{stage.role}={stage.network!r}. Give its file, as in mymodels.py:build."
-                ) from error
-        path = module_file(module, stage)
-        # Networks hold classes of it, so that it must be the same module each time.
-        name = f"kd_keras_own_{checksum(path)[:16]}"
-        if name not in sys.modules:
-            sys.modules[name] = made = types.ModuleType(name)
-            try:
-                SourceFileLoader(name, str(path)).exec_module(made)
-            except BaseException:
-                del sys.modules[name]
-                raise
-        return sys.modules[name]
+    if not module.endswith(".py"):
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"`{stage.role}` names a module that cannot be imported: {error}. Received: "
+                f"{stage.role}={stage.network!r}. Give its file, as in mymodels.py:build."
+            ) from error
+    path = module_file(module, stage)
+    # Networks hold classes of it, so that it must be the same module each time.
+    name = f"kd_keras_own_{checksum(path)[:16]}"
+    if name not in sys.modules:
+        sys.modules[name] = made = types.ModuleType(name)
+        try:
+            SourceFileLoader(name, str(path)).exec_module(made)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 def _refuse_unsavable(network: keras.Model, stage: Stage) -> None:
@@ -230,13 +234,16 @@ def _refuse_unsavable(network: keras.Model, stage: Stage) -> None:
 
 
 @contextlib.contextmanager
-def _importable_here() -> Iterator[None]:
-    """Let modules of the working folder be found, as `python script.py` does."""
-    sys.path.insert(0, "")
+def _importable_from(module: str) -> Iterator[None]:
+    """Let modules of the working folder be found, and those beside a file, as Python does."""
+    beside = str(Path(module).expanduser().absolute().parent) if module.endswith(".py") else ""
+    here = str(Path.cwd())
+    sys.path[:0] = [beside, here]
     try:
         yield
     finally:
-        sys.path.remove("")
+        sys.path.remove(beside)
+        sys.path.remove(here)
 
 
 @contextlib.contextmanager

@@ -185,6 +185,19 @@ def of_cells(recipe: Recipe, usual: Recipe) -> list[str]:
     return [name for name in recipe.differences(usual) if name in _OF_CELLS]
 
 
+def without_distillation(recipe: Recipe) -> Recipe:
+    """Return a recipe that says nothing of how a student is taught: its cells say that."""
+    policies = {"policy", "teacher_policy"}
+    plain = {name: value for name, value in _OF_CELLS.items() if name not in policies}
+    return dataclasses.replace(recipe, **plain)
+
+
+def policy_of_teacher(recipe: Recipe) -> PolicyName:
+    """Return what the teacher of a recipe sees; where that follows a student, "standard"."""
+    policy = recipe.teacher_policy or recipe.policy
+    return cast(PolicyName, policy) if policy in get_args(PolicyName) else "standard"
+
+
 def text_of_study(recipe: Recipe) -> str:
     """Return the recipe that all cells share, as JSON text."""
     shared = json.loads(dataclasses.replace(recipe, **_OF_CELLS).to_json())

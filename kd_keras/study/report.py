@@ -63,7 +63,7 @@ def write_best_recipe(path: Path, summary: Summary, recipe: Recipe, console: Con
         return
     best = max(taught, key=lambda row: row.measures[_CHOSEN_BY].mean).treatment
     write_whole(path / BEST, recipe_of(best, recipe).to_json())
-    say(console, f"Best on the validation split: {best.title}. To distil so:")
+    say(console, f"Best distilled on the validation split: {best.title}. To distil so:")
     say(console, f"  kd-keras distill --recipe {shlex.quote(str(path / BEST))}")
 
 

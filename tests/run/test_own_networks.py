@@ -163,6 +163,47 @@ def test_what_is_no_network_for_the_data_is_refused_before_anything_is_trained(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_file_with_dropout_draws_alike_alone_and_distilled(recipe, splits, tmp_path):
+    layers = [keras.layers.Flatten(), keras.layers.Dropout(0.5), keras.layers.Dense(10)]
+    keras.Sequential([keras.Input((8, 8, 1)), *layers]).save(tmp_path / "own.keras")
+    own = dataclasses.replace(recipe, student=str(tmp_path / "own.keras"))
+    x = keras.ops.cast(next(iter(splits.validation))[0], "float32")
+    drawn = [
+        np.asarray(networks.build(own.stage(name), own, splits.info)(x, training=True))
+        for name in ("student_alone", "student")
+    ]
+    np.testing.assert_array_equal(*drawn)
+    other = dataclasses.replace(own, seed=1)
+    third = networks.build(other.stage("student"), other, splits.info)(x, training=True)
+    assert not np.array_equal(drawn[0], np.asarray(third))
+
+
+def test_a_function_finds_modules_beside_its_file_and_where_one_works(
+    recipe, splits, tmp_path, monkeypatch
+):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "units_beside.py").write_text("UNITS = 5")
+    (tmp_path / "units_here.py").write_text("UNITS = 6")
+    (tmp_path / "lib" / "nets.py").write_text(
+        "import keras, units_beside\n"
+        "def build(input_shape, num_classes):\n"
+        "    import units_here\n"
+        "    layers = [keras.layers.Dense(m.UNITS) for m in (units_beside, units_here)]\n"
+        "    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), *layers,\n"
+        "                             keras.layers.Dense(num_classes)])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    own = dataclasses.replace(recipe, student="lib/nets.py:build")
+    built = networks.build(own.stage("student"), own, splits.info)
+    assert [layer.units for layer in built.layers[1:]] == [5, 6, 10]
+
+
+def test_channels_in_front_are_refused(recipe, splits):
+    own = keras.Sequential([keras.Input((1, 8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    with pytest.raises(ValueError, match="must have one input that takes images of the data"):
+        networks.fitted(own, recipe.stage("teacher"), splits.info)
+
+
 def test_a_range_is_of_networks_of_ones_own(recipe, data_dir):
     with pytest.raises(ValueError, match="`student_value_range` is of networks of your own"):
         prepare(dataclasses.replace(recipe, student_value_range=(0, 1)), data_dir)

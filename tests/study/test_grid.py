@@ -8,7 +8,14 @@ import pytest
 from kd_keras.recipes import digits, distilled_by
 from kd_keras.study import Cell, Study
 from kd_keras.study.folder import StudyFolder
-from kd_keras.study.grid import Treatment, of_cells, recipe_of_study, shard_of
+from kd_keras.study.grid import (
+    Treatment,
+    of_cells,
+    policy_of_teacher,
+    recipe_of_study,
+    shard_of,
+    without_distillation,
+)
 from kd_keras.study.report import recipe_of
 
 
@@ -120,3 +127,11 @@ def test_a_study_shares_nothing_that_its_cells_say():
     )
     assert Study(recipe=changed).to_json() == Study(recipe=digits()).to_json()
     assert of_cells(changed, digits()) == ["policy", "pick", "losses", "combine", "warm_up"]
+
+
+def test_a_study_of_a_recipe_begins_with_its_policies_and_refuses_its_losses():
+    recipe = dataclasses.replace(digits(), policy="feedback", losses=("DIST",), combine="sum")
+    assert policy_of_teacher(recipe) == "standard"
+    assert policy_of_teacher(dataclasses.replace(recipe, teacher_policy="cutmix")) == "cutmix"
+    assert of_cells(recipe, without_distillation(recipe)) == ["losses", "combine"]
+    assert of_cells(digits(), without_distillation(digits())) == []

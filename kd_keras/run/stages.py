@@ -31,8 +31,9 @@ from kd_keras.whole_file import write_whole
 
 # Training images that set the ranges of the int8 file's activations.
 _CALIBRATION_EXAMPLES = 500
-# Below it a run says so, and keeps the file.
-_LEAST_AGREEMENT = 0.98
+# Below it a part stays in float32, or the run says so and keeps the file. Lower than for an export:
+# the answers of a short training's student are close calls.
+_LEAST_AGREEMENT = 0.9
 # Test images to verify on are held in memory, as float32: all of CIFAR-10's are an eighth of this.
 _VERIFICATION_BYTES = 2**30
 _FILES: tuple[tuple[str, Quantization], ...] = ((FLOAT32, "none"), (INT8, "int8"))

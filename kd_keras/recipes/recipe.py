@@ -19,7 +19,7 @@ from kd_keras.arguments import (
 )
 from kd_keras.json_text import parse_json
 from kd_keras.portable import portable
-from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER, Stage
+from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER, Stage, is_own
 from kd_keras.recipes.term import Term
 
 Optimizer = Literal["sgd", "adam"]
@@ -167,6 +167,12 @@ class Recipe:
             ("keep", get_args(Keep)),
         ):
             check_choice(name, getattr(self, name), choices)
+        if self.train_teacher == "no" and not is_own(self.teacher):
+            raise ValueError(
+                "`train_teacher` may be 'no' for a network of your own, which has trained weights. "
+                f"Received: train_teacher='no' with teacher={self.teacher!r}, which begins with "
+                "random ones. Leave it out, or name a .keras file."
+            )
         _check_truth("pick", self.pick)
         if self.pick and self.policy in (FEEDBACK, UNIFORM):
             raise ValueError(

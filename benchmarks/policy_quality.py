@@ -23,7 +23,7 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from kd_keras.augment import policy_names
-from kd_keras.run import rank_policies
+from kd_keras.jobs import rank_policies
 
 
 def students(study: Path, distillation: str, teacher: str) -> dict[str, dict]:

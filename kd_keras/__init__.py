@@ -18,12 +18,15 @@ _ROOMS = (
     "augment",
     "data",
     "evaluate",
+    "experiments",
     "export",
+    "jobs",
     "losses",
     "models",
     "quantize",
     "recipes",
     "replay",
+    "report",
     "teachers",
 )
 
@@ -37,12 +40,15 @@ __all__ = [
     "augment",
     "data",
     "evaluate",
+    "experiments",
     "export",
+    "jobs",
     "losses",
     "models",
     "quantize",
     "recipes",
     "replay",
+    "report",
     "teachers",
 ]
 
@@ -59,7 +65,18 @@ else:
     from kd_keras.training.supervised import Supervised
 
 if TYPE_CHECKING:
-    from kd_keras import augment, data, evaluate, export, recipes, replay, teachers
+    from kd_keras import (
+        augment,
+        data,
+        evaluate,
+        experiments,
+        export,
+        jobs,
+        recipes,
+        replay,
+        report,
+        teachers,
+    )
     from kd_keras.checkpoint import Checkpoint
     from kd_keras.graph_errors import NonFiniteLossError, UnreadableDataError
     from kd_keras.training.distiller import Distiller

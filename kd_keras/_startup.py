@@ -20,10 +20,7 @@ def is_command_line() -> bool:
     if program.removesuffix(".exe") == CONSOLE_SCRIPT:
         return True
     arguments = sys.orig_argv
-    return "-m" in arguments and arguments[arguments.index("-m") + 1 :][:1] in (
-        ["kd_keras"],
-        ["kd_keras.cli"],
-    )
+    return "-m" in arguments and arguments[arguments.index("-m") + 1 :][:1] == ["kd_keras"]
 
 
 def silence_tensorflow() -> None:

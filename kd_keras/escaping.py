@@ -2,7 +2,7 @@
 
 Labels, file names and names in a file are whatever their author wrote: sequences that move the
 cursor, scripts, formulas, line breaks. Below every room: whoever shows text shows it through here.
-Figures have `kd_keras.evaluate.lettering`.
+Figures have `kd_keras.report.lettering`.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def csv_table(rows: Iterable[Iterable[object]]) -> str:
 
 
 def html_template(package: str, name: str) -> Template:
-    """Return a template of a self-contained page; it may extend `base.html.j2` of `evaluate`.
+    """Return a template of a self-contained page; it may extend `base.html.j2` of `report`.
 
     All text that is rendered is escaped, unless it is `Markup` already.
 
@@ -173,7 +173,7 @@ def _environment(package: str, **settings: Any) -> Environment:
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     return Environment(
-        loader=ChoiceLoader([PackageLoader(package), PackageLoader("kd_keras.evaluate")]),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("kd_keras.report")]),
         undefined=StrictUndefined,
         trim_blocks=True,
         **settings,

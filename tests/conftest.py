@@ -15,17 +15,17 @@ from xdist.scheduler import LoadFileScheduling
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # Folders whose tests share what takes long to make.
-_TOGETHER = ("tests/export/", "tests/study/")
+_TOGETHER = ("tests/export/", "tests/experiments/study/")
 # What takes longest, to be begun first: a process must not be left with it while the other is idle.
 _FIRST = (
-    "tests/study/",
-    "tests/run/test_main_job.py",
+    "tests/experiments/study/",
+    "tests/experiments/test_main_job.py",
     "tests/distiller/test_multi_worker.py",
     "tests/distiller/test_distribution.py",
     "tests/checkpoint/",
     "tests/export/",
     "tests/integration/",
-    "tests/test_cli.py",
+    "tests/cli/test_cli.py",
     "tests/test_docstrings.py",
 )
 

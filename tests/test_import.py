@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kd_keras.commands import COMMANDS
+from kd_keras.cli.commands import COMMANDS
 
 HEAVY = ("keras_cv", "tensorflow_datasets", "ai_edge_litert", "matplotlib")
 # One interpreter for all: TensorFlow takes seconds to start.
@@ -31,9 +31,9 @@ import contextlib, io, json, sys
 sys.argv = ["kd-keras"]
 HEAVY = ("tensorflow", "keras", "keras_cv", "ai_edge_litert")
 def loaded(): return [name for name in HEAVY if name in sys.modules]
-import kd_keras.recipes, kd_keras.run, kd_keras.cli
+import kd_keras.recipes, kd_keras.experiments, kd_keras.jobs, kd_keras.report, kd_keras.cli.commands
 found = {"imports": loaded()}
-for command in (["distill", "digits"], *([name] for name in kd_keras.cli.COMMANDS)):
+for command in (["distill", "digits"], *([name] for name in kd_keras.cli.commands.COMMANDS)):
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
         kd_keras.cli.main([*command, "--help"])
     found[" ".join(command)] = loaded()

@@ -5,18 +5,18 @@ import re
 
 import pytest
 
-from kd_keras.evaluate import Report, read_report
+from kd_keras.experiments.data_identity import DATA, keep_or_refuse
+from kd_keras.experiments.opening import open_run
+from kd_keras.experiments.repair import damage_in
+from kd_keras.experiments.stage_record import STAGES, DamagedError, StageRecord
+from kd_keras.experiments.study import Study
+from kd_keras.experiments.study.folder import RESULT, open_study, read_result
+from kd_keras.experiments.study.grid import recipe_of_study
 from kd_keras.json_text import parse_json, read_json
 from kd_keras.recipes import Recipe, digits
 from kd_keras.replay.manifest import MANIFEST, read_manifest
 from kd_keras.replay.verified import NOTE, damaged
-from kd_keras.run.data_identity import DATA, keep_or_refuse
-from kd_keras.run.opening import open_run
-from kd_keras.run.repair import damage_in
-from kd_keras.run.stage_record import STAGES, DamagedError, StageRecord
-from kd_keras.study import Study
-from kd_keras.study.folder import RESULT, open_study, read_result
-from kd_keras.study.grid import recipe_of_study
+from kd_keras.report import Report, read_report
 from kd_keras.whole_file import checksum
 
 

@@ -70,7 +70,7 @@ def test_a_command_names_its_options(monkeypatch, capsys, tmp_path):
     def greedy(*_, **__):
         raise MemoryError("Unable to allocate 8.00 GiB for an array")
 
-    monkeypatch.setattr("kd_keras.run.record_labels", greedy)
+    monkeypatch.setattr("kd_keras.jobs.record_labels", greedy)
     arguments = ["record", "digits", "--policy", "none", "--batch-size", "4096"]
     assert cli.main([*arguments, "--output", str(tmp_path)]) == 1
     said = capsys.readouterr().err

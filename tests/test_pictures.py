@@ -12,7 +12,7 @@ import pytest
 
 import kd_keras
 from kd_keras import pictures
-from kd_keras.run import read_picture
+from kd_keras.jobs import read_picture
 
 HEIGHT, WIDTH = 10, 16
 

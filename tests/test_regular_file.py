@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from kd_keras.cli import main
+from kd_keras.experiments.history import read_history
+from kd_keras.experiments.stage_record import DamagedError, StageRecord
 from kd_keras.regular_file import open_regular, read_text
 from kd_keras.replay import ReplayTeacher
 from kd_keras.replay.verified import damaged
-from kd_keras.run.history import read_history
-from kd_keras.run.stage_record import DamagedError, StageRecord
 from kd_keras.whole_file import checksum
 
 RELEASED = Path(__file__).parents[1] / "saved_models" / "released" / "digits_student_int8.tflite"

@@ -13,20 +13,19 @@ import PIL.Image
 import pytest
 from rich.console import Console
 
-from kd_keras import evaluate
 from kd_keras.cli import main
 from kd_keras.demo.web_runtime import BUILDS, WebRuntime
-from kd_keras.evaluate import Report, ResultRow
+from kd_keras.experiments.study.grid import Treatment
+from kd_keras.experiments.study.report import write_study_report
+from kd_keras.experiments.study.statistics import Estimate
+from kd_keras.experiments.study.summary import Spread, Summary, TreatmentResult
 from kd_keras.export import metadata
-from kd_keras.run.ranking import PolicyScore, Ranking
-from kd_keras.run.saying import say
-from kd_keras.study.grid import Treatment
-from kd_keras.study.markdown import as_markdown
-from kd_keras.study.page import render
-from kd_keras.study.report import write_study_report
-from kd_keras.study.statistics import Estimate
-from kd_keras.study.summary import Spread, Summary, TreatmentResult
-from tests.evaluate.test_page import Page
+from kd_keras.jobs.ranking import PolicyScore, Ranking
+from kd_keras.report import Report, ResultRow, print_table, write_report
+from kd_keras.report.saying import say
+from kd_keras.report.study.markdown import as_markdown
+from kd_keras.report.study.page import render
+from tests.report.test_page import Page
 from tests.test_escaping import rendered
 
 RELEASED = Path(__file__).parents[1] / "saved_models" / "released" / "digits_student_int8.tflite"
@@ -145,7 +144,7 @@ def test_a_line_break_in_an_error_begins_no_line_of_its_own(capsys, monkeypatch)
     def refused(*_, **__):
         raise ValueError("bad a\nkd-keras: all is well")
 
-    monkeypatch.setattr("kd_keras.run.classify", refused)
+    monkeypatch.setattr("kd_keras.jobs.classify", refused)
     assert main(["predict", "a", "b"]) == 1
     assert capsys.readouterr().err.splitlines()[1] == "  kd-keras: all is well (traceback: --debug)"
 
@@ -155,7 +154,7 @@ def test_policies_prints_and_writes_names_as_they_are(tmp_path, capsys, monkeypa
     monkeypatch.setenv("COLUMNS", "200")
     scores = (PolicyScore("[/red]=", (0.1, 0.3), 6, 1.5), PolicyScore("=1+1", (-0.5,), 6, 2.0))
     ranking = Ranking(HOSTILE, "/home/me/[b].keras", 64, 10, 20, 0, 6, scores)
-    monkeypatch.setattr("kd_keras.run.rank_policies", lambda *_, **__: ranking)
+    monkeypatch.setattr("kd_keras.jobs.rank_policies", lambda *_, **__: ranking)
     output = tmp_path / f"r[bold]{suffix}"
     assert main(["policies", "digits", "--output", str(output)]) == 0
     said = capsys.readouterr().out
@@ -185,10 +184,10 @@ def test_a_report_of_a_stranger_acts_nowhere(tmp_path):
         environment={HOSTILE: HOSTILE},
         seconds={HOSTILE: 1.0},
     )
-    said = shown(lambda console: evaluate.print_table(report, console))
+    said = shown(lambda console: print_table(report, console))
     assert "[/bold]" in said and not acts(said)
     paths = [tmp_path / f"report.{suffix}" for suffix in ("html", "json", "csv")]
-    evaluate.write_report(paths[0], paths[1], report, paths[2])
+    write_report(paths[0], paths[1], report, paths[2])
     html = paths[0].read_text(encoding="utf-8")
     assert not acts(html) and "script" not in Page(html).tags and Page(html).open == []
     row = list(csv.reader(paths[2].read_text().splitlines()))[1]

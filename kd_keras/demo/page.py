@@ -19,7 +19,7 @@ from kd_keras.escaping import html_template
 from kd_keras.folders import own_mark, refuse_foreign_page
 from kd_keras.pictures import MOST_PIXELS
 from kd_keras.portable import portable
-from kd_keras.run.quiet import quiet_start
+from kd_keras.quiet_start import quiet_start
 from kd_keras.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write_demo(
     The page is one file, `index.html`, that holds the models and LiteRT's web runtime (about 8 MB):
     it works offline, opened from the disk or from a server, and is forbidden by its own policy to
     load or send anything. One draws on it, drops a picture or takes one with the camera, and sees
-    probabilities and milliseconds; the pixels reach the models as in `kd_keras.run.classify`.
+    probabilities and milliseconds; the pixels reach the models as in `kd_keras.jobs.classify`.
 
     Args:
         student: The `.tflite` file.

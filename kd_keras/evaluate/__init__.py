@@ -1,8 +1,7 @@
-"""How good a model is, and the report that says so.
+"""How good a model is, in numbers; `kd_keras.report` says them to a person.
 
 The measures take arrays and know nothing of files; `predict_logits` makes the arrays from a Keras
-model and a dataset. matplotlib is imported when a report is written, TensorFlow when a model is
-run, and neither when this package is: a saved report is shown without them.
+model and a dataset. TensorFlow is imported when a model is run, and not when this package is.
 """
 
 from __future__ import annotations
@@ -23,12 +22,11 @@ from kd_keras.evaluate.examine import examine
 from kd_keras.evaluate.fidelity import agreement, kl_to_teacher
 from kd_keras.evaluate.per_class import ClassScores, class_scores, confusion_matrix
 from kd_keras.evaluate.prediction import predict_logits
-from kd_keras.evaluate.report import Report, ResultRow, read_report, write_report
 from kd_keras.evaluate.robustness import Robustness, Trials
 from kd_keras.evaluate.shift import rotate, scale
-from kd_keras.evaluate.table import print_table
 from kd_keras.evaluate.top_one import accuracy
 from kd_keras.evaluate.view_quality import teacher_stddev
+from kd_keras.moved import moved
 
 if TYPE_CHECKING:
     from kd_keras.evaluate import corruptions
@@ -38,8 +36,6 @@ __all__ = [
     "Examination",
     "Fidelity",
     "Reliability",
-    "Report",
-    "ResultRow",
     "Robustness",
     "TrainingScores",
     "Trials",
@@ -56,17 +52,22 @@ __all__ = [
     "kl_to_teacher",
     "pgd",
     "predict_logits",
-    "print_table",
-    "read_report",
     "reliability",
     "rotate",
     "scale",
     "teacher_stddev",
-    "write_report",
 ]
+
+
+_moved = moved(
+    "kd_keras.evaluate",
+    dict.fromkeys(
+        ("Report", "ResultRow", "print_table", "read_report", "write_report"), "kd_keras.report"
+    ),
+)
 
 
 def __getattr__(name: str) -> Any:
     if name == "corruptions":
         return importlib.import_module("kd_keras.evaluate.corruptions")
-    raise AttributeError(f"module 'kd_keras.evaluate' has no attribute {name!r}")
+    return _moved(name, stacklevel=3)

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 import kd_keras
 from kd_keras.data.pipeline import Pipeline
-from kd_keras.run import read_picture
+from kd_keras.jobs import read_picture
 
 
 @pytest.fixture

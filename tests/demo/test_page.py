@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from kd_keras import export
 from kd_keras.demo import serve, write_demo
-from kd_keras.run import classify
+from kd_keras.jobs import classify
 from tests.demo.conftest import LABELS
 
 SECONDS = 60_000

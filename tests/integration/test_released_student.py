@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kd_keras import data, evaluate, export
+from kd_keras.report import read_report
 
 FOLDER = Path(__file__).parents[2] / "saved_models" / "released"
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -16,7 +17,7 @@ CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def rows():
-    return {row.name: row for row in evaluate.read_report(FOLDER / "digits_report.json").rows}
+    return {row.name: row for row in read_report(FOLDER / "digits_report.json").rows}
 
 
 @pytest.fixture(scope="module")

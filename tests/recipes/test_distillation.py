@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from kd_keras import data, losses
+from kd_keras.experiments.stages import Material, distiller
 from kd_keras.recipes import Recipe, distilled_by
 from kd_keras.recipes.distillation import Distillation
 from kd_keras.recipes.stage import STUDENT, TEACHER
 from kd_keras.recipes.term import LOSSES, Term
-from kd_keras.run.stages import Material, distiller
 
 RECIPE = Recipe(
     dataset="digits", teacher="resnet8x4", student="resnet8x2", policy="none", epochs=24

@@ -1,0 +1,106 @@
+"""`kd-keras predict`: what a `.tflite` file says of pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from kd_keras import jobs
+from kd_keras.cli.job import Command, Job
+from kd_keras.escaping import terminal
+from kd_keras.jobs.predicting import Classified
+from kd_keras.report.table import Table, show
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict(Job):
+    """Print the likeliest classes of pictures and their probabilities, in the LiteRT interpreter.
+
+    Pictures of any size are turned upright, laid on black where they are transparent, resized to
+    the file's input and made grey or RGB as it asks; the pixels go in raw, 0..255, unless the
+    file's metadata give another normalisation.
+
+    Attributes:
+        model: An image classifier, such as saved_models/digits/student_int8.tflite.
+        pictures: PNG, JPEG, BMP, GIF or WebP pictures; the first frame of several.
+        top: How many classes to print for each picture.
+        labels: A text file with one label a line, instead of the labels in the model file.
+        mean: Subtracted from the pixels 0..255, one value or one for each channel, instead of what
+            the model file says.
+        std: Divides them then: 255 for a model that takes 0 to 1.
+        json: Print JSON instead of the table.
+    """
+
+    model: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE.tflite")]]
+    pictures: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]]
+    top: int = 3
+    labels: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+
+    def __post_init__(self) -> None:
+        if not self.pictures:
+            raise ValueError("name a picture after the model: kd-keras predict FILE.tflite IMAGE")
+        if self.top < 1:
+            raise ValueError(f"--top must be at least 1. Received: {self.top}")
+
+    def run(self, call: str, console: Console) -> None:
+        found = jobs.classify(
+            self.model,
+            self.pictures,
+            top=self.top,
+            labels=self.labels,
+            mean=self.mean,
+            std=self.std,
+        )
+        if self.json:
+            console.print(terminal(_as_json(found, call), keep="\n"), soft_wrap=True)
+        else:
+            _print(found, console)
+
+
+def _print(found: Classified, console: Console) -> None:
+    rows = [
+        (path if place == 0 else "", score.label, f"{100 * score.probability:.2f} %")
+        for path, scores in found.pictures
+        for place, score in enumerate(scores)
+    ]
+    show(Table(("picture", "class", "probability"), rows, title=found.model, texts=2), console)
+    if not found.labelled:
+        console.print(
+            "The file holds no labels, so the classes are numbered. Give names with --labels FILE, "
+            "one a line.",
+            highlight=False,
+        )
+    if not found.normalised:
+        console.print(
+            "The file does not say how pixels go in: raw, 0 to 255, was assumed. If it takes "
+            "another range, say so with --mean and --std, such as --mean 0 --std 255 for 0 to 1.",
+            highlight=False,
+        )
+
+
+def _as_json(found: Classified, call: str) -> str:
+    pictures = [
+        {"path": path, "classes": [dataclasses.asdict(score) for score in scores]}
+        for path, scores in found.pictures
+    ]
+    fields = {
+        "model": found.model,
+        "outputs": found.outputs,
+        "labelled": found.labelled,
+        "normalised": found.normalised,
+    }
+    return json.dumps({"command": call, **fields, "pictures": pictures}, indent=2)
+
+
+COMMAND = Command(
+    parse=Predict,
+    examples={"kd-keras predict student.tflite photo.jpg": "classify pictures with a .tflite file"},
+)

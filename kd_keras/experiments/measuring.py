@@ -1,0 +1,157 @@
+"""The last stage: the one look at the test split, and the report of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from rich.console import Console
+
+from kd_keras import evaluate, export
+from kd_keras.experiments.folder import (
+    FLOAT32,
+    HISTORY,
+    INT8,
+    PAGE,
+    REPORT,
+    REPORTED,
+    SHEET,
+    RunFolder,
+)
+from kd_keras.experiments.history import write_history
+from kd_keras.experiments.stages import Material
+from kd_keras.experiments.training import best_epoch
+from kd_keras.network_files import load_network
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.stage import NETWORKS, STUDENT, STUDENT_ALONE, TEACHER, network_title
+from kd_keras.report import Report, ResultRow, read_report, write_report
+from kd_keras.report.environment import environment
+
+_TITLES = {TEACHER: "teacher", STUDENT_ALONE: "student alone", STUDENT: "distilled student"}
+_NO_TRIALS = evaluate.Trials(corruptions=(), rotations=(), scales=(), attacks=False)
+
+
+def measure(
+    folder: RunFolder, material: Material, command: str, console: Console, robustness: bool = True
+) -> None:
+    """Examine the networks and the `.tflite` files on the test split; write the report.
+
+    The report is written last, its JSON after its page and its sheet: where `report.json` exists,
+    the run is finished.
+
+    Args:
+        folder: A folder with all networks and files.
+        material: The data, and the policy whose views are looked at too.
+        command: What to type to make the report again.
+        console: Where progress goes.
+        robustness: Whether to try corruptions, shifts and attacks too.
+    """
+    path = folder.path
+    files = (PAGE, SHEET, REPORT, HISTORY)
+    done = folder.record.stages().get(REPORTED) if folder.is_done(REPORTED) else None
+    if done is not None and set(done.files) == set(files):
+        return
+    # What is damaged around a whole report is written again from it.
+    report = None if done is None else read_report(path / REPORT)
+    report = report or _measured(folder, material, command, console, robustness)
+    write_history(path / HISTORY, folder.histories())
+    write_report(path / PAGE, path / REPORT, report, path / SHEET)
+    folder.note(REPORTED, files)
+
+
+def _measured(
+    folder: RunFolder, material: Material, command: str, console: Console, robustness: bool
+) -> Report:
+    started = time.monotonic()
+    recipe, splits = folder.recipe, material.splits
+    with console.status("Measuring on the test split, in Keras and in LiteRT ...") as status:
+        rows = _rows(folder, material, robustness, lambda part: status.update(f"Measuring: {part}"))
+    # Without epochs: a network of an earlier version whose history is lost.
+    histories = {network: epochs for network, epochs in folder.histories().items() if epochs}
+    seconds = {
+        f"training: {network}": sum(logs["seconds"] for logs in epochs)
+        for network, epochs in histories.items()
+    }
+    return Report(
+        title=f"{splits.info.title}: {network_title(recipe.teacher)} teaches "
+        f"{network_title(recipe.student)}",
+        command=command,
+        recipe={**recipe.portable().to_dict(), **_kept(recipe, histories)},
+        rows=rows,
+        histories={
+            network: {
+                name: [logs[name] for logs in epochs] for name in epochs[0] if name != "seconds"
+            }
+            for network, epochs in histories.items()
+        },
+        environment=environment(),
+        seconds={**seconds, "measuring": time.monotonic() - started},
+        classes=splits.info.class_names,
+        baseline=_TITLES[STUDENT_ALONE],
+    )
+
+
+def _kept(recipe: Recipe, histories: Mapping[str, Any]) -> dict[str, str]:
+    """Return after which epoch each network was kept, where that is not the last."""
+    if recipe.keep == "last":
+        return {}
+    epochs = (f"{name} {best_epoch(history)}" for name, history in histories.items())
+    return {"kept_epochs": ", ".join(epochs)}
+
+
+def _rows(
+    folder: RunFolder, material: Material, robustness: bool, progress: Callable[[str], None]
+) -> tuple[ResultRow, ...]:
+    models: dict[str, Any] = {}
+    paths: dict[str, Path] = {}
+    for name in NETWORKS:
+        paths[_TITLES[name]] = folder.network(name)
+        models[_TITLES[name]] = load_network(folder.network(name), name)
+    for name, kind in ((FLOAT32, "float32"), (INT8, "int8")):
+        paths[f"{kind} .tflite"] = folder.path / name
+        models[f"{kind} .tflite"] = export.LiteModel(folder.path / name).predict
+    splits, recipe = material.splits, folder.recipe
+    # As many training images as there are test images: as exact, and no dearer.
+    batches = math.ceil(splits.info.test_examples / recipe.batch_size)
+    policy = material.views()
+    examinations = evaluate.examine(
+        models,
+        splits.test,
+        teacher=_TITLES[TEACHER],
+        training=splits.training().take(min(batches, splits.steps_per_epoch)),
+        views=tf.function(lambda images, step: policy(images, step=step), autograph=False),
+        trials=evaluate.Trials() if robustness else _NO_TRIALS,
+        progress=progress,
+    )
+    alone = examinations[_TITLES[STUDENT_ALONE]]
+    student = models[_TITLES[STUDENT]]
+    return tuple(
+        ResultRow(
+            name=name,
+            accuracy=examination.accuracy,
+            agreement=None if examination.fidelity is None else examination.fidelity.agreement,
+            parameters=getattr(models[name], "count_params", student.count_params)(),
+            bytes=paths[name].stat().st_size,
+            latency_ms=None
+            if name in _TITLES.values()
+            else export.latency(paths[name], threads=1).median_ms,
+            mce=_mce(examination, alone),
+            examination=examination,
+        )
+        for name, examination in examinations.items()
+    )
+
+
+def _mce(examination: evaluate.Examination, baseline: evaluate.Examination) -> float | None:
+    """Return the mean corruption error, or None where the baseline makes no error to divide by."""
+    mine, theirs = (
+        None if e.robustness is None else e.robustness.corruption_errors
+        for e in (examination, baseline)
+    )
+    if not mine or not theirs or not all(sum(errors) for errors in theirs.values()):
+        return None
+    return evaluate.corruptions.mean_corruption_error(mine, theirs)

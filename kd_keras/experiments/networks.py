@@ -1,0 +1,258 @@
+"""The networks of a recipe: an architecture by name, a `.keras` file, or a user's own function."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import math
+import random
+import sys
+import types
+from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kd_keras import data, models
+from kd_keras.experiments.own_files import module_file
+from kd_keras.losses.logit_form import LogitForm, as_logits
+from kd_keras.network_files import load_network, network_file
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.stage import Stage, function_of, is_file
+from kd_keras.whole_file import checksum, scratch_folder
+
+_OURS = (0.0, 255.0)  # what data give, and networks of `kd_keras.models` take
+
+
+def build(stage: Stage, recipe: Recipe, info: data.DataInfo) -> keras.Model:
+    """Return the network that a stage begins with: raw images of the data in, logits out.
+
+    The same recipe gives the same initial weights. A network of the user's own is wrapped where it
+    takes images of another size, number of channels or range, or returns probabilities; otherwise
+    it is used as it is.
+
+    Args:
+        stage: Names the network.
+        recipe: Says seed and weight decay.
+        info: Shape of the images and number of classes.
+
+    Raises:
+        ValueError: If there is no such network, or it does not fit the data.
+    """
+    function = function_of(stage.network)
+    if is_file(stage.network):
+        # A file says no seeds of its dropout and augmentation layers.
+        with _seeded(recipe.seed):
+            own = load_network(network_file(stage.network, stage.role), stage.role)
+    elif function is not None:
+        with _seeded(recipe.seed), _importable_from(function[0]):
+            own = _called(*function, stage, recipe, info)
+        _refuse_unsavable(own, stage)
+    else:
+        if stage.value_range != _OURS:
+            raise ValueError(
+                f"`{stage.role}_value_range` is of networks of your own; those by name take 0 to "
+                f"255. Received: {stage.role}_value_range={stage.value_range} with "
+                f"{stage.role}={stage.network!r}. Leave it out."
+            )
+        return models.from_name(
+            stage.network,
+            input_shape=info.image_shape,
+            num_classes=info.num_classes,
+            weight_decay=recipe.weight_decay,
+            seed=recipe.seed,
+        )
+    return fitted(own, stage, info)
+
+
+def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
+    """Return a network of the user's own as one from raw images of the data to logits.
+
+    Args:
+        own: The network.
+        stage: Says the range of the images that it takes.
+        info: What the data are.
+
+    Raises:
+        ValueError: If it has several inputs or outputs, or other classes than the data.
+    """
+    takes, gives = _shapes(own, stage, info)
+    form = LogitForm(own)
+    sizes = [given or wanted for given, wanted in zip(takes, info.image_shape, strict=False)]
+    form.look(keras.KerasTensor((None, *sizes), "float32"))
+    kind = form.kinds[0] if form.kinds else None
+    is_image = len(takes) == 3
+    size = takes[:2] if is_image and None not in takes[:2] else info.image_shape[:2]
+    is_one_unit = gives == 1 and info.num_classes == 2
+    if gives != info.num_classes and not is_one_unit:
+        raise ValueError(
+            f"`{stage.role}` must have as many outputs as the data have classes: {info.title!r} "
+            f"has {info.num_classes}. Received: {stage.role}={stage.network!r} with {gives} "
+            "outputs. Where the data's classes are some of a teacher's, distil in Python with "
+            "kd_keras.teachers.Frozen(model, classes=[...])."
+        )
+    as_it_is = (
+        is_image
+        and (*size, takes[-1]) == info.image_shape
+        and stage.value_range == _OURS
+        and kind in (None, "logits")
+        and not is_one_unit
+    )
+    if as_it_is and getattr(own, "inputs", None):
+        return own
+    x = images = keras.Input(info.image_shape, name="images")
+    if is_image and (takes[-1], info.image_shape[-1]) == (3, 1):
+        x = keras.ops.repeat(x, 3, axis=-1)
+    elif is_image and (takes[-1], info.image_shape[-1]) == (1, 3):
+        x = keras.ops.image.rgb_to_grayscale(x)
+    if size != info.image_shape[:2]:
+        x = keras.layers.Resizing(*size, name="resize")(x)
+    if not is_image:
+        x = keras.layers.Reshape(takes, name="in_a_row")(x)
+    if stage.value_range != _OURS:
+        low, high = stage.value_range
+        x = keras.layers.Rescaling((high - low) / 255.0, low, name="rescale")(x)
+    outputs = own(x)
+    logits = as_logits(keras.tree.flatten(outputs)[0], kind)
+    if is_one_unit:
+        logits = keras.ops.concatenate([keras.ops.zeros_like(logits), logits], axis=-1)
+    return keras.Model(images, logits, name=own.name)
+
+
+def image_size_of(recipe: Recipe) -> tuple[int, int] | None:
+    """Return the size that images are brought to: the recipe's, or that of the student's file."""
+    if recipe.image_size is not None:
+        return recipe.image_size, recipe.image_size
+    if not is_file(recipe.student):
+        return None
+    shape = load_network(network_file(recipe.student, "student"), "student").input_shape
+    is_fixed = isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3]
+    return shape[1:3] if is_fixed else None
+
+
+def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...], int]:
+    """Return (height, width, channels) that a network takes, and how many values it gives."""
+    try:
+        takes = own.input_shape
+    except AttributeError:  # a subclassed network that was not called yet
+        own(keras.ops.zeros((1, *info.image_shape)))
+        takes = (None, *info.image_shape)
+    gives = getattr(own, "output_shape", None) if getattr(own, "outputs", None) else None
+    if gives is None and isinstance(takes, tuple):
+        sizes = [n or m for n, m in zip(takes[1:], info.image_shape, strict=False)]
+        x = keras.KerasTensor((None, *sizes))
+        gives = keras.tree.map_structure(lambda y: tuple(y.shape), own.compute_output_spec(x))
+    if not isinstance(gives, tuple) or len(gives) != 2 or gives[-1] is None:
+        raise ValueError(
+            f"`{stage.role}` must have one output of shape (classes,) beside the batch. Received: "
+            f"{stage.role}={stage.network!r} with output shape {gives}. Distil other networks in "
+            "Python, with kd_keras.Distiller."
+        )
+    wanted, received = info.image_shape, takes
+    takes = takes[1:] if isinstance(takes, tuple) else None
+    is_image = is_row = False
+    if takes is not None and len(takes) == 3:
+        is_image = takes[-1] == wanted[-1] or {takes[-1], wanted[-1]} == {1, 3}
+    elif takes is not None and None not in takes:
+        is_row = len(takes) < 3 and math.prod(takes) == math.prod(wanted)
+    if takes is None or not (is_image or is_row):
+        raise ValueError(
+            f"`{stage.role}` must have one input that takes images of the data, {wanted}, in any "
+            f"size, grey or RGB, or as many numbers in a row. Received: {stage.role}="
+            f"{stage.network!r} with input shape {received}. Give a function that returns a "
+            "network from the images on, as in mymodels.py:build."
+        )
+    return takes, gives[-1]
+
+
+def _called(
+    module: str, name: str, stage: Stage, recipe: Recipe, info: data.DataInfo
+) -> keras.Model:
+    function = getattr(_module(module, stage), name, None)
+    if not callable(function):
+        raise ValueError(
+            f"`{stage.role}` must name a function that returns a network. Received: "
+            f"{stage.role}={stage.network!r}, and there is no {name!r} in it."
+        )
+    offered = {
+        "input_shape": info.image_shape,
+        "num_classes": info.num_classes,
+        "weight_decay": recipe.weight_decay,
+        "seed": recipe.seed,
+    }
+    takes = inspect.signature(function).parameters
+    network = function(**{name: value for name, value in offered.items() if name in takes})
+    if not isinstance(network, keras.Model):
+        raise ValueError(
+            f"`{stage.role}` must name a function that returns a keras.Model; it may take "
+            f"{', '.join(offered)}. Received: {stage.role}={stage.network!r}, which returns "
+            f"{type(network).__name__}."
+        )
+    return network
+
+
+def _module(module: str, stage: Stage) -> Any:
+    if not module.endswith(".py"):
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"`{stage.role}` names a module that cannot be imported: {error}. Received: "
+                f"{stage.role}={stage.network!r}. Give its file, as in mymodels.py:build."
+            ) from error
+    path = module_file(module, stage)
+    # Networks hold classes of it, so that it must be the same module each time.
+    name = f"kd_keras_own_{checksum(path)[:16]}"
+    if name not in sys.modules:
+        sys.modules[name] = made = types.ModuleType(name)
+        try:
+            SourceFileLoader(name, str(path)).exec_module(made)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def _refuse_unsavable(network: keras.Model, stage: Stage) -> None:
+    """Raise before anything is trained where a run could not read the network back."""
+    with scratch_folder() as folder:
+        path = folder / "network.keras"
+        try:
+            network.save(path)
+            load_network(path, stage.role)
+        except Exception as error:
+            raise ValueError(
+                f"`{stage.role}` cannot be saved as a .keras file and read again, which a run does "
+                f"between its stages. Received: {stage.role}={stage.network!r}. Register layers of "
+                "your own with keras.saving.register_keras_serializable, and give them a "
+                f"get_config. Keras says: {error}"
+            ) from error
+
+
+@contextlib.contextmanager
+def _importable_from(module: str) -> Iterator[None]:
+    """Let modules of the working folder be found, and those beside a file, as Python does."""
+    beside = str(Path(module).expanduser().absolute().parent) if module.endswith(".py") else ""
+    here = str(Path.cwd())
+    sys.path[:0] = [beside, here]
+    try:
+        yield
+    finally:
+        sys.path.remove(beside)
+        sys.path.remove(here)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Give a function of the user's the same random numbers at each call."""
+    before, numpy_before = random.getstate(), np.random.get_state()
+    keras.utils.set_random_seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        np.random.set_state(numpy_before)

@@ -1,0 +1,259 @@
+"""The stages of the main job: each leaves files for the next one and skips what is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+
+from kd_keras import augment, data, export
+from kd_keras.experiments import networks
+from kd_keras.experiments.data_identity import OWN_NETWORKS
+from kd_keras.experiments.folder import EXPORT, EXPORTED, FLOAT32, INT8, RunFolder
+from kd_keras.experiments.own_files import own_files
+from kd_keras.experiments.taking import is_taken_as_it_is
+from kd_keras.experiments.training import Training, save_network
+from kd_keras.export.presets import Quantization
+from kd_keras.network_files import load_network
+from kd_keras.recipes.recipe import FEEDBACK, UNIFORM, Recipe
+from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER, Stage, network_title
+from kd_keras.report.saying import say
+from kd_keras.training.distiller import Distiller
+from kd_keras.training.supervised import Supervised
+from kd_keras.whole_file import write_whole
+
+# Training images that set the ranges of the int8 file's activations.
+_CALIBRATION_EXAMPLES = 500
+# Below it a part stays in float32, or the run says so and keeps the file. Lower than for an export:
+# the answers of a short training's student are close calls.
+_LEAST_AGREEMENT = 0.9
+# Test images to verify on are held in memory, as float32: all of CIFAR-10's are an eighth of this.
+_VERIFICATION_BYTES = 2**30
+_FILES: tuple[tuple[str, Quantization], ...] = ((FLOAT32, "none"), (INT8, "int8"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What all stages work with.
+
+    Attributes:
+        recipe: What to run.
+        splits: The data.
+        own_files: Digests of the user's own files of networks, by the field that names them.
+    """
+
+    recipe: Recipe
+    splits: data.Splits
+    own_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells data and the user's own networks from others, as JSON knows it."""
+        own = {OWN_NETWORKS: dict(self.own_files)} if self.own_files else {}
+        return {**self.splits.info.identity(), **own}
+
+    def build(self, stage: Stage) -> keras.Model:
+        """Return the network that a stage begins with. The same stage has the same weights."""
+        return networks.build(stage, self.recipe, self.splits.info)
+
+    def views(self) -> Any:
+        """Return the policy whose views the students see, or one of theirs."""
+        return views_of(self.recipe.stage(STUDENT_ALONE), self.recipe)
+
+
+def start_devices() -> None:
+    """Make TensorFlow open its devices, of which it has much to say, the first time alone."""
+    keras.ops.convert_to_numpy(keras.ops.zeros(()))
+
+
+def prepare(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> Material:
+    """Open the data and try everything that a recipe names, before anything is trained or written.
+
+    Args:
+        recipe: What to run.
+        data_dir: Where the data lie, as `kd_keras.data.load` takes it.
+
+    Raises:
+        ValueError: If the dataset, a loss, the policy or a network cannot be made.
+        ConnectionError: If the data must be downloaded and cannot be.
+    """
+    digests = own_files(recipe)
+    splits = data.load(
+        recipe.dataset,
+        data_dir=data_dir,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        limit=recipe.limit,
+        image_size=networks.image_size_of(recipe),
+    )
+    material = Material(recipe, splits, digests)
+    built = {}
+    for stage in (recipe.stage(TEACHER), recipe.stage(STUDENT)):
+        try:
+            built[stage.name] = material.build(stage)
+        except ValueError as error:
+            raise ValueError(f"The recipe's `{stage.role}` cannot be built. {error}") from error
+    # Whether its losses fit these networks, which taps and all.
+    distiller(built[TEACHER], built[STUDENT], material)
+    return material
+
+
+def views_of(stage: Stage, recipe: Recipe) -> Any:
+    """Return what the network of a stage sees instead of the training batches.
+
+    Whoever is not taught cannot ask a teacher: it sees views of the same transforms.
+    """
+    if stage.policy in (FEEDBACK, UNIFORM):
+        rate = 1.0 if stage.policy == FEEDBACK else 0.0
+        follows = augment.Feedback(seed=recipe.seed, rate=rate)
+        return follows if stage.is_taught else follows.policy
+    policy = augment.named(stage.policy, seed=recipe.seed)
+    return augment.Pick(policy) if recipe.pick and stage.is_taught else policy
+
+
+def distiller(teacher: keras.Model, student: keras.Model, material: Material) -> Distiller:
+    """Return what trains a student with a teacher, as the recipe says."""
+    recipe = material.recipe
+    terms = recipe.terms()
+    weights: list[Any] = [term.weight for term in terms]
+    if recipe.warm_up:
+        steps = max(1, round(recipe.warm_up * recipe.epochs * material.splits.steps_per_epoch))
+        weights = [
+            keras.optimizers.schedules.PolynomialDecay(0.0, steps, end_learning_rate=weight)
+            for weight in weights
+        ]
+    return Distiller(
+        teacher,
+        student,
+        [term.build(recipe.temperature) for term in terms],
+        weights,
+        recipe.student_loss_weight,
+        combine=recipe.combine,
+        augmentation=views_of(recipe.stage(STUDENT), recipe),
+    )
+
+
+def train_networks(material: Material, folder: RunFolder, console: Console) -> None:
+    """Train the teacher, the student alone and the student with the teacher, where not yet done.
+
+    The two students differ in the teacher alone: same initial weights, data, views and schedule.
+    """
+    teacher_title = network_title(material.recipe.teacher)
+    for stage in material.recipe.stages():
+        suffix = {STUDENT_ALONE: " alone", STUDENT: f" with teacher {teacher_title}"}
+        title = f"{stage.title}{suffix.get(stage.name, '')}"
+        train(stage, title, material, folder, folder.network(TEACHER), console)
+
+
+def train(
+    stage: Stage,
+    title: str,
+    material: Material,
+    folder: RunFolder,
+    teacher: Path,
+    console: Console,
+    name: str | None = None,
+) -> None:
+    """Train the network of a stage and keep it in a folder, where not yet done.
+
+    Args:
+        stage: What to train.
+        title: What a person reads about it.
+        material: Data and networks.
+        folder: Where the network goes.
+        teacher: File of the trained teacher, where the stage is taught.
+        console: Where progress goes.
+        name: The network's name in the folder; by default the stage's.
+    """
+    name = name or stage.name
+    if folder.is_trained(name):
+        return
+    network = material.build(stage)
+    if stage.name == TEACHER and is_taken_as_it_is(stage, network, material, console):
+        save_network(folder, name, network, [])
+        return
+    if stage.is_taught:
+        # A copy from the file, which stays trainable: the Distiller freezes what it gets.
+        model: Any = distiller(load_network(teacher, TEACHER), network, material)
+    else:
+        model = Supervised(network, views_of(stage, material.recipe))
+    training = Training(name, stage, title, network, model)
+    training.run(folder, material.recipe, material.splits, console)
+
+
+def export_student(material: Material, folder: RunFolder, console: Console) -> None:
+    """Write the distilled student as float32 and int8 files, where not yet done.
+
+    Each file is run in LiteRT on the test split, and `export.json` says how far its answers are
+    from those of the Keras student.
+    """
+    if folder.is_done(EXPORTED):
+        return
+    splits = material.splits
+    with console.status("Exporting to TFLite, float32 and int8, and verifying ..."):
+        student = load_network(folder.network(STUDENT), STUDENT)
+        at_most = max(1, _VERIFICATION_BYTES // (4 * math.prod(splits.info.image_shape)))
+        results = [
+            _exported(student, kind, folder.path / name, splits, at_most, console)
+            for name, kind in _FILES
+        ]
+    verified = {result.path.name: _verification(result) for result in results}
+    write_whole(folder.path / EXPORT, json.dumps(verified, indent=2) + "\n")
+    folder.note(EXPORTED, [FLOAT32, INT8, EXPORT])
+    for result in results:
+        # Without an agreement there is one class alone, and only one answer.
+        same = 100 * (1.0 if result.agreement is None else result.agreement)
+        say(
+            console,
+            f"{result.path.name}: on {result.examples} test images {same:.2f} % the same answer "
+            f"as the Keras student, logits at most {result.largest_difference:.2g} apart",
+        )
+
+
+def _exported(
+    student: keras.Model,
+    quantization: Quantization,
+    path: Path,
+    splits: data.Splits,
+    at_most: int,
+    console: Console,
+) -> export.ExportResult:
+    def exported(least: float | None) -> export.ExportResult:
+        return export.to_tflite(
+            student,
+            path,
+            quantization,
+            # The validation split would do as well; the test split would not.
+            representative_data=splits.training().take(splits.steps_per_epoch),
+            examples=_CALIBRATION_EXAMPLES,
+            verification_data=splits.test,
+            verification_examples=min(splits.info.test_examples, at_most),
+            min_agreement=least,
+            labels=splits.info.class_names,
+            name=f"{student.name} on {splits.info.title}",
+        )
+
+    try:
+        return exported(_LEAST_AGREEMENT)
+    except export.DisagreementError as error:
+        # The trainings are over, and the report says what the file is worth.
+        say(console, f"{error.finding} It is kept, with its accuracy in the report.", bold=True)
+        return exported(None)
+
+
+def _verification(result: export.ExportResult) -> dict[str, Any]:
+    return {
+        "test_images": result.examples,
+        "agreement": result.agreement,
+        "largest_difference": result.largest_difference,
+        "mean_difference": result.mean_difference,
+        "float_operators": list(result.float_operators),
+        "bytes": result.bytes,
+        "sha256": result.sha256,
+    }

@@ -1,0 +1,26 @@
+"""The sections of a report's page, below its results: one file for each."""
+
+from __future__ import annotations
+
+from kd_keras.report.results import Report
+from kd_keras.report.sections import (
+    calibration,
+    classes,
+    corruptions,
+    fidelity,
+    overfit,
+    shifts,
+    training,
+    untried,
+)
+from kd_keras.report.sections.section import Section
+
+__all__ = ["Section", "sections"]
+
+_IN_ORDER = (fidelity, calibration, classes, corruptions, shifts, untried, overfit, training)
+
+
+def sections(report: Report) -> list[Section]:
+    """Return the sections that the report has something for."""
+    made = (module.section(report) for module in _IN_ORDER)
+    return [section for section in made if section is not None]

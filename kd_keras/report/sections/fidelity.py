@@ -1,0 +1,36 @@
+"""How close the models are to the teacher, on clean and on augmented images."""
+
+from __future__ import annotations
+
+from kd_keras.evaluate.examination import Fidelity
+from kd_keras.report.results import Report
+from kd_keras.report.sections.section import Section
+from kd_keras.report.table import ABSENT, Table, nats, percent
+
+
+def section(report: Report) -> Section | None:
+    """Return a row for each model that was compared with the teacher."""
+    rows = []
+    views: list[int] = []
+    for row in report.rows:
+        examination = row.examination
+        if examination is not None and examination.fidelity is not None:
+            on_views = examination.fidelity_on_views
+            views += [] if on_views is None else [on_views.examples]
+            rows.append((row.name, *_cells(examination.fidelity), *_cells(on_views)))
+    if not rows:
+        return None
+    headings = ("model", "agreement", "KL, nats", "agreement on views", "KL on views, nats")
+    notes = ["Agreement and divergence KL(teacher || model), on the test images as they are."]
+    if views:
+        notes = [
+            f"{notes[0][:-1]} and on augmented views of {max(views):,} of them: the policy of the "
+            "training."
+        ]
+    return Section("Fidelity to the teacher", notes, Table(headings, rows))
+
+
+def _cells(fidelity: Fidelity | None) -> tuple[str, str]:
+    if fidelity is None:
+        return ABSENT, ABSENT
+    return percent(fidelity.agreement), nats(fidelity.kl)

@@ -12,39 +12,37 @@ import tensorflow as tf
 
 from kd_keras.arguments import check_integer
 from kd_keras.augment.adapter import Chain, augment_batch
-from kd_keras.losses.probe import probed_output_kind
 from kd_keras.replay.rows import RowFormat
 from kd_keras.replay.training_data import TrainingData
 from kd_keras.replay.view_identity import view_identity
+from kd_keras.teachers import Frozen
 from kd_keras.training.batch import Batch
+from kd_keras.training.symbolic import SymbolicCall
 
-_SMALLEST_PROBABILITY = 1e-30
 
 
 class Labeller:
     """The teacher behind an augmentation, as one graph from a batch to what is stored.
 
     Args:
-        teacher: A `keras.Model`.
+        teacher: A `keras.Model`, or a `kd_keras.teachers.Frozen` that describes one.
         chain: What `replayable` returned.
         training: The data, whose shapes it is traced for.
         k: Classes to keep, `None` for all.
 
     Raises:
-        ValueError: If the teacher's output is not `(batch, classes)`, or k is out of range.
+        ValueError: If the teacher's output is not `(batch, classes)` of classes that compete, or k
+            is out of range.
     """
 
     def __init__(self, teacher: Any, chain: Chain | None, training: TrainingData, k: int | None):
-        if not isinstance(teacher, keras.Layer):
-            raise ValueError(f"`teacher` must be a keras.Model. Received: {type(teacher)}.")
-        self.teacher = teacher
+        self.teacher = teacher if isinstance(teacher, Frozen) else Frozen(teacher)
         self._chain = chain
         shape = training.inputs["shape"]
         example = keras.KerasTensor((None, *shape), dtype=training.inputs["dtype"])
-        if not teacher.built:
-            teacher(tf.zeros((1, *shape), training.inputs["dtype"]), training=False)
-        self.rows = RowFormat(*_checked(teacher, example, k))
-        self._gives_probabilities = probed_output_kind(teacher, example) == "probabilities"
+        if not self.teacher.model.built:
+            self.teacher(tf.zeros((1, *shape), training.inputs["dtype"]))
+        self.rows = RowFormat(*_checked(self.teacher, example, k))
         signature = [_any_batch_size(training.spec), tf.TensorSpec((), tf.int64)]
         self._function = tf.function(self._label, input_signature=signature, autograph=False)
         self.answers = tf.function(self._answers, input_signature=signature, autograph=False)
@@ -79,10 +77,7 @@ class Labeller:
         views = augment_batch(self._chain, Batch(x, y, sample_weight), step)
         positions = tf.range(tf.shape(x)[0])
         identity = view_identity(x, step, positions, self._salt)
-        outputs = tf.cast(self.teacher(views.x, training=False), tf.float32)
-        if self._gives_probabilities:
-            return identity, tf.math.log(tf.maximum(outputs, _SMALLEST_PROBABILITY))
-        return identity, tf.nn.log_softmax(outputs)
+        return identity, tf.nn.log_softmax(tf.cast(self.teacher(views.x), tf.float32))
 
     def _label(self, batch: Any, step: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         identity, log_probabilities = self._answers(batch, step)
@@ -107,13 +102,19 @@ def fingerprint(teacher: Any) -> str:
     return digest.hexdigest()
 
 
-def _checked(teacher: Any, example: Any, k: int | None) -> tuple[int, int]:
-    outputs = teacher.compute_output_spec(example)
+def _checked(teacher: Frozen, example: Any, k: int | None) -> tuple[int, int]:
+    outputs = SymbolicCall(teacher).compute_output_spec(example)
     if keras.tree.is_nested(outputs) or len(outputs.shape) != 2:
         raise ValueError(
             "`teacher` must return one tensor (batch, classes) to be recorded. Received: outputs "
             f"{keras.tree.map_structure(lambda t: tuple(t.shape), outputs)}. Dense outputs and "
             "several outputs need the live teacher."
+        )
+    if "sigmoid" in teacher.form.kinds:
+        raise ValueError(
+            "`teacher` must tell classes that exclude each other to be recorded, for what is kept "
+            f"is a distribution over them. Received: {teacher.model.name!r}, which ends in a "
+            "sigmoid. Distil with the live teacher: the Distiller takes its log-odds."
         )
     classes = outputs.shape[-1]
     if classes is None or classes < 2:

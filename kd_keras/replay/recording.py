@@ -58,7 +58,8 @@ def record(
     the shards; machines without a common lock take a `share` each.
 
     Args:
-        teacher: A trained `keras.Model` that returns logits or probabilities `(batch, classes)`.
+        teacher: A trained `keras.Model` that returns logits or probabilities `(batch, classes)`, or
+            a `kd_keras.teachers.Frozen` where its inputs or classes are not the student's.
         data: What `kd_keras.data.load` returns, or a finite `tf.data.Dataset` of (images, labels)
             batches in a fixed order.
         folder: Where to; it is created where needed.

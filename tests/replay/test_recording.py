@@ -11,6 +11,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kd_keras
 from kd_keras.cli import main
@@ -98,6 +99,13 @@ def test_what_cannot_be_replayed_is_refused_by_name(teacher, splits, tmp_path):
     )
     with pytest.raises(ValueError, match="two classes or more"):
         record(binary, splits, tmp_path, epochs=1)
+    labels = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "sigmoid")]
+    )
+    with pytest.raises(ValueError, match="ends in a sigmoid. Distil with the live teacher"):
+        record(labels, splits, tmp_path, epochs=1)
+    with pytest.raises(ValueError, match="`teacher` must be a keras.Model"):
+        record(np.ones, splits, tmp_path, epochs=1)
     with pytest.raises(ValueError, match="whose every iteration is in the same order"):
         record(teacher, np.zeros((4, 8, 8, 1)), tmp_path, epochs=1)
     assert list(tmp_path.iterdir()) == []
@@ -105,6 +113,29 @@ def test_what_cannot_be_replayed_is_refused_by_name(teacher, splits, tmp_path):
     with pytest.raises(ValueError, match=r"holds no recording.*thesis\.tex"):
         record(teacher, splits, tmp_path, epochs=1)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_teacher_of_other_inputs_and_classes_is_recorded_as_it_teaches(splits, tmp_path):
+    keras.utils.set_random_seed(0)
+    large = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(12, activation="softmax"),
+        ]
+    )
+    frozen = kd_keras.teachers.Frozen(
+        large, inputs=keras.layers.Resizing(4, 4), classes=[11, *range(9)]
+    )
+    recording = record(frozen, splits, tmp_path / "labels", epochs=1)
+
+    images = tf.concat([x for x, _ in splits.training().take(splits.steps_per_epoch)], 0)
+    rows = np.concatenate([np.load(recording.file(shard)) for shard in recording.shards()])
+    # In a graph, as in `fit`: eagerly Keras's Resizing rounds to whole pixels.
+    expected = keras.ops.log_softmax(tf.function(frozen)(images))
+    np.testing.assert_allclose(rows["log_probabilities"], expected, atol=2e-3)
+    assert kd_keras.replay.check(frozen, splits, tmp_path / "labels").other_views == 0
 
 
 def test_an_unfinished_or_damaged_recording_is_refused_and_mended(teacher, splits, folder, copy):

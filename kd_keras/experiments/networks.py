@@ -19,7 +19,7 @@ import numpy as np
 
 from kd_keras import data, models
 from kd_keras.experiments.own_files import module_file
-from kd_keras.losses.logit_form import LogitForm, as_logits
+from kd_keras.losses.contract.logit_form import LogitForm, as_logits
 from kd_keras.network_files import load_network, network_file
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import Stage, function_of, is_file

@@ -13,7 +13,7 @@ from kd_keras.export.examples import Examples
 from kd_keras.export.metadata import OutputKind
 from kd_keras.export.signature import ENDINGS, Signature
 from kd_keras.export.student import named_outputs
-from kd_keras.losses.output_kind import kind_of_values, kinds_in_graph
+from kd_keras.losses.contract.output_kind import kind_of_values, kinds_in_graph
 
 # Of an output whose graph does not tell.
 _UNKNOWN = "unknown"

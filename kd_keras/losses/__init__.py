@@ -6,13 +6,15 @@ The pure functions behind them return one value per position (or per example) an
 """
 
 from kd_keras.losses.attention_transfer import AttentionTransfer, attention_transfer
-from kd_keras.losses.base import LogitLoss, Loss
+from kd_keras.losses.contract.base import LogitLoss, Loss
+from kd_keras.losses.contract.feature import FeatureLoss
+from kd_keras.losses.contract.feature_maps import FeatureMapLoss
+from kd_keras.losses.contract.relation import RelationLoss
+from kd_keras.losses.contract.trainable import TrainableLoss
 from kd_keras.losses.contrastive_representation import ContrastiveRepresentation, noise_contrast
 from kd_keras.losses.correlation_congruence import CorrelationCongruence, correlation_congruence
 from kd_keras.losses.decoupled import DecoupledKD, decoupled_kd
 from kd_keras.losses.dist import DIST, dist
-from kd_keras.losses.feature import FeatureLoss
-from kd_keras.losses.feature_maps import FeatureMapLoss
 from kd_keras.losses.hard_label import HardLabel, hard_label
 from kd_keras.losses.hint import Hint, feature_mse
 from kd_keras.losses.in_batch_contrast import InBatchContrast, in_batch_contrast
@@ -28,7 +30,6 @@ from kd_keras.losses.mean_squared import LogitsMSE, ProbabilityMSE, logits_mse, 
 from kd_keras.losses.neuron_selectivity import NeuronSelectivity, neuron_selectivity
 from kd_keras.losses.overhaul import OverhaulFeature, batch_norm_margin, partial_l2
 from kd_keras.losses.probabilistic_transfer import ProbabilisticTransfer, probabilistic_transfer
-from kd_keras.losses.relation import RelationLoss
 from kd_keras.losses.relational_kd import (
     RelationalKD,
     relational_angle,
@@ -38,7 +39,6 @@ from kd_keras.losses.relational_kd import (
 from kd_keras.losses.similarity_preserving import SimilarityPreserving, similarity_preserving
 from kd_keras.losses.soft_crossentropy import SoftCrossentropy, soft_crossentropy
 from kd_keras.losses.standardized_kl import StandardizedKL, standardized_kl
-from kd_keras.losses.trainable import TrainableLoss
 from kd_keras.losses.variational_information import VariationalInformation, gaussian_surprise
 
 __all__ = [

@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from kd_keras.arguments import check_number
-from kd_keras.losses.feature_maps import FeatureMapLoss
-from kd_keras.losses.vectors import l2_normalize
+from kd_keras.losses.contract.feature_maps import FeatureMapLoss
+from kd_keras.losses.contract.vectors import l2_normalize
 
 
 def attention_transfer(

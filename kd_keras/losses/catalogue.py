@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import kd_keras.losses
-from kd_keras.losses.base import Loss
+from kd_keras.losses.contract.base import Loss
 
 
 @dataclasses.dataclass(frozen=True)

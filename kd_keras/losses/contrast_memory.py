@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kd_keras.losses.embedding import unit_length
+from kd_keras.losses.contract.embedding import unit_length
 
 
 class ContrastMemory(keras.layers.Layer):

@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from kd_keras.arguments import check_integer, check_number, check_seed
+from kd_keras.losses.contract.contrastive import ContrastiveLoss, class_numbers
 from kd_keras.losses.contrast_memory import ContrastMemory
-from kd_keras.losses.contrastive import ContrastiveLoss, class_numbers
 
 _EPSILON = 1e-7
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.relation import RelationLoss
+from kd_keras.losses.contract.relation import RelationLoss
 
 
 def correlation_congruence(teacher_vectors: Any, student_vectors: Any) -> Any:

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.losses.contract.schedules import checked_weight
+from kd_keras.losses.contract.softened import SoftenedLoss
+from kd_keras.losses.contract.target_classes import labels_per_output, target_classes
 from kd_keras.losses.kl_divergence import kl_divergence
-from kd_keras.losses.schedules import checked_weight
-from kd_keras.losses.softened import SoftenedLoss
-from kd_keras.losses.target_classes import labels_per_output, target_classes
 
 # In the place of a logit that is left out; finite, as all that are left may be -inf.
 _LEFT_OUT = -1e9

@@ -8,10 +8,10 @@ import keras
 from keras import ops
 
 from kd_keras.compat.structure import mask_of
-from kd_keras.losses.base import match_rank
-from kd_keras.losses.schedules import checked_weight
-from kd_keras.losses.softened import SoftenedLoss, two_classes_if_binary
-from kd_keras.losses.vectors import is_constant, norm
+from kd_keras.losses.contract.base import match_rank
+from kd_keras.losses.contract.schedules import checked_weight
+from kd_keras.losses.contract.softened import SoftenedLoss, two_classes_if_binary
+from kd_keras.losses.contract.vectors import is_constant, norm
 
 _EPSILON = 1e-8
 

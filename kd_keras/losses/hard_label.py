@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from kd_keras.arguments import check_number
-from kd_keras.losses.base import LogitLoss
-from kd_keras.losses.softened import two_classes_if_binary
+from kd_keras.losses.contract.base import LogitLoss
+from kd_keras.losses.contract.softened import two_classes_if_binary
 
 
 def hard_label(teacher_logits: Any, student_logits: Any, label_smoothing: Any = 0.0) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.spatial import same_size
-from kd_keras.losses.trainable import TrainableLoss
+from kd_keras.losses.contract.spatial import same_size
+from kd_keras.losses.contract.trainable import TrainableLoss
 
 
 def feature_mse(teacher_features: Any, student_features: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.contrastive import ContrastiveLoss, class_numbers
+from kd_keras.losses.contract.contrastive import ContrastiveLoss, class_numbers
 
 
 def in_batch_contrast(

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.base import LogitLoss
+from kd_keras.losses.contract.base import LogitLoss
 
 
 def input_gradient(teacher_gradients: Any, student_gradients: Any) -> Any:

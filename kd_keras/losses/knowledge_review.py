@@ -8,9 +8,9 @@ import keras
 from keras import ops
 
 from kd_keras.arguments import check_integer
+from kd_keras.losses.contract.spatial import average_pool_to
+from kd_keras.losses.contract.trainable import TrainableLoss
 from kd_keras.losses.review_fusion import ReviewFusion
-from kd_keras.losses.spatial import average_pool_to
-from kd_keras.losses.trainable import TrainableLoss
 
 _LEVELS = (4, 2, 1)
 

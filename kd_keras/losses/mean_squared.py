@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.base import LogitLoss
-from kd_keras.losses.softened import SoftenedLoss
+from kd_keras.losses.contract.base import LogitLoss
+from kd_keras.losses.contract.softened import SoftenedLoss
 
 
 def logits_mse(teacher_logits: Any, student_logits: Any) -> Any:

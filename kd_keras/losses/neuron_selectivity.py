@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.feature_maps import FeatureMapLoss
-from kd_keras.losses.vectors import l2_normalize
+from kd_keras.losses.contract.feature_maps import FeatureMapLoss
+from kd_keras.losses.contract.vectors import l2_normalize
 
 
 def neuron_selectivity(teacher_maps: Any, student_maps: Any) -> Any:

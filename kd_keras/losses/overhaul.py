@@ -9,9 +9,9 @@ import keras
 from keras import ops
 
 from kd_keras.arguments import check_number
-from kd_keras.losses.spatial import average_pool_to
-from kd_keras.losses.tap_forms import check_form, names_in_config, resolve
-from kd_keras.losses.trainable import TrainableLoss
+from kd_keras.losses.contract.spatial import average_pool_to
+from kd_keras.losses.contract.tap_forms import check_form, names_in_config, resolve
+from kd_keras.losses.contract.trainable import TrainableLoss
 
 # Below this share of negative values the expectation over them is numerically lost.
 _LEAST_SHARE = 0.001

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.relation import RelationLoss
-from kd_keras.losses.vectors import norm
+from kd_keras.losses.contract.relation import RelationLoss
+from kd_keras.losses.contract.vectors import norm
 
 _EPSILON = 1e-7
 

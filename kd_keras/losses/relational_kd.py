@@ -9,9 +9,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kd_keras.losses.relation import RelationLoss
-from kd_keras.losses.schedules import checked_weight
-from kd_keras.losses.vectors import l2_normalize
+from kd_keras.losses.contract.relation import RelationLoss
+from kd_keras.losses.contract.schedules import checked_weight
+from kd_keras.losses.contract.vectors import l2_normalize
 
 # Distances squared are at least this, as in RepDistiller: the root of 0 has no gradient.
 _SMALLEST = 1e-12

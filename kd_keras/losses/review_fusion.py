@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.spatial import nearest_to
+from kd_keras.losses.contract.spatial import nearest_to
 
 
 class ReviewFusion(keras.layers.Layer):

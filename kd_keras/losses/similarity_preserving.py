@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.relation import RelationLoss
-from kd_keras.losses.vectors import l2_normalize
+from kd_keras.losses.contract.relation import RelationLoss
+from kd_keras.losses.contract.vectors import l2_normalize
 
 
 def similarity_preserving(teacher_vectors: Any, student_vectors: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.softened import SoftenedLoss
+from kd_keras.losses.contract.softened import SoftenedLoss
 
 
 def soft_crossentropy(teacher_logits: Any, student_logits: Any, temperature: float) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.losses.contract.softened import SoftenedLoss
+from kd_keras.losses.contract.vectors import is_constant, norm
 from kd_keras.losses.kl_divergence import kl_divergence
-from kd_keras.losses.softened import SoftenedLoss
-from kd_keras.losses.vectors import is_constant, norm
 
 _EPSILON = 1e-7
 

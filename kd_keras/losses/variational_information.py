@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from kd_keras.arguments import check_number
-from kd_keras.losses.spatial import average_pool_to, smaller_sizes
-from kd_keras.losses.trainable import TrainableLoss
+from kd_keras.losses.contract.spatial import average_pool_to, smaller_sizes
+from kd_keras.losses.contract.trainable import TrainableLoss
 
 
 def gaussian_surprise(teacher_features: Any, mean: Any, variance: Any) -> Any:

@@ -20,7 +20,6 @@ from kd_keras.training.batch import Batch
 from kd_keras.training.symbolic import SymbolicCall
 
 
-
 class Labeller:
     """The teacher behind an augmentation, as one graph from a batch to what is stored.
 

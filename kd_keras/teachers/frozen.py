@@ -11,7 +11,7 @@ from keras import ops
 
 from kd_keras.arguments import is_integer
 from kd_keras.compat.structure import mask_of, with_mask
-from kd_keras.losses.logit_form import FORMS, LogitForm
+from kd_keras.losses.contract.logit_form import FORMS, LogitForm
 from kd_keras.teachers.contract import (
     INPUT_GRADIENT,
     LOG_PROBABILITIES,

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from kd_keras.graph_errors import MARKER
-from kd_keras.losses.output_kind import output_kind
+from kd_keras.losses.contract.output_kind import output_kind
 
 _SPARSE = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
 _CATEGORICAL = ("categorical_crossentropy", "CategoricalCrossentropy")

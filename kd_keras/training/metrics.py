@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from kd_keras.losses.output_kind import output_kind
+from kd_keras.losses.contract.output_kind import output_kind
 
 _THRESHOLDED = (
     keras.metrics.Precision,

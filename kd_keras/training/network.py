@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kd_keras.losses.logit_form import LogitForm
+from kd_keras.losses.contract.logit_form import LogitForm
 from kd_keras.training.batch import Answer
 from kd_keras.training.taps import TappedModel
 

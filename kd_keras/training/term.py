@@ -15,11 +15,11 @@ import keras
 from keras import ops
 
 from kd_keras.compat.strategy import as_if_alone
-from kd_keras.losses.base import Loss, mean_or_zero
-from kd_keras.losses.logit_form import as_logits
-from kd_keras.losses.output_kind import kinds_in_graph
-from kd_keras.losses.schedules import loss_at_step
-from kd_keras.losses.trainable import TrainableLoss
+from kd_keras.losses.contract.base import Loss, mean_or_zero
+from kd_keras.losses.contract.logit_form import as_logits
+from kd_keras.losses.contract.output_kind import kinds_in_graph
+from kd_keras.losses.contract.schedules import loss_at_step
+from kd_keras.losses.contract.trainable import TrainableLoss
 from kd_keras.training import replicas
 from kd_keras.training.batch import Answer
 from kd_keras.training.masks import cast_with_mask

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from kd_keras.arguments import check_number
-from kd_keras.losses.schedules import checked_weight, number_or_schedule
+from kd_keras.losses.contract.schedules import checked_weight, number_or_schedule
 
 
 def check_models(teacher: Any, student: Any) -> None:

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kd_keras.losses.schedules import at_step, is_schedule
+from kd_keras.losses.contract.schedules import at_step, is_schedule
 from kd_keras.training.plugin import Plugin, Results
 
 _DECAY = 0.99

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kd_keras
 from kd_keras.losses import AttentionTransfer, NeuronSelectivity, attention_transfer
-from kd_keras.losses.spatial import same_size
+from kd_keras.losses.contract.spatial import same_size
 from tests.losses.test_logit_losses import random_logits as random_maps
 
 

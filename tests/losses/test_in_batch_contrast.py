@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kd_keras.losses import InBatchContrast, in_batch_contrast
-from kd_keras.losses.contrastive import class_numbers
+from kd_keras.losses.contract.contrastive import class_numbers
 
 
 def unit(rows):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from kd_keras.losses import NeuronSelectivity
+from kd_keras.losses.contract.vectors import l2_normalize
 from kd_keras.losses.neuron_selectivity import _by_channels, _by_positions
-from kd_keras.losses.vectors import l2_normalize
 from tests.losses.test_logit_losses import random_logits as random_maps
 
 

@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from kd_keras.losses.output_kind import output_kind
+from kd_keras.losses.contract.output_kind import output_kind
 
 
 def functional(last):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kd_keras.losses.spatial import average_pool_to, nearest_to, same_size, smaller_sizes
+from kd_keras.losses.contract.spatial import average_pool_to, nearest_to, same_size, smaller_sizes
 
 
 def numpy_pool(features, size):

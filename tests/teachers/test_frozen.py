@@ -6,7 +6,7 @@ import pytest
 
 import kd_keras
 from kd_keras.losses import KLDivergence, LogitsMSE
-from kd_keras.losses.logit_form import LogitForm
+from kd_keras.losses.contract.logit_form import LogitForm
 from kd_keras.teachers import Frozen
 from tests.conftest import sparse_crossentropy
 

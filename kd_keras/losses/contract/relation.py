@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from kd_keras.losses.feature import FeatureLoss
+from kd_keras.losses.contract.feature import FeatureLoss
 
 
 class RelationLoss(FeatureLoss):

@@ -7,9 +7,9 @@ from typing import Any
 from keras import ops
 
 from kd_keras.arguments import check_integer
-from kd_keras.losses.embedding import Embedding
-from kd_keras.losses.schedules import checked_temperature
-from kd_keras.losses.trainable import TrainableLoss
+from kd_keras.losses.contract.embedding import Embedding
+from kd_keras.losses.contract.schedules import checked_temperature
+from kd_keras.losses.contract.trainable import TrainableLoss
 
 
 class ContrastiveLoss(TrainableLoss):

@@ -6,8 +6,8 @@ from typing import Any
 
 from keras import ops
 
-from kd_keras.losses.base import LogitLoss
-from kd_keras.losses.schedules import checked_temperature
+from kd_keras.losses.contract.base import LogitLoss
+from kd_keras.losses.contract.schedules import checked_temperature
 
 
 def two_classes_if_binary(logits: Any) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 
 from keras import ops
 
-from kd_keras.losses.feature import FeatureLoss
-from kd_keras.losses.spatial import same_size
+from kd_keras.losses.contract.feature import FeatureLoss
+from kd_keras.losses.contract.spatial import same_size
 
 
 class FeatureMapLoss(FeatureLoss):

@@ -24,7 +24,7 @@ def average_pool_to(features: Any, sizes: Sequence[int | None]) -> Any:
     Example:
 
     >>> import numpy as np
-    >>> from kd_keras.losses.spatial import average_pool_to
+    >>> from kd_keras.losses.contract.spatial import average_pool_to
     >>> average_pool_to(np.arange(4.0).reshape(1, 4, 1), [2]).numpy().ravel().tolist()
     [0.5, 2.5]
     """

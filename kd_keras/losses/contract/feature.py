@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kd_keras.compat.structure import mask_of
-from kd_keras.losses.base import Loss
+from kd_keras.losses.contract.base import Loss
 
 
 class FeatureLoss(Loss):

@@ -14,7 +14,7 @@ def unit_length(values: Any) -> Any:
     Example:
 
     >>> import numpy as np
-    >>> from kd_keras.losses.embedding import unit_length
+    >>> from kd_keras.losses.contract.embedding import unit_length
     >>> [round(value, 6) for value in unit_length(np.array([[3.0, 4.0]])).numpy().ravel().tolist()]
     [0.6, 0.8]
     """

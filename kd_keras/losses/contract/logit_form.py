@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from kd_keras.compat.structure import mask_of, with_mask
-from kd_keras.losses.output_kind import OutputKind, kind_of_values, kinds_in_graph
+from kd_keras.losses.contract.output_kind import OutputKind, kind_of_values, kinds_in_graph
 
 # Probabilities below it count as it: log p >= -69.1. Far enough from the smallest float32 that
 # neither 1 / p nor the temperature times it overflows.

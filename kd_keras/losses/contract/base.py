@@ -9,9 +9,9 @@ import keras
 from keras import ops
 
 from kd_keras.compat.structure import mask_of
-from kd_keras.losses.output_kind import output_kind
-from kd_keras.losses.schedules import refuse_schedules
-from kd_keras.losses.tap_forms import TapForms, check_form, names_in_config, resolve
+from kd_keras.losses.contract.output_kind import output_kind
+from kd_keras.losses.contract.schedules import refuse_schedules
+from kd_keras.losses.contract.tap_forms import TapForms, check_form, names_in_config, resolve
 
 
 class Loss(keras.distillation.DistillationLoss):

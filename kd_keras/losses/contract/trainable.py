@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.base import Loss
+from kd_keras.losses.contract.base import Loss
 
 
 class TrainableLoss(Loss):

@@ -1,0 +1,1 @@
+"""What losses share: validation and reduction, softened outputs, features, relations, layers."""

@@ -122,3 +122,22 @@ def raw_logits_message(loss_name: str, holds: str) -> str:
 def is_description(teacher: Any) -> bool:
     """Return whether `teacher` describes one, by a method `teach`, and is no plain network."""
     return isinstance(teacher, keras.Layer) and callable(getattr(teacher, "teach", None))
+
+
+class Asking:
+    """The teacher as an augmentation asks it about its views."""
+
+    returns_logits = True
+
+    def __init__(self, teacher: Teacher):
+        self._teacher = teacher
+
+    def __call__(self, x: Any) -> Any:
+        """Return the teacher's logits of x."""
+        answer = self._teacher.answer(Batch(x))
+        if answer is None:
+            raise ValueError(
+                "`augmentation` asks the teacher about its views, and a recording knows recorded "
+                "ones alone. Distil with the live teacher."
+            )
+        return answer.logits

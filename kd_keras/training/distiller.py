@@ -17,8 +17,8 @@ from kd_keras.training.logs import StepLogs, refuse_taken_names
 from kd_keras.training.model import TrainingModel
 from kd_keras.training.multi_worker import has_other_workers
 from kd_keras.training.network import Network
+from kd_keras.training.parts import Parts
 from kd_keras.training.sample_index import SampleIndex
-from kd_keras.training.step import Parts
 from kd_keras.training.suspicion import Suspicion
 from kd_keras.training.term import make_terms
 from kd_keras.training.weighing import Weighing, add_loss_sizes

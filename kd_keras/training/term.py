@@ -40,10 +40,17 @@ class Term:
     A plain object, so that Keras does not track what is in it; the Distiller tracks `layers`. It
     works on a copy: what a user passes is a description, and taps, layers and memories belong to
     one Distiller.
+
+    Args:
+        loss: What the user passed.
+        weight: Its weight, a number or a schedule.
+        name: What it is logged as.
+        teacher: Whose loss it is, where several teachers have losses of their own.
     """
 
-    def __init__(self, loss: Any, weight: Any, name: str):
+    def __init__(self, loss: Any, weight: Any, name: str, teacher: str | None = None):
         self.loss = own_copy(loss)
+        self.teacher = teacher
         self.weight = weight
         self.name = name
         self.inputs = _named_inputs(getattr(loss, "per_example", loss.compute_loss))

@@ -1,5 +1,7 @@
 """Who teaches."""
 
+from kd_keras.teachers.ensemble import Ensemble
 from kd_keras.teachers.frozen import Frozen
+from kd_keras.teachers.named import Named
 
-__all__ = ["Frozen"]
+__all__ = ["Ensemble", "Frozen", "Named"]

@@ -98,3 +98,7 @@ class Answer(NamedTuple):
     logits: Any
     input_gradient: Callable[..., Any] | None = None
     members: dict[str, Answer] = {}  # noqa: RUF012, never changed in place
+
+    def of(self, name: str | None) -> Answer:
+        """Return what a member says; by the name `None` the whole."""
+        return self if name is None else self.members[name]

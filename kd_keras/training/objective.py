@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -108,7 +108,8 @@ def objective(
         value = tf.add_n([replicas.share_of_replica(student_loss), *added])
         total = value * replicas.count()
         return Losses(value, total, student_loss, None, [], None, {})
-    chosen = {name: _compared(goal, batch, name, said, student) for name, said in _by_name(teacher)}
+    names = [None, *teacher.members]
+    chosen = {name: _compared(goal, batch, name, teacher.of(name), student) for name in names}
     labelled = labels.ignored_positions(goal.compiled, batch.y, student.logits)
     student = student._replace(logits=masked_further(student.logits, labelled))
     if batch.mix is not None:
@@ -120,13 +121,14 @@ def objective(
         "training": training,
         SAMPLE_INDEX: batch.extras.get(SAMPLE_INDEX),
     }
-    answers = dict(_by_name(teacher))
     terms = [
-        term.value(answers[term.teacher], student, inputs, step, goal.student, chosen[term.teacher])
+        term.value(
+            teacher.of(term.teacher), student, inputs, step, goal.student, chosen[term.teacher]
+        )
         for term in goal.terms
     ]
     opinions = {
-        name: _opinion(goal, batch, said, student, chosen[name]) for name, said in answers.items()
+        name: _opinion(goal, batch, teacher.of(name), student, chosen[name]) for name in names
     }
     weighed = goal.weighing(student_loss, terms, step)
     value = tf.add_n([replicas.share_of_replica(weighed.objective), *added])
@@ -139,11 +141,6 @@ def objective(
         opinions.pop(None),
         opinions,
     )
-
-
-def _by_name(teacher: Answer) -> Iterable[tuple[str | None, Answer]]:
-    """Return the whole answer, by the name `None`, and that of each member."""
-    return [(None, teacher), *teacher.members.items()]
 
 
 def _compared(

@@ -75,6 +75,14 @@ class Teacher(Plugin):
         """Return what `answer` does; of validation data, which come again in each epoch."""
         return self.answer(batch, watched)
 
+    @property
+    def state(self) -> Sequence[Any]:
+        """Variables that answering moves in training; a step that fails puts them back."""
+        return ()
+
+    def meet(self, student: Any) -> None:
+        """Take note that the student is built."""
+
     def look(self, x: Any) -> None:
         """Learn the shapes of the inputs, symbolic ones, before anything runs."""
 

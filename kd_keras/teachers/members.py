@@ -113,6 +113,14 @@ class Team(Teacher):
         for member in self._members.values():
             member.after_step(results, step)
 
+    @property
+    def state(self) -> list[Any]:  # type: ignore[override]
+        return [variable for member in self._members.values() for variable in member.state]
+
+    def meet(self, student: Any) -> None:
+        for member in self._members.values():
+            member.meet(student)
+
     def look(self, x: Any) -> None:
         for member in self._members.values():
             member.look(x)

@@ -40,6 +40,8 @@ def build_for(model: Any, x: Any, y: Any = None) -> Specs:
             SymbolicCall(parts.teacher.network).compute_output_spec(x_spec)
         if not model.student.built:
             SymbolicCall(run_student).compute_output_spec(x_spec)
+        if parts.teacher is not None:
+            parts.teacher.meet(model.student)
         if any(not layer.built for layer in model._loss_layers):
             build = functools.partial(_build_terms, model)
             SymbolicCall(build).compute_output_spec(x_spec, y_spec)

@@ -61,9 +61,9 @@ class Distiller(TrainingModel):
     Args:
         teacher: A trained `keras.Model` (or `keras.Layer`); it is frozen (`trainable = False`). Or
             a description of one: `kd_keras.teachers.Frozen` for a teacher with other inputs,
-            classes or outputs, `Ensemble` for several that teach as one,
-            `kd_keras.replay.ReplayTeacher` for a recorded one. Or a dict of teachers by name, each
-            with losses of its own. See docs/teachers.md.
+            classes or outputs, `Ensemble` for several that teach as one, `MovingAverage` for the
+            student's own average, `kd_keras.replay.ReplayTeacher` for a recorded one. Or a dict of
+            teachers by name, each with losses of its own. See docs/teachers.md.
         student: The `keras.Model` to train. It must not share layers that train with the teacher.
             It may end in a softmax or sigmoid: losses between logits take its log-probabilities or
             log-odds.
@@ -71,10 +71,9 @@ class Distiller(TrainingModel):
             descriptions: the Distiller works on copies, so one loss may serve many Distillers. Of
             named teachers a dict that says whose they are; their logs begin with the name.
         distillation_loss_weights: One number >= 0 for each loss, in their form; `None` means 1 for
-            each. Each may
-            be a `keras.optimizers.schedules.LearningRateSchedule` over the steps, as may
-            `student_loss_weight`, and the temperatures and weights inside the losses; the logs show
-            what they are.
+            each. Each may be a `keras.optimizers.schedules.LearningRateSchedule` over the steps, as
+            may `student_loss_weight`, and the temperatures and weights inside the losses; the logs
+            show what they are.
         student_loss_weight: w, from 0 to 1. With 0 labels are not needed. With `combine="sum"` the
             student's loss has weight 1, and 0 here switches it off.
         name: Name of the model.
@@ -229,6 +228,12 @@ class Distiller(TrainingModel):
             name: [term.loss for term in terms if term.teacher == name]
             for name in self.distillation_losses
         }
+
+    @property
+    def teacher_moves(self) -> bool:
+        """Whether the teacher moves while it teaches, so that it is part of what is trained."""
+        teacher = self._parts.teacher
+        return teacher is not None and teacher.moves
 
     @property
     def adaptation_variables(self) -> list[Any]:

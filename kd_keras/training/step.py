@@ -232,11 +232,10 @@ class Step(OpenModel):
         batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
         batch, checks = self.accept(batch, step)
         self._prepare_for(batch)
+        snapshot = Snapshot(self._moved_by_running())
         batch = self.augment(batch, step)
         if batch.mix is not None and self.compiled_loss is not None:
             mixing.refuse_unmixable_loss(self.loss)
-        moving = [*self.student.variables, *(v for la in self._loss_layers for v in la.variables)]
-        snapshot = Snapshot([variable for variable in moving if not variable.trainable])
         checks = checks + self._label_assertions(batch.y)
         core = self._loop.core(self, self._core, self.student)
         with tf.control_dependencies(checks):
@@ -259,6 +258,15 @@ class Step(OpenModel):
                 plugin.after_step(Results(batch, teacher, student, losses), step)
             self.step.assign_add(1)
         return self._logged(batch, losses, y_pred, training=True)
+
+    def _moved_by_running(self) -> list[Any]:
+        """Return what a forward pass moves: statistics, random states, and those of a teacher."""
+        layers = (self.student, *self._loss_layers)
+        teacher = self._parts.teacher
+        return [
+            *(v for layer in layers for v in layer.variables if not v.trainable),
+            *(() if teacher is None else teacher.state),
+        ]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure losses and metrics on the data as given; nothing moves."""

@@ -10,6 +10,10 @@ from kd_keras.teachers import Ensemble, Frozen, Named
 from tests.conftest import sparse_crossentropy
 
 
+def attention(tap):
+    return AttentionTransfer(teacher_layer_name=tap, student_layer_name=tap)
+
+
 def evaluated(teacher, student, losses, weights, data):
     distiller = kd_keras.Distiller(teacher, student, losses, weights, student_loss_weight=0.25)
     distiller.compile("sgd", sparse_crossentropy())
@@ -19,8 +23,8 @@ def evaluated(teacher, student, losses, weights, data):
 def test_each_loss_sees_its_own_teacher_and_all_are_added(make_net, images):
     """What is logged of each teacher is what a Distiller with that teacher alone logs."""
     deep, shallow, student = make_net(6, "a"), make_net(3, "b"), make_net(2, "student")
-    of_deep = [KLDivergence(4.0), AttentionTransfer("relu", "relu")]
-    of_shallow = [AttentionTransfer("conv", "conv"), InputGradient()]
+    of_deep = [KLDivergence(4.0), attention("relu")]
+    of_shallow = [attention("conv"), InputGradient()]
     data = images[0][:8], images[1][:8]
     _, one = evaluated(deep, student, of_deep, [1.0, 0.5], data)
     _, two = evaluated(shallow, student, of_shallow, [2.0, 0.1], data)
@@ -101,7 +105,7 @@ def test_what_asks_one_teacher_hears_the_mean_of_those_with_a_say(make_net, imag
     losses = {
         "one": KLDivergence(2.0),
         "two": KLDivergence(2.0),
-        "mute": AttentionTransfer("relu", "relu"),
+        "mute": attention("relu"),
     }
     changes = {"none": None, "noise": kd_keras.augment.GaussianNoise(0.1)}
     feedback = kd_keras.augment.Feedback(changes, before=[], seed=1)

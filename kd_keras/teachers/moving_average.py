@@ -136,7 +136,7 @@ class MovingAverage(keras.layers.Layer):
                 name="updates", shape=(), dtype="int64", initializer="zeros", trainable=False
             )
             self._followed.pairs = [(theirs, self._like(theirs)) for theirs in student.variables]
-        if int(self.updates) > 0:
+        if keras.ops.convert_to_numpy(self.updates) > 0:
             return
         weights = {id(weight) for weight in student.weights}
         for theirs, own in self._followed.pairs:

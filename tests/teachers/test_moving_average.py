@@ -1,4 +1,4 @@
-"""The mean teacher: its average to the last bit, its statistics and its draws, saved and resumed."""
+"""The mean teacher: its average to the last bit, its statistics, its draws; saved and resumed."""
 
 import keras
 import numpy as np
@@ -148,7 +148,7 @@ def test_a_run_that_died_ends_as_the_unbroken_one(rows, tmp_path):
 
     def run(checkpoint, *further):
         distiller = distilled(MovingAverage(0.9), with_statistics(dropout=0.3))
-        data = checkpoint.batches(lambda epoch: batches)
+        data = checkpoint.epochs(lambda epoch: batches)
         distiller.fit(
             data, epochs=2, steps_per_epoch=4, callbacks=[checkpoint, *further], verbose=0
         )

@@ -155,7 +155,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._history, self._step, self._logged = [], 0, []
-        self._teacher_now, self._teacher_moves = state.TeacherIdentity(self.model), False
+        self._teacher_now = state.TeacherIdentity(self.model)
+        self._teacher_moves = state.has_moving_teacher(self.model)
         self._resumes = True
         self._file.prepare()
         header, values = self._file.read()

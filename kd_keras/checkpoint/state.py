@@ -62,6 +62,11 @@ def training_state(model: Any, with_teacher: bool, with_metrics: bool) -> list[P
     return parts
 
 
+def has_moving_teacher(model: Any) -> bool:
+    """Return whether a Distiller's teacher says that it moves while it teaches."""
+    return isinstance(model, Distiller) and model.teacher_moves
+
+
 def build(model: Any, spec: Any) -> None:
     """Create every variable that training on batches like `spec` needs."""
     batch = keras.tree.map_structure(

@@ -20,6 +20,7 @@ class RepeatedTeacher(Teacher):
     """
 
     provides = frozenset({LOG_PROBABILITIES})
+    answers_always = False
     holds = (
         "a recording holds the teacher's probabilities alone. Received: it with a ReplayTeacher. "
         "Distil with the live teacher, or leave the loss out."

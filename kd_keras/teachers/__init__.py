@@ -1,5 +1,8 @@
 """Who teaches."""
 
+from kd_keras.teachers.ensemble import Ensemble
 from kd_keras.teachers.frozen import Frozen
+from kd_keras.teachers.moving_average import MovingAverage
+from kd_keras.teachers.named import Named
 
-__all__ = ["Frozen"]
+__all__ = ["Ensemble", "Frozen", "MovingAverage", "Named"]

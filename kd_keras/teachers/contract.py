@@ -32,6 +32,12 @@ class Teacher(Plugin):
     provides: frozenset[str] = frozenset({LOGITS, TAPS, INPUT_GRADIENT})
     # Whether its weights change while it teaches. Never guessed: whoever moves them says so.
     moves = False
+    # Whether it knows something already when training begins.
+    is_trained = True
+    # Whether it has something to say of any batch, of data that nobody recorded too.
+    answers_always = True
+    # Names of its members, where it is several: what they say is logged by name.
+    names: tuple[str, ...] = ()
     # Ends the sentences that refuse what it does not provide.
     holds = ""
 
@@ -68,6 +74,14 @@ class Teacher(Plugin):
     def answer_again(self, batch: Batch, watched: bool = False) -> Answer | None:
         """Return what `answer` does; of validation data, which come again in each epoch."""
         return self.answer(batch, watched)
+
+    @property
+    def state(self) -> Sequence[Any]:
+        """Variables that answering moves in training; a step that fails puts them back."""
+        return ()
+
+    def meet(self, student: Any) -> None:
+        """Take note that the student is built."""
 
     def look(self, x: Any) -> None:
         """Learn the shapes of the inputs, symbolic ones, before anything runs."""
@@ -122,3 +136,35 @@ def raw_logits_message(loss_name: str, holds: str) -> str:
 def is_description(teacher: Any) -> bool:
     """Return whether `teacher` describes one, by a method `teach`, and is no plain network."""
     return isinstance(teacher, keras.Layer) and callable(getattr(teacher, "teach", None))
+
+
+def network_to_tap(teacher: Any, terms: Sequence[Any], student: Any) -> Any:
+    """Return the network whose layers losses may match.
+
+    Args:
+        teacher: What describes a teacher. Where that is not its `model`, a method of this name
+            says so.
+        terms: The losses.
+        student: The student.
+    """
+    find = getattr(teacher, "network_to_tap", None)
+    return getattr(teacher, "model", teacher) if find is None else find(terms, student)
+
+
+class Asking:
+    """The teacher as an augmentation asks it about its views."""
+
+    returns_logits = True
+
+    def __init__(self, teacher: Teacher):
+        self._teacher = teacher
+
+    def __call__(self, x: Any) -> Any:
+        """Return the teacher's logits of x."""
+        answer = self._teacher.answer(Batch(x))
+        if answer is None:
+            raise ValueError(
+                "`augmentation` asks the teacher about its views, and a recording knows recorded "
+                "ones alone. Distil with the live teacher."
+            )
+        return answer.logits

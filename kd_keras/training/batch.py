@@ -90,9 +90,15 @@ class Answer(NamedTuple):
             output_gradients * output at the inputs: float32, in their structure, 0 for inputs that
             the output does not depend on. Called inside another tape it can be differentiated.
             `None` where nobody asks.
+        members: Where several teachers answer, what each says, by its name.
     """
 
     outputs: Any
     taps: dict[str, Any]
     logits: Any
     input_gradient: Callable[..., Any] | None = None
+    members: dict[str, Answer] = {}  # noqa: RUF012, never changed in place
+
+    def of(self, name: str | None) -> Answer:
+        """Return what a member says; by the name `None` the whole."""
+        return self if name is None else self.members[name]

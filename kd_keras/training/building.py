@@ -40,6 +40,8 @@ def build_for(model: Any, x: Any, y: Any = None) -> Specs:
             SymbolicCall(parts.teacher.network).compute_output_spec(x_spec)
         if not model.student.built:
             SymbolicCall(run_student).compute_output_spec(x_spec)
+        if parts.teacher is not None:
+            parts.teacher.meet(model.student)
         if any(not layer.built for layer in model._loss_layers):
             build = functools.partial(_build_terms, model)
             SymbolicCall(build).compute_output_spec(x_spec, y_spec)
@@ -107,9 +109,11 @@ def refuse_shifted_student(terms: Any, network: Any) -> None:
 
 
 def _build_terms(model: Any, x: Any, y: Any) -> Any:
-    teacher, student = model.forward(Batch(x), training=False)
+    teacher, student = model.forward(Batch(x, y), training=False)
     inputs = {"x": x, "y": y, "sample_weight": None, "training": False, "sample_index": None}
     for term in model._parts.terms:
-        term.build(teacher, student)
+        term.build(teacher.of(term.teacher), student)
     step = tf.zeros((), tf.int64)
-    return [term.value(teacher, student, inputs, step) for term in model._parts.terms]
+    return [
+        term.value(teacher.of(term.teacher), student, inputs, step) for term in model._parts.terms
+    ]

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from kd_keras.teachers import Frozen
-from kd_keras.teachers.contract import is_description
+from kd_keras.teachers import Frozen, Named
+from kd_keras.teachers.contract import is_description, network_to_tap
 from kd_keras.teachers.frozen import check_inference
 from kd_keras.training import persistence, validation
 from kd_keras.training.building import refuse_shifted_student
@@ -17,8 +17,8 @@ from kd_keras.training.logs import StepLogs, refuse_taken_names
 from kd_keras.training.model import TrainingModel
 from kd_keras.training.multi_worker import has_other_workers
 from kd_keras.training.network import Network
+from kd_keras.training.parts import Parts
 from kd_keras.training.sample_index import SampleIndex
-from kd_keras.training.step import Parts
 from kd_keras.training.suspicion import Suspicion
 from kd_keras.training.term import make_terms
 from kd_keras.training.weighing import Weighing, add_loss_sizes
@@ -61,16 +61,19 @@ class Distiller(TrainingModel):
     Args:
         teacher: A trained `keras.Model` (or `keras.Layer`); it is frozen (`trainable = False`). Or
             a description of one: `kd_keras.teachers.Frozen` for a teacher with other inputs,
-            classes or outputs, `kd_keras.replay.ReplayTeacher` for a recorded one.
+            classes or outputs, `Ensemble` for several that teach as one, `MovingAverage` for the
+            student's own average, `kd_keras.replay.ReplayTeacher` for a recorded one. Or a dict of
+            teachers by name, each with losses of its own. See docs/teachers.md.
         student: The `keras.Model` to train. It must not share layers that train with the teacher.
             It may end in a softmax or sigmoid: losses between logits take its log-probabilities or
             log-odds.
         distillation_losses: A `keras.distillation.DistillationLoss`, or a list of them. They are
-            descriptions: the Distiller works on copies, so one loss may serve many Distillers.
-        distillation_loss_weights: One number >= 0 for each loss; `None` means 1 for each. Each may
-            be a `keras.optimizers.schedules.LearningRateSchedule` over the steps, as may
-            `student_loss_weight`, and the temperatures and weights inside the losses; the logs show
-            what they are.
+            descriptions: the Distiller works on copies, so one loss may serve many Distillers. Of
+            named teachers a dict that says whose they are; their logs begin with the name.
+        distillation_loss_weights: One number >= 0 for each loss, in their form; `None` means 1 for
+            each. Each may be a `keras.optimizers.schedules.LearningRateSchedule` over the steps, as
+            may `student_loss_weight`, and the temperatures and weights inside the losses; the logs
+            show what they are.
         student_loss_weight: w, from 0 to 1. With 0 labels are not needed. With `combine="sum"` the
             student's loss has weight 1, and 0 here switches it off.
         name: Name of the model.
@@ -137,12 +140,13 @@ class Distiller(TrainingModel):
         self.student_loss_weight = student_loss_weight
         self.balance = balance
         self.teacher_inference = teacher_inference
-        self.distillation_losses = validation.check_losses(distillation_losses)
-        self.distillation_loss_weights = validation.check_loss_weights(
-            distillation_loss_weights, self.distillation_losses
-        )
+        check_inference(teacher_inference, "teacher_inference")
+        teacher = self._named(teacher)
         validation.check_models(teacher, student)
-        validation.warn_of_broken_losses(self.distillation_losses)
+        losses = validation.check_losses(distillation_losses, teacher)
+        validation.warn_of_broken_losses(losses)
+        self.distillation_losses = losses
+        self.distillation_loss_weights = distillation_loss_weights
         self.teacher = teacher
         self.student = student
         self._assemble()
@@ -150,7 +154,8 @@ class Distiller(TrainingModel):
     def _assemble(self) -> None:
         """Make the parts of the step from the attributes, after checking them."""
         teacher, student = self.teacher, self.student
-        self.distillation_losses = validation.check_losses(self.distillation_losses)
+        check_inference(self.teacher_inference, "teacher_inference")
+        self.distillation_losses = validation.check_losses(self.distillation_losses, teacher)
         self.distillation_loss_weights = validation.check_loss_weights(
             self.distillation_loss_weights, self.distillation_losses
         )
@@ -158,14 +163,10 @@ class Distiller(TrainingModel):
             self.student_loss_weight, self.combine
         )
         validation.check_balance(self.balance)
-        check_inference(self.teacher_inference, "teacher_inference")
-        described = teacher if is_description(teacher) else None
-        if described is None:
-            described = Frozen(teacher, inference=self.teacher_inference)
+        described = self._described(teacher)
         terms = make_terms(self.distillation_losses, self.distillation_loss_weights)
-        network = getattr(described, "model", teacher)
         for term in terms:
-            term.attach(network, student)
+            term.attach(network_to_tap(described, [term], student), student)
         validation.check_shapes(described, student, terms, self.student_inputs)
         teaching = described.teach(terms, student, self.augmentation)
         # A layer that the user did not make would be saved beside the model inside of it.
@@ -174,7 +175,7 @@ class Distiller(TrainingModel):
         own_call = None if type(self).call is TrainingModel.call else self.call
         seen = Network(student, taps, own_call)
         refuse_shifted_student(terms, seen)
-        logs = StepLogs([term.name for term in terms])
+        logs = StepLogs([term.name for term in terms], teaching.names)
         if self._loss_sizes is not None:
             del self._loss_sizes  # a variable: Keras lets go of it
             self._loss_sizes = None
@@ -187,7 +188,13 @@ class Distiller(TrainingModel):
             plugins.append(Feedback(adaptive))
         watched = any(term.wants_input_gradients for term in terms)
         self._logs = logs
-        self._suspicion = Suspicion(network.name)
+        of_members = {name: accuracy for name, (_, accuracy) in logs.members.items()}
+        watched_accuracies = of_members or {described.name: logs.teacher_accuracy}
+        self._suspicions = [
+            (Suspicion(name), accuracy)
+            for name, accuracy in watched_accuracies.items()
+            if teaching.is_trained
+        ]
         self._parts = Parts(seen, weighing, teaching, terms, plugins, logs, watched)
         self.keep("_loss_layers", [layer for term in terms for layer in term.layers])
         self.keep("_plugin_layers", [layer for plugin in plugins for layer in plugin.layers])
@@ -197,12 +204,36 @@ class Distiller(TrainingModel):
         )
         self._assembled = _Settings(self)
         self._ready = False
-        self.built = network.built and student.built and not self._loss_layers
+        self.built = described.built and student.built and not self._loss_layers
+
+    def _named(self, teacher: Any) -> Any:
+        """Return a dict of teachers as the layer that describes them; others as they are."""
+        if not isinstance(teacher, dict):
+            return teacher
+        return Named({name: self._described(member) for name, member in teacher.items()})
+
+    def _described(self, teacher: Any) -> Any:
+        """Return what describes a teacher; a plain network is a frozen one."""
+        if is_description(teacher):
+            return teacher
+        return Frozen(teacher, inference=self.teacher_inference)
 
     @property
-    def losses_in_use(self) -> list[Any]:
+    def losses_in_use(self) -> Any:
         """The Distiller's own copies of `distillation_losses`, with the layers that it trains."""
-        return [term.loss for term in self._parts.terms]
+        terms = self._parts.terms
+        if not isinstance(self.distillation_losses, dict):
+            return [term.loss for term in terms]
+        return {
+            name: [term.loss for term in terms if term.teacher == name]
+            for name in self.distillation_losses
+        }
+
+    @property
+    def teacher_moves(self) -> bool:
+        """Whether the teacher moves while it teaches, so that it is part of what is trained."""
+        teacher = self._parts.teacher
+        return teacher is not None and teacher.moves
 
     @property
     def adaptation_variables(self) -> list[Any]:
@@ -227,6 +258,7 @@ class Distiller(TrainingModel):
     def refuse_compilation(self, loss: Any, metrics: Any, weighted_metrics: Any) -> None:
         """Take over attributes that were set since, and refuse what does not fit."""
         if self._assembled.changed(self):
+            self.teacher = self._named(self.teacher)
             validation.check_models(self.teacher, self.student)
             self._assemble()
         if loss is None and self.student_loss_weight != 0:
@@ -250,17 +282,17 @@ class Distiller(TrainingModel):
         return super()._begin_pass()
 
     def _after_steps(self, name: str) -> None:
-        if name != "train_step" or self._suspicion.is_settled or self._specs is None:
+        if name != "train_step" or not self._suspicions or self._specs is None:
             return
         outputs = self._specs.outputs
         if keras.tree.is_nested(outputs) or has_other_workers(self.distribute_strategy):
-            self._suspicion.is_settled = True
-            return
-        accuracy = self._logs.teacher_accuracy
-        examples = float(keras.ops.convert_to_numpy(accuracy.count))
-        if examples > 0:
-            value = float(keras.ops.convert_to_numpy(accuracy.result()))
-            self._suspicion.look(value, examples, outputs.shape[-1])
+            self._suspicions = []
+        for suspicion, accuracy in self._suspicions:
+            examples = float(keras.ops.convert_to_numpy(accuracy.count))
+            if examples > 0:
+                value = float(keras.ops.convert_to_numpy(accuracy.result()))
+                suspicion.look(value, examples, outputs.shape[-1])
+        self._suspicions = [both for both in self._suspicions if not both[0].is_settled]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **persistence.distiller_config(self)}
@@ -284,10 +316,19 @@ class _Settings:
     @staticmethod
     def _of(distiller: Distiller) -> dict[str, Any]:
         values = {name: getattr(distiller, name) for name in _SETTINGS}
-        return {n: list(v) if isinstance(v, (list, tuple)) else v for n, v in values.items()}
+        return {name: _copied(value) for name, value in values.items()}
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of lists and dicts, which may be changed in place; other values as they are."""
+    if isinstance(value, dict):
+        return {name: _copied(part) for name, part in value.items()}
+    return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(_same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_same, one, other))
     return one is other or (isinstance(one, (int, float, str)) and one == other)

@@ -33,6 +33,7 @@ def stop_unless_finite(
     losses: dict[str, tf.Tensor],
     snapshot: Snapshot,
     check_gradients: bool,
+    evidence: dict[str, tf.Tensor],
 ) -> list[Any]:
     """Return the operations that a step must wait for: they restore and raise if it is not finite.
 
@@ -44,6 +45,7 @@ def stop_unless_finite(
         snapshot: What to restore.
         check_gradients: Whether to look at the gradients too. With loss scaling an overflow there
             is normal and handled by the optimizer.
+        evidence: What else the message tells, by name.
     """
     finite = tf.reduce_all([tf.math.is_finite(value) for value in losses.values()])
     if check_gradients:
@@ -57,7 +59,7 @@ def stop_unless_finite(
         "the learning rate, clip the gradients (`clipnorm` of the optimizer), or look for NaN in "
         "the inputs. Received:"
     ]
-    for name, value in losses.items():
+    for name, value in {**losses, **evidence}.items():
         message += [f"{name}=", value]
     with tf.control_dependencies([kept]):
         check = tf.debugging.Assert(healthy, message)

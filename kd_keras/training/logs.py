@@ -18,15 +18,24 @@ class StepLogs:
 
     Args:
         terms: Names of the distillation losses; they are logged one by one where there are several.
+        members: Names of the teachers, where there are several.
     """
 
-    def __init__(self, terms: Sequence[str]):
+    def __init__(self, terms: Sequence[str], members: Sequence[str] = ()):
         self.student_loss = keras.metrics.Mean(name="student_loss")
         self.distillation_loss = keras.metrics.Mean(name="distillation_loss")
         self.total_loss = keras.metrics.Mean(name="total_loss")
         self.agreement = keras.metrics.Mean(name="agreement")
         self.teacher_accuracy = keras.metrics.Mean(name="teacher_accuracy")
         self._terms = [keras.metrics.Mean(name=name) for name in terms if len(terms) > 1]
+        self.members = {
+            name: (
+                keras.metrics.Mean(name=f"{name}_agreement"),
+                keras.metrics.Mean(name=f"{name}_teacher_accuracy"),
+            )
+            for name in members
+        }
+        of_members = [metric for both in self.members.values() for metric in both]
         self.metrics = [
             self.student_loss,
             self.distillation_loss,
@@ -34,8 +43,9 @@ class StepLogs:
             *self._terms,
             self.agreement,
             self.teacher_accuracy,
+            *of_members,
         ]
-        up = (self.agreement, self.teacher_accuracy)
+        up = (self.agreement, self.teacher_accuracy, *of_members)
         self.directions = Directions({m: "up" if m in up else "down" for m in self.metrics})
 
     def update(self, losses: Losses, batch_size: Any, training: bool) -> set[str]:
@@ -49,16 +59,20 @@ class StepLogs:
         told = [
             (self.student_loss, losses.student, batch_size),
             (self.distillation_loss, losses.distillation, batch_size),
-            (self.agreement, losses.agreement, losses.positions),
         ]
+        opinions = [(losses.teacher, self.agreement, self.teacher_accuracy)]
+        opinions += [(losses.members.get(name), *both) for name, both in self.members.items()]
+        for opinion, agreement, accuracy in opinions:
+            if opinion is not None:
+                told.append((agreement, opinion.agreement, opinion.positions))
+                if training:
+                    told.append((accuracy, opinion.accuracy, opinion.labelled))
         if losses.distillation is not None:
             told.append((self.total_loss, losses.total, batch_size))
             told += [
                 (tracker, value, batch_size)
                 for tracker, value in zip(self._terms, losses.terms, strict=False)
             ]
-        if training:
-            told.append((self.teacher_accuracy, losses.teacher_accuracy, losses.labelled))
         told = [entry for entry in told if entry[1] is not None]
         for tracker, value, weight in told:
             tracker.update_state(value, sample_weight=weight)

@@ -23,6 +23,16 @@ from kd_keras.training.validation import check_output_shapes
 from kd_keras.training.weighing import Weighing
 
 
+class Opinion(NamedTuple):
+    """What a teacher's answer is worth: scalars, `None` where nothing can be said of it."""
+
+    agreement: Any  # share of positions where student and teacher pick the same class, and how many
+    positions: Any
+    accuracy: Any  # share of labelled positions where the teacher is right, and how many
+    labelled: Any
+    broken: Any  # how many of its outputs are not finite
+
+
 class Losses(NamedTuple):
     """The parts of one step's loss: scalars, all but `objective` as if there were one replica.
 
@@ -34,10 +44,15 @@ class Losses(NamedTuple):
     student: Any
     distillation: Any
     terms: list[Any]
-    agreement: Any  # share of positions where student and teacher pick the same class, and how many
-    positions: Any
-    teacher_accuracy: Any  # share of labelled positions where the teacher is right, and how many
-    labelled: Any
+    teacher: Opinion | None
+    members: dict[str, Opinion]  # of each teacher, where there are several
+
+
+def named_losses(losses: Losses) -> dict[str, Any]:
+    """Return the losses that must be finite for a step to count, by their names in the logs."""
+    if losses.distillation is None:
+        return {"loss": losses.objective}
+    return {"student_loss": losses.student, "distillation_loss": losses.distillation}
 
 
 class Goal(NamedTuple):
@@ -92,10 +107,9 @@ def objective(
     if teacher is None:
         value = tf.add_n([replicas.share_of_replica(student_loss), *added])
         total = value * replicas.count()
-        return Losses(value, total, student_loss, None, [], None, None, None, None)
-    chosen = class_outputs(goal.compiled, batch.y, teacher.logits, student.logits, goal.terms)
-    check_output_shapes(chosen.of(teacher.logits), chosen.of(student.logits), goal.terms)
-    refuse_softmax_of_independent(goal.terms, chosen)
+        return Losses(value, total, student_loss, None, [], None, {})
+    names = [None, *teacher.members]
+    chosen = {name: _compared(goal, batch, name, teacher.of(name), student) for name in names}
     labelled = labels.ignored_positions(goal.compiled, batch.y, student.logits)
     student = student._replace(logits=masked_further(student.logits, labelled))
     if batch.mix is not None:
@@ -108,8 +122,14 @@ def objective(
         SAMPLE_INDEX: batch.extras.get(SAMPLE_INDEX),
     }
     terms = [
-        term.value(teacher, student, inputs, step, goal.student, chosen) for term in goal.terms
+        term.value(
+            teacher.of(term.teacher), student, inputs, step, goal.student, chosen[term.teacher]
+        )
+        for term in goal.terms
     ]
+    opinions = {
+        name: _opinion(goal, batch, teacher.of(name), student, chosen[name]) for name in names
+    }
     weighed = goal.weighing(student_loss, terms, step)
     value = tf.add_n([replicas.share_of_replica(weighed.objective), *added])
     return Losses(
@@ -118,15 +138,36 @@ def objective(
         student_loss,
         weighed.distillation,
         terms,
-        *_agreement(teacher, student, chosen),
-        *labels.accuracy(goal.compiled, batch.y, teacher.logits),
+        opinions.pop(None),
+        opinions,
     )
 
 
-def _agreement(teacher: Answer, student: Answer, chosen: ClassOutputs) -> tuple[Any, Any]:
-    if chosen.independent:
-        return None, None  # of labels that do not compete none is picked
-    return top1_agreement(chosen.of(teacher.logits), chosen.of(student.logits))
+def _compared(
+    goal: Goal, batch: Batch, name: str | None, teacher: Answer, student: Answer
+) -> ClassOutputs:
+    """Return which outputs the losses of one teacher compare as classes, after checking them."""
+    terms = [term for term in goal.terms if term.teacher == name]
+    chosen = class_outputs(
+        goal.compiled, batch.y, teacher.logits, student.logits, terms or goal.terms
+    )
+    check_output_shapes(chosen.of(teacher.logits), chosen.of(student.logits), terms)
+    refuse_softmax_of_independent(terms, chosen)
+    return chosen
+
+
+def _opinion(
+    goal: Goal, batch: Batch, teacher: Answer, student: Answer, chosen: ClassOutputs
+) -> Opinion:
+    agreement: tuple[Any, Any] = (None, None)
+    if not chosen.independent:  # of labels that do not compete none is picked
+        agreement = top1_agreement(chosen.of(teacher.logits), chosen.of(student.logits))
+    accuracy = labels.accuracy(goal.compiled, batch.y, teacher.logits)
+    broken = sum(
+        tf.math.count_nonzero(~tf.math.is_finite(tf.cast(leaf, tf.float32)), dtype=tf.int32)
+        for leaf in keras.tree.flatten(teacher.logits)
+    )
+    return Opinion(*agreement, *accuracy, broken)
 
 
 def top1_agreement(teacher: Any, student: Any) -> tuple[Any, Any]:

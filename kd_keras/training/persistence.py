@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -30,8 +31,8 @@ def distiller_config(distiller: Any) -> dict[str, Any]:
     return {
         "teacher": serialize(distiller.teacher),
         "student": serialize(distiller.student),
-        "distillation_losses": [serialize(loss) for loss in distiller.losses_in_use],
-        "distillation_loss_weights": [serialize(w) for w in distiller.distillation_loss_weights],
+        "distillation_losses": _each(serialize, distiller.losses_in_use),
+        "distillation_loss_weights": _each(serialize, distiller.distillation_loss_weights),
         "student_loss_weight": serialize(distiller.student_loss_weight),
         "augmentation": augmentation_config(distiller.augmentation),
         "student_inputs": serialize(distiller.student_inputs),
@@ -52,11 +53,18 @@ def distiller_arguments(config: dict[str, Any]) -> dict[str, Any]:
         config["student_inputs"] = inputs
     for name in ("distillation_losses", "distillation_loss_weights"):
         if config.get(name) is not None:
-            config[name] = [keras.saving.deserialize_keras_object(part) for part in config[name]]
+            config[name] = _each(keras.saving.deserialize_keras_object, config[name])
     if "student_loss_weight" in config:
         weight = keras.saving.deserialize_keras_object(config["student_loss_weight"])
         config["student_loss_weight"] = weight
     return config
+
+
+def _each(function: Callable[[Any], Any], parts: Any) -> Any:
+    """Return what a function makes of each part of a list, or of a dict of lists."""
+    if isinstance(parts, dict):
+        return {name: [function(part) for part in own] for name, own in parts.items()}
+    return [function(part) for part in parts]
 
 
 def with_augmentation(config: dict[str, Any]) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,46 +13,21 @@ import tensorflow as tf
 from kd_keras.arguments import refuse_complex
 from kd_keras.augment.adapter import as_augmentation, augment_batch
 from kd_keras.compat.model import OpenModel
-from kd_keras.teachers.contract import Teacher
+from kd_keras.teachers.contract import Asking
 from kd_keras.training import labels, mixing, persistence, replicas
 from kd_keras.training.batch import Answer, Batch
 from kd_keras.training.building import build_for
 from kd_keras.training.counter import add_step_counter
 from kd_keras.training.guard import Snapshot, stop_unless_finite
 from kd_keras.training.inputs import take
-from kd_keras.training.logs import StepLogs
 from kd_keras.training.loop import Loop
 from kd_keras.training.masks import masks_of, with_masks
-from kd_keras.training.network import Network
-from kd_keras.training.objective import Goal, Losses, Term, objective
-from kd_keras.training.plugin import Plugin, Results
+from kd_keras.training.objective import Goal, Losses, named_losses, objective
+from kd_keras.training.parts import Parts
+from kd_keras.training.plugin import Results
 from kd_keras.training.spatial import SpatialLabels
 from kd_keras.training.symbolic import Specs
 from kd_keras.training.taps import forward
-from kd_keras.training.weighing import Weighing
-
-
-@dataclasses.dataclass
-class Parts:
-    """What a training is made of. A plain object, so that Keras does not track what is in it.
-
-    Attributes:
-        network: The student as the step sees it.
-        weighing: Combines the losses.
-        teacher: Who teaches, or `None`.
-        terms: The distillation losses.
-        plugins: All parts that take part in the step, the teacher and the weighing among them.
-        logs: Metrics of the parts of the loss, or `None`.
-        watched: Whether a loss asks for gradients at the inputs.
-    """
-
-    network: Network
-    weighing: Weighing
-    teacher: Teacher | None = None
-    terms: Sequence[Term] = ()
-    plugins: Sequence[Plugin] = ()
-    logs: StepLogs | None = None
-    watched: bool = False
 
 
 class _UnderWay(threading.local):
@@ -134,27 +107,18 @@ class Step(OpenModel):
         Returns:
             The batch, and assertions that training must wait for.
         """
-        checks: list[Any] = []
-        for plugin in self._parts.plugins:
-            batch, more = plugin.accept(batch, step)
-            checks += more
-        return batch, checks
+        return self._parts.accept(batch, step)
 
     def augment(self, batch: Batch, step: Any) -> Batch:
         """Return the views of a batch; no tape is open here: views are data."""
-        plugins = self._parts.plugins
-        staying = frozenset[str]().union(*(plugin.stays_in_place for plugin in plugins))
-        kept = {name: value for name, value in batch.extras.items() if name in staying}
-        following = {n: value for n, value in batch.extras.items() if n not in staying}
-        for plugin in plugins:
-            step = plugin.step_of_views(step)
-        augmentation = self._augmentation.normalised
+        parts, augmentation = self._parts, self._augmentation.normalised
+        kept, following = parts.kept_and_following(batch.extras)
         spatial = None if augmentation is None else self._spatial_labels.parts(batch, self.loss)
         views = augment_batch(
             augmentation,
             batch._replace(extras=following, spatial=spatial),
-            step,
-            None if self._parts.teacher is None else _Asking(self._parts.teacher),
+            parts.step_of_views(step),
+            None if parts.teacher is None else Asking(parts.teacher),
         )
         return views._replace(spatial=None).with_extras(**kept)
 
@@ -170,10 +134,7 @@ class Step(OpenModel):
         """
         parts = self._parts
         with contextlib.nullcontext() if tape is None else tape.stop_recording():
-            teacher = None
-            if parts.teacher is not None:
-                ask = parts.teacher.answer if training else parts.teacher.answer_again
-                teacher = ask(batch, watched=parts.watched)
+            teacher = parts.ask(batch, training)
         return teacher, parts.network(self._of_student(batch.x), training, watched=parts.watched)
 
     def losses_of(
@@ -271,11 +232,10 @@ class Step(OpenModel):
         batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
         batch, checks = self.accept(batch, step)
         self._prepare_for(batch)
+        snapshot = Snapshot(self._moved_by_running())
         batch = self.augment(batch, step)
         if batch.mix is not None and self.compiled_loss is not None:
             mixing.refuse_unmixable_loss(self.loss)
-        moving = [*self.student.variables, *(v for la in self._loss_layers for v in la.variables)]
-        snapshot = Snapshot([variable for variable in moving if not variable.trainable])
         checks = checks + self._label_assertions(batch.y)
         core = self._loop.core(self, self._core, self.student)
         with tf.control_dependencies(checks):
@@ -283,9 +243,10 @@ class Step(OpenModel):
         y_pred = with_masks(y_pred, masks)
         checks = stop_unless_finite(
             gradients,
-            self._named_losses(losses),
+            named_losses(losses),
             snapshot,
             check_gradients=not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer),
+            evidence=self._parts.evidence(losses),
         )
         teacher = None if taught is None else Answer(taught, {}, taught)
         student = Answer(y_pred, {}, self._parts.network.logits(y_pred))
@@ -297,6 +258,15 @@ class Step(OpenModel):
                 plugin.after_step(Results(batch, teacher, student, losses), step)
             self.step.assign_add(1)
         return self._logged(batch, losses, y_pred, training=True)
+
+    def _moved_by_running(self) -> list[Any]:
+        """Return what a forward pass moves: statistics, random states, and those of a teacher."""
+        layers = (self.student, *self._loss_layers)
+        teacher = self._parts.teacher
+        return [
+            *(v for layer in layers for v in layer.variables if not v.trainable),
+            *(() if teacher is None else teacher.state),
+        ]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure losses and metrics on the data as given; nothing moves."""
@@ -311,11 +281,6 @@ class Step(OpenModel):
         return self._logged(batch, losses, student.outputs, training=False)
 
     # What the step is logged as.
-
-    def _named_losses(self, losses: Losses) -> dict[str, Any]:
-        if losses.distillation is None:
-            return {"loss": losses.objective}
-        return {"student_loss": losses.student, "distillation_loss": losses.distillation}
 
     def _logged(self, batch: Batch, losses: Losses, y_pred: Any, training: bool) -> dict[str, Any]:
         parts = self._parts
@@ -400,21 +365,3 @@ class Step(OpenModel):
             rank = max(len(t.shape) for t in self.student.outputs) if built else None
             labels.refuse_class_weight_on_dense_labels(y, rank)
             labels.refuse_class_weight_on_independent_labels(self.loss, y)
-
-
-class _Asking:
-    """The teacher as an augmentation asks it."""
-
-    returns_logits = True
-
-    def __init__(self, teacher: Teacher):
-        self._teacher = teacher
-
-    def __call__(self, x: Any) -> Any:
-        answer = self._teacher.answer(Batch(x))
-        if answer is None:
-            raise ValueError(
-                "`augmentation` asks the teacher about its views, and a recording knows recorded "
-                "ones alone. Distil with the live teacher."
-            )
-        return answer.logits

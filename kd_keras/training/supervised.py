@@ -10,7 +10,7 @@ from kd_keras.training import persistence
 from kd_keras.training.inputs import check_inputs
 from kd_keras.training.model import TrainingModel
 from kd_keras.training.network import Network
-from kd_keras.training.step import Parts
+from kd_keras.training.parts import Parts
 from kd_keras.training.validation import refuse_preprocessor
 from kd_keras.training.weighing import Weighing
 

@@ -40,10 +40,17 @@ class Term:
     A plain object, so that Keras does not track what is in it; the Distiller tracks `layers`. It
     works on a copy: what a user passes is a description, and taps, layers and memories belong to
     one Distiller.
+
+    Args:
+        loss: What the user passed.
+        weight: Its weight, a number or a schedule.
+        name: What it is logged as.
+        teacher: Whose loss it is, where several teachers have losses of their own.
     """
 
-    def __init__(self, loss: Any, weight: Any, name: str):
+    def __init__(self, loss: Any, weight: Any, name: str, teacher: str | None = None):
         self.loss = own_copy(loss)
+        self.teacher = teacher
         self.weight = weight
         self.name = name
         self.inputs = _named_inputs(getattr(loss, "per_example", loss.compute_loss))
@@ -211,14 +218,27 @@ class Term:
         return value * _share_of_sum(self.loss)
 
 
-def make_terms(losses: Sequence[Any], weights: Sequence[Any]) -> list[Term]:
-    """Return a `Term` for each loss, with log names that are unique."""
+def make_terms(losses: Any, weights: Any) -> list[Term]:
+    """Return a `Term` for each loss, with log names that are unique.
+
+    Args:
+        losses: A list of them, or one for each teacher by its name.
+        weights: The same of their weights.
+    """
+    by_name = losses if isinstance(losses, dict) else {None: losses}
+    of_names = weights if isinstance(losses, dict) else {None: weights}
+    taken = {"", *OWN_NAMES}
+    taken |= {f"{name}_{log}" for name in by_name for log in ("agreement", "teacher_accuracy")}
     terms: list[Term] = []
-    for loss, weight in zip(losses, weights, strict=True):
-        base = _snake_case(type(loss).__name__)
-        taken = {"", *OWN_NAMES, *(term.name for term in terms)}
-        number = next(i for i in itertools.count() if _numbered(base, i) not in taken)
-        terms.append(Term(loss, weight, _numbered(base, number)))
+    for name, own in by_name.items():
+        for loss, weight in zip(own, of_names[name], strict=True):
+            base = _snake_case(type(loss).__name__)
+            base = base if name is None else f"{name}_{base}"
+            logged = next(
+                _numbered(base, i) for i in itertools.count() if _numbered(base, i) not in taken
+            )
+            taken.add(logged)
+            terms.append(Term(loss, weight, logged, name))
     return terms
 
 

@@ -11,6 +11,7 @@ import keras
 
 from kd_keras.arguments import check_number
 from kd_keras.losses.contract.schedules import checked_weight, number_or_schedule
+from kd_keras.teachers.named import Named
 
 
 def check_models(teacher: Any, student: Any) -> None:
@@ -57,6 +58,12 @@ def check_shapes(teacher: Any, student: Any, terms: Sequence[Any], student_input
         terms: The distillation losses. Only those between outputs ask for the same classes.
         student_inputs: As the Distiller takes it.
     """
+    members = getattr(teacher, "members", {})
+    for name, member in members.items():
+        own = [term for term in terms if term.teacher == name or term.teacher not in members]
+        check_shapes(member, student, own, student_inputs)
+    if members:
+        return
     model = getattr(teacher, "model", teacher)
     refuse_preprocessor("teacher", model, getattr(teacher, "inputs_form", None), "inputs")
     refuse_preprocessor("student", student, student_inputs, "student_inputs")
@@ -109,8 +116,29 @@ def check_student_loss_weight(weight: Any, combine: str) -> Any:
     return weight
 
 
-def check_losses(losses: Any) -> list[Any]:
-    """Return the distillation losses as a list, or raise `ValueError`."""
+def check_losses(losses: Any, teacher: Any) -> Any:
+    """Return the distillation losses as a list, of named teachers as a dict of lists.
+
+    Args:
+        losses: As they were given.
+        teacher: What teaches.
+
+    Raises:
+        ValueError: If they are no losses, or nobody knows whose they are.
+    """
+    if not isinstance(teacher, Named):
+        return _list_of_losses(losses)
+    names = list(teacher.members)
+    if not isinstance(losses, dict) or set(losses) != set(names):
+        raise ValueError(
+            f"`distillation_losses` of named teachers must say whose they are: a dict with {names}."
+            f" Received: {losses!r}. To teach with one loss what all of them say together, pass "
+            "teacher=kd_keras.teachers.Ensemble({...})."
+        )
+    return {name: _list_of_losses(losses[name]) for name in names}
+
+
+def _list_of_losses(losses: Any) -> list[Any]:
     if losses is None:
         raise ValueError(
             "`distillation_losses` cannot be `None`. Pass a distillation loss, for example "
@@ -138,8 +166,20 @@ def check_losses(losses: Any) -> list[Any]:
     return losses
 
 
-def check_loss_weights(weights: Any, losses: Sequence[Any]) -> list[Any]:
-    """Return one weight for each loss, or raise `ValueError`."""
+def check_loss_weights(weights: Any, losses: Any) -> Any:
+    """Return one weight for each loss, in the form of what `check_losses` returned, or raise."""
+    if not isinstance(losses, dict):
+        return _list_of_weights(weights, losses)
+    if weights is not None and (not isinstance(weights, dict) or set(weights) != set(losses)):
+        raise ValueError(
+            "`distillation_loss_weights` of named teachers must be a dict as the losses are, with "
+            f"{list(losses)}, or None for 1 each. Received: {weights!r}."
+        )
+    given = dict.fromkeys(losses) if weights is None else weights
+    return {name: _list_of_weights(given[name], losses[name]) for name in losses}
+
+
+def _list_of_weights(weights: Any, losses: Sequence[Any]) -> list[Any]:
     if weights is None:
         return [1.0] * len(losses)
     weights = list(weights) if isinstance(weights, (list, tuple)) else [weights]
@@ -151,9 +191,9 @@ def check_loss_weights(weights: Any, losses: Sequence[Any]) -> list[Any]:
     return [checked_weight("distillation_loss_weights", weight) for weight in weights]
 
 
-def warn_of_broken_losses(losses: Sequence[Any]) -> None:
+def warn_of_broken_losses(losses: Any) -> None:
     """Warn of each LogitsDistillation of Keras 3.15 with "kl_divergence" as a plain function."""
-    for loss in losses:
+    for loss in keras.tree.flatten(losses):
         if isinstance(loss, keras.distillation.LogitsDistillation) and any(
             leaf is keras.losses.kl_divergence for leaf in keras.tree.flatten(loss.loss)
         ):

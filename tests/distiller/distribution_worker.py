@@ -60,7 +60,21 @@ def following():
     return kd_keras.augment.Feedback(changes, before=[], seed=2)
 
 
-def train(strategy, norm=None, x=X, augmentation=None, make_losses=None, **compile_options):
+def ensemble():
+    crowd = kd_keras.teachers.Ensemble({"a": net(None), "b": net(None)}, weights="accuracy")
+    return crowd, kd_keras.losses.KLDivergence(2.0)
+
+
+def named():
+    """A frozen teacher with a tap, beside the moving average of the student."""
+    kl, hint = kd_keras.losses.KLDivergence(2.0), kd_keras.losses.Hint("conv", "conv")
+    teachers = {"frozen": net(None), "past": kd_keras.teachers.MovingAverage(0.7)}
+    return teachers, {"frozen": [kl, hint], "past": kd_keras.losses.ProbabilityMSE()}
+
+
+def train(
+    strategy, norm=None, x=X, augmentation=None, make_losses=None, teach=None, **compile_options
+):
     keras.utils.set_random_seed(1)
     with strategy.scope() if strategy else contextlib.nullcontext():
         if augmentation in (picking, following):  # with weights of its own, or none to share
@@ -73,8 +87,9 @@ def train(strategy, norm=None, x=X, augmentation=None, make_losses=None, **compi
             mse = keras.losses.MeanSquaredError()
             losses.append(keras.distillation.FeatureDistillation("mse", "conv", "conv"))
             losses.append(keras.distillation.FeatureDistillation(mse, "conv", "conv"))
+        teacher, losses = (net(norm), losses) if teach is None else teach()
         distiller = kd_keras.Distiller(
-            net(norm), net(norm), losses, student_loss_weight=0.3, augmentation=augmentation
+            teacher, net(norm), losses, student_loss_weight=0.3, augmentation=augmentation
         )
         distiller.compile(
             keras.optimizers.SGD(0.1, momentum=0.9),
@@ -159,6 +174,9 @@ def main():
         "nan": guard(mirrored),
         "scalars": both(mirrored, make_losses=scalar_losses),
         "few": few_examples(mirrored),
+        "ensemble": both(mirrored, teach=ensemble),
+        "named": both(mirrored, teach=named),
+        "named_xla": both(mirrored, teach=named, jit_compile=True),
     }
     print(json.dumps(results))
 

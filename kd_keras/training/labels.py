@@ -132,7 +132,8 @@ def assert_labels_in_range(loss: Any, y: Any, y_pred: Any) -> list[Any]:
                 [
                     f"{MARKER}labels out of range: sparse labels must be class ids "
                     f"0..{classes - 1}, as the student's output has {classes} units. Give "
-                    "the last layer one unit for each class, or relabel the data from 0. "
+                    "the last layer one unit for each class, or relabel the data from 0; rows "
+                    "without a label take one that the loss ignores, ignore_class=-1. "
                     "Received: smallest and largest label",
                     tf.reduce_min(labels),
                     tf.reduce_max(labels),
@@ -306,6 +307,29 @@ def _labelled(loss: Any, y: Any, output: Any) -> Any:
     if len(output.shape) > 2 and takes_empty_rows(loss) and len(y.shape) == len(output.shape):
         return tf.reduce_any(tf.convert_to_tensor(y) != 0, axis=-1)
     return None
+
+
+def of_labelled_rows(loss: Any, y: Any, y_pred: Any, weight: Any) -> tuple[Any, Any, Any]:
+    """Return labels, outputs and weights without the rows that have no label.
+
+    A row of one label each has none where that is the `ignore_class` of its loss. Keras's losses
+    leave it out, Keras's metrics would count it as wrong.
+
+    Args:
+        loss: The compiled loss as given.
+        y: Labels.
+        y_pred: The student's outputs.
+        weight: Weights of the rows, or `None`.
+    """
+    if keras.tree.is_nested(y_pred) or len(y_pred.shape) != 2:
+        return y, y_pred, weight
+    kept = [_labelled(*of_output) for of_output in _aligned(loss, y, y_pred)]
+    if not kept or kept[0] is None:
+        return y, y_pred, weight
+    y, y_pred, weight = keras.tree.map_structure(
+        lambda rows: None if rows is None else tf.boolean_mask(rows, kept[0]), (y, y_pred, weight)
+    )
+    return y, y_pred, weight
 
 
 def refuse_other_format_than_loss(loss: Any, y: Any, outputs: Any) -> None:

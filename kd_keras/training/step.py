@@ -310,7 +310,8 @@ class Step(OpenModel):
                 )
             return self._results_without(compiled)
         y_pred = labels.labelled_outputs(y, y_pred, self.student)
-        return super().compute_metrics(x, y, y_pred, sample_weight)
+        rows = labels.of_labelled_rows(self.loss, y, y_pred, sample_weight)
+        return super().compute_metrics(x, *rows)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return the results of all metrics that have seen data."""

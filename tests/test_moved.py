@@ -11,7 +11,7 @@ import pytest
         ("kd_keras.supervised.Supervised", "kd_keras.Supervised"),
         ("kd_keras.run.distill", "kd_keras.experiments.distill"),
         ("kd_keras.run.classify", "kd_keras.jobs.classify"),
-        ("kd_keras.experiments.study.run_study", "kd_keras.experiments.study.run_study"),
+        ("kd_keras.study.run_study", "kd_keras.experiments.study.run_study"),
         ("kd_keras.evaluate.Report", "kd_keras.report.Report"),
         ("kd_keras.evaluate.print_table", "kd_keras.report.print_table"),
     ],

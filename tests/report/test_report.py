@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from kd_keras.report import Report, ResultRow, page, read_report, write_report
+from kd_keras.report import Report, ResultRow, files, read_report, write_report
 
 
 def test_json_brings_back_the_same_report(report):
@@ -72,7 +72,7 @@ def test_a_failure_while_drawing_leaves_the_earlier_files(report, tmp_path, monk
     def fail(report):
         raise RuntimeError("no fonts")
 
-    monkeypatch.setattr(page, "render", fail)
+    monkeypatch.setattr(files, "render", fail)
     with pytest.raises(RuntimeError, match="no fonts"):
         write_report(html, data, report)
 

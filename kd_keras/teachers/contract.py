@@ -34,6 +34,8 @@ class Teacher(Plugin):
     moves = False
     # Whether it knows something already when training begins.
     is_trained = True
+    # Whether it takes the numbers of the examples out of x, as losses with a memory do.
+    wants_sample_index = False
     # Whether it has something to say of any batch, of data that nobody recorded too.
     answers_always = True
     # Names of its members, where it is several: what they say is logged by name.

@@ -182,7 +182,8 @@ class Distiller(TrainingModel):
         if self.balance is not None:
             self._loss_sizes = add_loss_sizes(self, len(terms))
         weighing = Weighing(terms, self.student_loss_weight, self.combine, self._loss_sizes)
-        plugins: list[Any] = [teaching, SampleIndex(terms, student), weighing]
+        index = SampleIndex(terms, student, teaching.wants_sample_index)
+        plugins: list[Any] = [teaching, index, weighing]
         adaptive = getattr(self._augmentation.normalised, "adaptive", None)
         if adaptive is not None:
             plugins.append(Feedback(adaptive))

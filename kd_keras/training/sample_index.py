@@ -1,4 +1,4 @@
-"""The numbers of the examples, for losses with a memory: out of x, and checked."""
+"""The numbers of the examples, for who asks: out of x, and checked for losses with a memory."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ class SampleIndex(Plugin):
         terms: The distillation losses.
         student: The student, which may take a dict itself. If not, the one input that is left comes
             out of its dict.
+        wanted: Whether the teacher asks for them.
     """
 
-    def __init__(self, terms: Sequence[Term], student: Any):
+    def __init__(self, terms: Sequence[Term], student: Any, wanted: bool = False):
         self._student = student
         self._memories = [
             (type(term.loss).__name__, getattr(term.loss, "samples", None))
             for term in terms
             if SAMPLE_INDEX in term.inputs
         ]
+        self._wanted = wanted or bool(self._memories)
 
     def accept(self, batch: Batch, step: Any) -> tuple[Batch, list[Any]]:
-        if not self._memories or not isinstance(batch.x, dict) or SAMPLE_INDEX not in batch.x:
+        if not self._wanted or not isinstance(batch.x, dict) or SAMPLE_INDEX not in batch.x:
             return batch, []
         rest: Any = {name: value for name, value in batch.x.items() if name != SAMPLE_INDEX}
         if len(rest) == 1 and not takes_dict(self._student):

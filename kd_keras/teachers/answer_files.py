@@ -1,0 +1,102 @@
+"""Answers of a teacher out of a file that another program wrote."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from kd_keras.archives import arrays_in
+
+_SUFFIXES = (".npz", ".csv", ".parquet", ".tfrecord")
+
+
+class Answers(NamedTuple):
+    """Ids, `(examples,)`, and what was said of each, `(examples, ..., classes)`."""
+
+    ids: Any
+    values: Any
+
+
+def read_answers(path: str | os.PathLike[str], ids: str, values: str | Sequence[str]) -> Answers:
+    """Return the answers in a file.
+
+    Args:
+        path: A .npz, .csv, .parquet or .tfrecord file.
+        ids: Name of the array, column or feature with the ids.
+        values: Name of the one with the answers, or names of columns with one class each.
+
+    Raises:
+        ValueError: If the file cannot be read, is of another kind, or lacks a name.
+    """
+    path = Path(path)
+    readers = dict(zip(_SUFFIXES, (_npz, _csv, _parquet, _tfrecord), strict=True))
+    reader = readers.get(path.suffix.lower())
+    if reader is None or not path.is_file():
+        raise ValueError(
+            f"`path` must be a file that ends in {', '.join(_SUFFIXES)}. Received: {str(path)!r}."
+        )
+    names = [values] if isinstance(values, str) else list(values)
+    try:
+        found = reader(path, [ids, *names])
+    except KeyError as error:
+        raise ValueError(
+            f"{str(path)!r} has no {error.args[0]}. Say what it is called there."
+        ) from error
+    except Exception as error:  # Arrow, NumPy and TensorFlow have many of their own
+        raise ValueError(f"{str(path)!r} cannot be read: {error}") from error
+    columns = [_stacked(found[name]) for name in names]
+    joined = columns[0] if isinstance(values, str) else np.stack(columns, axis=-1)
+    return Answers(found[ids], joined)
+
+
+def _stacked(column: Any) -> np.ndarray:
+    """Return a column of numbers, or of lists of one length, as one array."""
+    values = np.asarray(column)
+    return np.stack([np.asarray(v) for v in values]) if values.dtype == object else values
+
+
+def _npz(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    with arrays_in(path) as arrays:
+        return {name: np.asarray(arrays[_known(name, arrays.files)]) for name in names}
+
+
+def _csv(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    from pyarrow import csv
+
+    return _columns(csv.read_csv(path), names)
+
+
+def _parquet(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    from pyarrow import parquet
+
+    return _columns(parquet.read_table(path), names)
+
+
+def _columns(table: Any, names: Sequence[str]) -> dict[str, Any]:
+    known = table.column_names
+    return {n: table.column(_known(n, known)).to_numpy(zero_copy_only=False) for n in names}
+
+
+def _tfrecord(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, list[Any]] = {name: [] for name in names}
+    for record in tf.data.TFRecordDataset(str(path)):
+        features = tf.train.Example.FromString(record.numpy()).features.feature
+        for name in names:
+            feature = features[_known(name, list(features))]
+            value = list(getattr(feature, feature.WhichOneof("kind")).value)
+            found[name].append(value[0] if name == names[0] else value)
+    return {
+        name: np.array(values) if name == names[0] else [np.array(value) for value in values]
+        for name, values in found.items()
+    }
+
+
+def _known(name: str, names: Sequence[str]) -> str:
+    if name not in names:
+        raise KeyError(f"{name}, only {', '.join(names)}")
+    return name

@@ -74,6 +74,11 @@ class Team(Teacher):
                     "live teacher, or record all of them as one: kd_keras.replay.record("
                     "kd_keras.teachers.Ensemble({...}), ...)."
                 )
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(
+                "Members of members are called <name>_<name>, and that must be no other's name. "
+                f"Received: {list(self.names)}. Give one of them another name."
+            )
         self.moves = any(member.moves for member in self._members.values())
         self.is_trained = all(member.is_trained for member in self._members.values())
         self.layers = [layer for member in self._members.values() for layer in member.layers]

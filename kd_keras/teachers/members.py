@@ -119,7 +119,7 @@ class Team(Teacher):
             member.after_step(results, step)
 
     @property
-    def state(self) -> list[Any]:  # type: ignore[override]
+    def state(self) -> list[Any]:
         return [variable for member in self._members.values() for variable in member.state]
 
     def meet(self, student: Any) -> None:
@@ -156,7 +156,7 @@ def _checked(members: Any) -> dict[str, Any]:
         name: member if is_description(member) else Frozen(member)
         for name, member in members.items()
     }
-    networks = [getattr(member, "model", member) for member in described.values()]
+    networks: list[Any] = [getattr(member, "model", member) for member in described.values()]
     if len({id(network) for network in networks}) < len(networks):
         raise ValueError(
             "Each of several teachers needs a network of its own: a `.keras` file could not tell "

@@ -44,7 +44,7 @@ def test_students_under_one_teacher_end_as_each_alone(make_net, images):
         together,
         [KLDivergence(4.0), *taps],
         dict.fromkeys(students, sparse_crossentropy()),
-        dict.fromkeys(students, ["accuracy"]),
+        {name: ["accuracy"] for name in students},
         dict.fromkeys(students, y),
     )
     for name, student in students.items():

@@ -74,6 +74,11 @@ class Team(Teacher):
                     "live teacher, or record all of them as one: kd_keras.replay.record("
                     "kd_keras.teachers.Ensemble({...}), ...)."
                 )
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(
+                "Members of members are called <name>_<name>, and that must be no other's name. "
+                f"Received: {list(self.names)}. Give one of them another name."
+            )
         self.moves = any(member.moves for member in self._members.values())
         self.is_trained = all(member.is_trained for member in self._members.values())
         self.layers = [layer for member in self._members.values() for layer in member.layers]
@@ -114,7 +119,7 @@ class Team(Teacher):
             member.after_step(results, step)
 
     @property
-    def state(self) -> list[Any]:  # type: ignore[override]
+    def state(self) -> list[Any]:
         return [variable for member in self._members.values() for variable in member.state]
 
     def meet(self, student: Any) -> None:
@@ -151,7 +156,7 @@ def _checked(members: Any) -> dict[str, Any]:
         name: member if is_description(member) else Frozen(member)
         for name, member in members.items()
     }
-    networks = [getattr(member, "model", member) for member in described.values()]
+    networks: list[Any] = [getattr(member, "model", member) for member in described.values()]
     if len({id(network) for network in networks}) < len(networks):
         raise ValueError(
             "Each of several teachers needs a network of its own: a `.keras` file could not tell "

@@ -257,7 +257,7 @@ class AveragedTeacher(Teacher):
         return "the student that it averages ends in a softmax: its logits are not known."
 
     @property
-    def state(self) -> list[Any]:  # type: ignore[override]
+    def state(self) -> list[Any]:
         return self.network.moved_by_running
 
     def meet(self, student: Any) -> None:

@@ -143,7 +143,7 @@ class Distiller(TrainingModel):
         check_inference(teacher_inference, "teacher_inference")
         teacher = self._named(teacher)
         validation.check_models(teacher, student)
-        losses = validation.check_losses(distillation_losses, teacher)
+        losses = validation.check_losses(distillation_losses, _names_of(teacher))
         validation.warn_of_broken_losses(losses)
         self.distillation_losses = losses
         self.distillation_loss_weights = distillation_loss_weights
@@ -155,7 +155,9 @@ class Distiller(TrainingModel):
         """Make the parts of the step from the attributes, after checking them."""
         teacher, student = self.teacher, self.student
         check_inference(self.teacher_inference, "teacher_inference")
-        self.distillation_losses = validation.check_losses(self.distillation_losses, teacher)
+        self.distillation_losses = validation.check_losses(
+            self.distillation_losses, _names_of(teacher)
+        )
         self.distillation_loss_weights = validation.check_loss_weights(
             self.distillation_loss_weights, self.distillation_losses
         )
@@ -318,6 +320,11 @@ class _Settings:
     def _of(distiller: Distiller) -> dict[str, Any]:
         values = {name: getattr(distiller, name) for name in _SETTINGS}
         return {name: _copied(value) for name, value in values.items()}
+
+
+def _names_of(teacher: Any) -> list[str] | None:
+    """Return the names of teachers that have losses of their own; `None` of any other."""
+    return list(teacher.members) if isinstance(teacher, Named) else None
 
 
 def _copied(value: Any) -> Any:

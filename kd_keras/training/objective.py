@@ -128,7 +128,8 @@ def objective(
         for term in goal.terms
     ]
     opinions = {
-        name: _opinion(goal, batch, teacher.of(name), student, chosen[name]) for name in names
+        name: _opinion(goal, batch, said, student, chosen[name])
+        for name, said in teacher.members.items()
     }
     weighed = goal.weighing(student_loss, terms, step)
     value = tf.add_n([replicas.share_of_replica(weighed.objective), *added])
@@ -138,7 +139,7 @@ def objective(
         student_loss,
         weighed.distillation,
         terms,
-        opinions.pop(None),
+        _opinion(goal, batch, teacher, student, chosen[None]),
         opinions,
     )
 

@@ -11,7 +11,6 @@ import keras
 
 from kd_keras.arguments import check_number
 from kd_keras.losses.contract.schedules import checked_weight, number_or_schedule
-from kd_keras.teachers.named import Named
 
 
 def check_models(teacher: Any, student: Any) -> None:
@@ -116,19 +115,18 @@ def check_student_loss_weight(weight: Any, combine: str) -> Any:
     return weight
 
 
-def check_losses(losses: Any, teacher: Any) -> Any:
+def check_losses(losses: Any, names: Sequence[str] | None = None) -> Any:
     """Return the distillation losses as a list, of named teachers as a dict of lists.
 
     Args:
         losses: As they were given.
-        teacher: What teaches.
+        names: Of named teachers; `None` where the losses are of one teacher.
 
     Raises:
         ValueError: If they are no losses, or nobody knows whose they are.
     """
-    if not isinstance(teacher, Named):
+    if names is None:
         return _list_of_losses(losses)
-    names = list(teacher.members)
     if not isinstance(losses, dict) or set(losses) != set(names):
         raise ValueError(
             f"`distillation_losses` of named teachers must say whose they are: a dict with {names}."

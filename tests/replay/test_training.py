@@ -249,3 +249,18 @@ def test_a_dataset_in_a_fixed_order_is_recorded_and_a_reshuffled_one_is_refused(
     other = examples.shuffle(1000, seed=1).batch(60)
     with pytest.raises(ValueError, match="another order"):
         fit(make(replay), replay.training(other), 2, steps)
+
+
+def test_a_recording_is_no_member_and_an_ensemble_can_be_recorded(
+    teacher, splits, folder, make, tmp_path
+):
+    replay = ReplayTeacher(folder)
+    other = keras.models.clone_model(teacher)
+    with pytest.raises(ValueError, match="A recording cannot be one of several.*record all"):
+        make(kd_keras.teachers.Ensemble({"live": other, "recorded": replay}))
+    crowd = kd_keras.teachers.Ensemble({"one": teacher, "two": other}, weights="confidence")
+    record(crowd, splits, tmp_path / "crowd", epochs=1, augmentation=policy())
+    recorded = ReplayTeacher(tmp_path / "crowd")
+    live = fit(make(crowd), splits.training(), 1)
+    replayed = fit(make(recorded, augmentation=recorded.augmentation), recorded.training(splits), 1)
+    np.testing.assert_allclose(replayed["distillation_loss"], live["distillation_loss"], rtol=2e-3)

@@ -20,7 +20,7 @@ GEOMETRIC = np.sqrt([0.07, 0.12, 0.03]) / np.sqrt([0.07, 0.12, 0.03]).sum()
     ("combine", "weights", "expected"),
     [
         ("probability", None, (0.4, 0.4, 0.2)),
-        ("probability", [1, 3], (0.25, 0.75)),
+        ("probability", [1, 3], (0.25, 0.5, 0.25)),
         ("probability", {"two": 0.0, "one": 2.0}, ONE),
         ("probability", "confidence", SURE * np.array(ONE) + (1 - SURE) * np.array(TWO)),
         ("logit", None, GEOMETRIC),
@@ -236,3 +236,24 @@ def test_one_member_or_none_is_refused(make_mlp):
             Ensemble(members)
     with pytest.raises(ValueError, match="must be a keras.Model"):
         Ensemble([make_mlp("a"), "resnet20"])
+
+
+def test_members_of_members_have_names_of_their_own(make_mlp):
+    crowd, student, kl = Ensemble([make_mlp("a"), make_mlp("b")]), make_mlp("s"), KLDivergence(2.0)
+    for name in ("crowd_a", "c"):
+        teachers = {"crowd": crowd, name: make_mlp("c")}
+        if name == "crowd_a":
+            with pytest.raises(ValueError, match="'crowd_a', 'crowd_b', 'crowd_a'.*another name"):
+                kd_keras.Distiller(teachers, student, dict.fromkeys(teachers, kl))
+        else:
+            kd_keras.Distiller(teachers, student, dict.fromkeys(teachers, kl))
+
+
+def test_dense_outputs_are_combined_at_each_position(make_mlp):
+    """Where one member is certain and the other knows nothing, the certain one counts alone."""
+    sure, none = np.array([40.0, 0.0]), np.zeros(2)
+    one = np.stack([sure, none])[None].astype("float32")
+    two = np.stack([none, sure[::-1]])[None].astype("float32")
+    crowd = Ensemble([make_mlp("a"), make_mlp("b")], weights="confidence")
+    found = crowd.combined([{"mask": one}, {"mask": two}], Batch(one))["mask"]
+    np.testing.assert_allclose(keras.ops.softmax(found), [[(1, 0), (0, 1)]], atol=1e-6)

@@ -15,6 +15,7 @@ from typing import Any
 from kd_keras.image_files import fingerprint
 from kd_keras.json_text import read_json
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.stage import TEACHER
 from kd_keras.run.own_files import own_files
 from kd_keras.whole_file import write_whole
 
@@ -46,16 +47,33 @@ def keep_or_refuse(path: Path, data: Mapping[str, Any], remedy: str) -> None:
     _refuse_difference(path, _read(path, remedy) or {}, data, remedy)
 
 
-def copy_identity(there: Path, here: Path, remedy: str) -> None:
-    """Note in `here` that its results are of the data of another folder, as `keep_or_refuse`.
+def identity_in(path: Path, remedy: str) -> dict[str, Any]:
+    """Return what the note in a folder of results says of its data.
 
     Raises:
-        ValueError: If `here` is of other data, or the other's note is missing or cannot be read.
+        ValueError: If there is no such note, or it cannot be read.
     """
-    data = _read(there, remedy)
+    data = _read(path, remedy)
     if data is None:
-        raise ValueError(f"{str(there)!r} has no {DATA}, which says what data it is of. {remedy}")
-    keep_or_refuse(here, data, remedy)
+        raise ValueError(f"{str(path)!r} has no {DATA}, which says what data it is of. {remedy}")
+    return data
+
+
+def refuse_other_teacher(there: Path, data: Mapping[str, Any], remedy: str) -> None:
+    """Raise where a folder's teachers are of other data than `data`, or of another own file.
+
+    Its students may be others.
+
+    Raises:
+        ValueError: If they are, or the folder's note is missing or cannot be read.
+    """
+    then, now = (_of_the_teacher(found) for found in (identity_in(there, remedy), data))
+    _refuse_difference(there, then, now, remedy)
+
+
+def _of_the_teacher(data: Mapping[str, Any]) -> dict[str, Any]:
+    own = {TEACHER: data.get(OWN_NETWORKS, {}).get(TEACHER)}
+    return {**data, OWN_NETWORKS: own}
 
 
 def as_text(data: Mapping[str, Any]) -> str:

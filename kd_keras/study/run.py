@@ -21,7 +21,7 @@ from kd_keras.run.saying import say
 from kd_keras.study.cell_folder import Busy
 from kd_keras.study.folder import Diverged, StudyFolder, open_study
 from kd_keras.study.grid import Cell, Study, shard_of
-from kd_keras.study.teachers import copy_teachers, find_teachers
+from kd_keras.study.teachers import copy_teachers, data_with_teachers, find_teachers
 
 if TYPE_CHECKING:
     from kd_keras.study.summary import Summary
@@ -105,7 +105,7 @@ def run_study(
     if not report_only:
         # All that the recipe names is tried before anything is written.
         data = _identity(folder, data_dir, console) if folder.is_new and not ray else None
-        folder.begin(data, repair)
+        folder.begin(data_with_teachers(folder, taken, data), repair)
         copy_teachers(folder, taken)
         folder.note_command(command or _call(study, output, data_dir))
     if todo and ray:

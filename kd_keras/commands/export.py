@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kd_keras import run
-from kd_keras.commands.job import Command, Job
+from kd_keras.commands.job import Command, NetworkJob
 from kd_keras.escaping import terminal
 from kd_keras.run.exporting import PLOT, RESULTS, Exports
 from kd_keras.run.saying import say
@@ -22,7 +22,7 @@ _ABSENT = "\N{EN DASH}"
 
 
 @dataclasses.dataclass(frozen=True)
-class Export(Job):
+class Export(NetworkJob):
     """Convert a trained student to .tflite files, verify them on the test split, and compare them.
 
     Presets: none (float32), float16 (for the GPU delegate), dynamic (int8 weights), weight_only
@@ -79,6 +79,7 @@ class Export(Job):
             )
 
     def run(self, call: str, console: Console) -> None:
+        self.import_own_module(console)
         exports = run.export_presets(
             self.student,
             self.data,

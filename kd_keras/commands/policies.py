@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kd_keras import run
-from kd_keras.commands.job import Command, Job
+from kd_keras.commands.job import Command, NetworkJob
 from kd_keras.commands.names import KNOWN, split_policies
 from kd_keras.escaping import csv_table, terminal
 from kd_keras.folders import refuse_foreign_file, refuse_foreign_json
@@ -27,7 +27,7 @@ _COLUMNS = ("policy", "t_stddev", "standard_error", "teacher_calls", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
-class Policies(Job):
+class Policies(NetworkJob):
     """Rank augmentation policies by what the teacher says of their views. No student is trained.
 
     The measure is T.stddev: how much the teacher's mean probability of a class differs from one
@@ -69,6 +69,7 @@ class Policies(Job):
             )
 
     def run(self, call: str, console: Console) -> None:
+        self.import_own_module(console)
         if self.output is not None and not self.output.parent.is_dir():
             raise ValueError(
                 f"The folder of --output does not exist: {self.output.parent}. Create it first."

@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from kd_keras import run
-from kd_keras.commands.job import Command, Job, NotGoodEnough
+from kd_keras.commands.job import Command, NetworkJob, NotGoodEnough
 from kd_keras.commands.share import Share
 from kd_keras.recipes.recipe import PolicyName
 from kd_keras.recipes.stage import folder_name
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Record(Job):
+class Record(NetworkJob):
     """Run a teacher once over augmented epochs and store what it says of every view.
 
     In Python, kd_keras.replay.ReplayTeacher then trains any number of students on the very same
@@ -82,6 +82,7 @@ class Record(Job):
             raise ValueError(f"--share K/N takes K from 1 to N. Received: {self.share}")
 
     def run(self, call: str, console: Console) -> None:
+        self.import_own_module(console)
         output = self.output or Path("saved_models") / f"{folder_name(self.dataset)}-labels"
         if self.check:
             checked = run.check_labels(

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kd_keras import run
-from kd_keras.commands.job import Command, Job, NotGoodEnough
+from kd_keras.commands.job import Command, NetworkJob, NotGoodEnough
 from kd_keras.escaping import terminal, visible
 from kd_keras.folders import refuse_foreign_json
 from kd_keras.portable import portable
@@ -27,7 +27,7 @@ _ABSENT = "\N{EN DASH}"
 
 
 @dataclasses.dataclass(frozen=True)
-class Verify(Job):
+class Verify(NetworkJob):
     """Measure a .tflite file on the whole test split, in LiteRT.
 
     Prints its accuracy and, with --student and --teacher, theirs, the agreement of the file with
@@ -86,6 +86,7 @@ class Verify(Job):
                     )
 
     def run(self, call: str, console: Console) -> None:
+        self.import_own_module(console)
         if self.json is not None:
             refuse_foreign_json(self.json, "verify", "--json")
         with contextlib.ExitStack() as stack:

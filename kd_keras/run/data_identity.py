@@ -16,7 +16,7 @@ from kd_keras.image_files import fingerprint
 from kd_keras.json_text import read_json
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import TEACHER
-from kd_keras.run.own_files import own_files
+from kd_keras.run.own_files import files_of, own_files
 from kd_keras.whole_file import write_whole
 
 DATA = "data.json"
@@ -25,10 +25,7 @@ OWN_NETWORKS = "own_networks"
 _IMAGES = "images"
 _LONGEST_VALUE = 80
 # How the differences of fields are told where their names would not do.
-_READABLE = {
-    _IMAGES: "the digest of the images' names and sizes",
-    OWN_NETWORKS: "the digest of each file of a network",
-}
+_READABLE = {_IMAGES: "the digest of the images' names and sizes"}
 
 
 def keep_or_refuse(path: Path, data: Mapping[str, Any], remedy: str) -> None:
@@ -72,8 +69,7 @@ def refuse_other_teacher(there: Path, data: Mapping[str, Any], remedy: str) -> N
 
 
 def _of_the_teacher(data: Mapping[str, Any]) -> dict[str, Any]:
-    own = {TEACHER: data.get(OWN_NETWORKS, {}).get(TEACHER)}
-    return {**data, OWN_NETWORKS: own}
+    return {**data, OWN_NETWORKS: files_of(TEACHER, _own_networks(data))}
 
 
 def as_text(data: Mapping[str, Any]) -> str:
@@ -139,6 +135,8 @@ def _read(path: Path, remedy: str) -> dict[str, Any] | None:
 def _refuse_difference(
     path: Path, then: Mapping[str, Any], now: Mapping[str, Any], remedy: str
 ) -> None:
+    # Of the files of networks, those that differ are named.
+    then, now = _flat(then), _flat(now)
     fields = "; ".join(
         f"{_READABLE.get(name, name)} is {_short(then.get(name))} there and "
         f"{_short(now.get(name))} here"
@@ -147,6 +145,17 @@ def _refuse_difference(
     )
     if fields:
         raise ValueError(f"{str(path)!r} holds results of other data: {fields}. {remedy}")
+
+
+def _own_networks(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    own = data.get(OWN_NETWORKS)
+    return own if isinstance(own, Mapping) else {}
+
+
+def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
+    own = _own_networks(data)
+    files = {f"the digest of the network's file {name!r}": own[name] for name in own}
+    return {**{name: value for name, value in data.items() if name != OWN_NETWORKS}, **files}
 
 
 def _short(value: Any) -> str:

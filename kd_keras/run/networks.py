@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import math
 import random
-import sys
-import types
 from collections.abc import Iterator
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,10 +15,10 @@ import numpy as np
 from kd_keras import data, models
 from kd_keras.losses.logit_form import LogitForm, as_logits
 from kd_keras.network_files import load_network, network_file
+from kd_keras.own_modules import import_own, importable_from
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import Stage, function_of, is_file
-from kd_keras.run.own_files import module_file
-from kd_keras.whole_file import checksum, scratch_folder
+from kd_keras.whole_file import scratch_folder
 
 _OURS = (0.0, 255.0)  # what data give, and networks of `kd_keras.models` take
 
@@ -49,7 +44,7 @@ def build(stage: Stage, recipe: Recipe, info: data.DataInfo) -> keras.Model:
         with _seeded(recipe.seed):
             own = load_network(network_file(stage.network, stage.role), stage.role)
     elif function is not None:
-        with _seeded(recipe.seed), _importable_from(function[0]):
+        with _seeded(recipe.seed), importable_from(function[0]):
             own = _called(*function, stage, recipe, info)
         _refuse_unsavable(own, stage)
     else:
@@ -172,7 +167,7 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
 def _called(
     module: str, name: str, stage: Stage, recipe: Recipe, info: data.DataInfo
 ) -> keras.Model:
-    function = getattr(_module(module, stage), name, None)
+    function = getattr(import_own(module, stage.role, stage.network), name, None)
     if not callable(function):
         raise ValueError(
             f"`{stage.role}` must name a function that returns a network. Received: "
@@ -195,28 +190,6 @@ def _called(
     return network
 
 
-def _module(module: str, stage: Stage) -> Any:
-    if not module.endswith(".py"):
-        try:
-            return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"`{stage.role}` names a module that cannot be imported: {error}. Received: "
-                f"{stage.role}={stage.network!r}. Give its file, as in mymodels.py:build."
-            ) from error
-    path = module_file(module, stage)
-    # Networks hold classes of it, so that it must be the same module each time.
-    name = f"kd_keras_own_{checksum(path)[:16]}"
-    if name not in sys.modules:
-        sys.modules[name] = made = types.ModuleType(name)
-        try:
-            SourceFileLoader(name, str(path)).exec_module(made)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
-
-
 def _refuse_unsavable(network: keras.Model, stage: Stage) -> None:
     """Raise before anything is trained where a run could not read the network back."""
     with scratch_folder() as folder:
@@ -227,23 +200,10 @@ def _refuse_unsavable(network: keras.Model, stage: Stage) -> None:
         except Exception as error:
             raise ValueError(
                 f"`{stage.role}` cannot be saved as a .keras file and read again, which a run does "
-                f"between its stages. Received: {stage.role}={stage.network!r}. Register layers of "
-                "your own with keras.saving.register_keras_serializable, and give them a "
-                f"get_config. Keras says: {error}"
+                f"between its stages. Received: {stage.role}={stage.network!r}. Register layers "
+                "and functions of your own with keras.saving.register_keras_serializable (a lambda "
+                f"cannot be), and give layers a get_config. It says: {error}"
             ) from error
-
-
-@contextlib.contextmanager
-def _importable_from(module: str) -> Iterator[None]:
-    """Let modules of the working folder be found, and those beside a file, as Python does."""
-    beside = str(Path(module).expanduser().absolute().parent) if module.endswith(".py") else ""
-    here = str(Path.cwd())
-    sys.path[:0] = [beside, here]
-    try:
-        yield
-    finally:
-        sys.path.remove(beside)
-        sys.path.remove(here)
 
 
 @contextlib.contextmanager

@@ -70,7 +70,7 @@ def test_another_teacher_in_its_file_is_refused_and_nothing_is_written(earlier, 
     (place / "teacher.keras").write_bytes(now)
     was = json.loads((place / "study" / "data.json").read_text())["own_networks"]["teacher"]
     try:
-        with pytest.raises(ValueError, match=f"study' holds.*teacher': '{was[:9]}.* there and"):
+        with pytest.raises(ValueError, match=f"study' holds.*file 'teacher' is '{was}' there and"):
             run(study, tmp_path / "new", data_dir, teachers=place / "study")
     finally:
         (place / "teacher.keras").write_bytes(kept)

@@ -12,7 +12,7 @@ from rich.console import Console
 from kd_keras import _startup
 from kd_keras.portable import portable
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import network_title
+from kd_keras.recipes.stage import TEACHER, network_title
 from kd_keras.run.accidents import going_on
 from kd_keras.run.data_identity import refuse_other_images
 from kd_keras.run.folder import AGAIN, HISTORY, PAGE, REPORT, REPORTED, START_OVER
@@ -99,10 +99,13 @@ def distill(
 
             from kd_keras.run.measuring import measure
             from kd_keras.run.stages import export_student, prepare, start_devices, train_networks
+            from kd_keras.run.taking import refuse_unfit_teacher
 
             start_devices()
         # Nothing moves on the terminal here but what TensorFlow Datasets shows of a download.
         material = prepare(recipe, data_dir)
+        if fresh or not folder.network(TEACHER).exists():
+            refuse_unfit_teacher(material)
         folder.begin(fresh, material.identity(), repair, console)
         again = f"the same command{' without --fresh' if fresh else ''}"
         try:

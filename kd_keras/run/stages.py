@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -23,7 +24,7 @@ from kd_keras.run.data_identity import OWN_NETWORKS
 from kd_keras.run.folder import EXPORT, EXPORTED, FLOAT32, INT8, RunFolder
 from kd_keras.run.own_files import own_files
 from kd_keras.run.saying import say
-from kd_keras.run.taking import is_taken_as_it_is
+from kd_keras.run.taking import Scores, is_taken_as_it_is, teacher_scores
 from kd_keras.run.training import Training, save_network
 from kd_keras.training.distiller import Distiller
 from kd_keras.training.supervised import Supervised
@@ -57,6 +58,11 @@ class Material:
         """Return what tells data and the user's own networks from others, as JSON knows it."""
         own = {OWN_NETWORKS: dict(self.own_files)} if self.own_files else {}
         return {**self.splits.info.identity(), **own}
+
+    @functools.cached_property
+    def teacher_scores(self) -> Scores:
+        """How a teacher of the user's own does on the validation split, as it is."""
+        return teacher_scores(self)
 
     def build(self, stage: Stage) -> keras.Model:
         """Return the network that a stage begins with. The same stage has the same weights."""
@@ -175,7 +181,7 @@ def train(
     if folder.is_trained(name):
         return
     network = material.build(stage)
-    if stage.name == TEACHER and is_taken_as_it_is(stage, network, material, console):
+    if stage.name == TEACHER and is_taken_as_it_is(material, console):
         save_network(folder, name, network, [])
         return
     if stage.is_taught:

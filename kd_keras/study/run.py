@@ -104,7 +104,9 @@ def run_study(
         say(console, f"Left out: {name} without a teacher, which it asks.")
     if not report_only:
         # All that the recipe names is tried before anything is written.
-        data = _identity(folder, data_dir, console) if folder.is_new and not ray else None
+        data = None
+        if folder.is_new and not ray:
+            data = _identity(folder, data_dir, console, trains_teachers=not taken)
         folder.begin(data_with_teachers(folder, taken, data), repair)
         copy_teachers(folder, taken)
         folder.note_command(command or _call(study, output, data_dir))
@@ -124,12 +126,19 @@ def run_study(
 
 
 def _identity(
-    folder: StudyFolder, data_dir: str | os.PathLike[str] | None, console: Console
+    folder: StudyFolder,
+    data_dir: str | os.PathLike[str] | None,
+    console: Console,
+    trains_teachers: bool,
 ) -> dict[str, Any]:
     with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
         _startup.refuse_other_backend()
         from kd_keras.run.stages import prepare
-    return prepare(folder.recipe, data_dir).identity()
+        from kd_keras.run.taking import refuse_unfit_teacher
+    material = prepare(folder.recipe, data_dir)
+    if trains_teachers:
+        refuse_unfit_teacher(material)
+    return material.identity()
 
 
 def _call(

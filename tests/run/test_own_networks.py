@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 
 import keras
 import numpy as np
@@ -12,7 +13,9 @@ from kd_keras import data
 from kd_keras.recipes import Recipe
 from kd_keras.run import distill, networks
 from kd_keras.run.stages import prepare
+from kd_keras.run.taking import is_taken_as_it_is
 from kd_keras.run.training import best_epoch
+from kd_keras.study import Study, run_study
 
 OWN_FUNCTION = """
 import keras
@@ -258,40 +261,73 @@ def test_a_teacher_file_and_a_function_are_distilled_exported_and_told(
     finally:
         teacher_file.write_bytes(before)
     assert again.code == 1
-    assert "results of other data: the digest of each file of a network" in again.err
+    assert "results of other data: the digest of the network's file 'teacher' is" in again.err
 
 
-@pytest.mark.slow
-def test_a_teacher_at_chance_names_the_range_that_it_was_trained_with(
-    recipe, splits, data_dir, tmp_path
-):
-    teacher = keras.Sequential(
-        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(32, "tanh"),
-         keras.layers.Dense(10, "softmax")]
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def centroids(splits, tmp_path_factory):
+    """Teachers without a training: the nearest mean image, of images in 0 to 1."""
+    folder = tmp_path_factory.mktemp("centroids")
     images, labels = (
         np.concatenate(part) for part in zip(*splits.train.as_numpy_iterator(), strict=True)
     )
-    teacher.layers[1].set_weights([np.random.default_rng(0).normal(size=(64, 32)), np.zeros(32)])
-    teacher.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    teacher.fit(images / 127.5 - 1.0, labels, epochs=15, batch_size=64, verbose=0)
-    teacher.save(tmp_path / "signed.keras")
-    signed = dataclasses.replace(recipe, teacher=str(tmp_path / "signed.keras"))
-    told = ""
-    try:
-        _, told = run(signed, tmp_path / "run", data_dir)
-    except ValueError as error:
-        told = str(error)
-    assert "--teacher-value-range -1 1" in told
+    images = images.reshape(len(images), -1) / 255.0
+    means = np.stack([images[labels == label].mean(0) for label in range(10)], -1)
+    for name, order in (("right", 0), ("rolled", 1)):
+        teacher = network(8, 1, "logits")
+        weights = np.roll(means, order, -1)
+        teacher.layers[-1].set_weights([20 * weights, -10 * (weights**2).sum(0)])
+        teacher.save(folder / f"{name}.keras")
+    return folder
 
 
-@pytest.mark.slow
-def test_an_untrained_file_is_said_so_and_trained(recipe, data_dir, tmp_path):
-    network(8, 1, "logits").save(tmp_path / "new.keras")
-    own = dataclasses.replace(recipe, teacher=str(tmp_path / "new.keras"))
-    report, told = run(own, tmp_path / "run", data_dir)
-    assert "its weights are taken for untrained ones and it is trained for 1 epochs" in told
-    assert "teacher" in report.histories
+def _stop(*arguments):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["right"], r"in 0 to 255 \(NLL .*right with images in 0 to 1 \(.*-value-range 0 1 on the"),
+        (["rolled"], r"near chance.*another range \(tried: 0 to 255, 0 to 1, -1 to 1;.*order"),
+        (["right", "--teacher-value-range", 0, 1], None),
+        (["rolled", "--train-teacher", "no"], None),
+    ],
+)
+def test_a_teacher_that_seems_not_to_know_the_data_stops_before_anything_is_trained(
+    options, said, centroids, data_dir, tmp_path, command, monkeypatch
+):
+    (name, *options), folder = options, tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("kd_keras.run.stages.train_networks", _stop)
+        done = command(
+            *("distill", "digits", "--teacher", centroids / f"{name}.keras", "--student", "mlp4"),
+            *("--data-dir", data_dir, "--output", folder, *options),
+        )
+    if said is None:
+        assert (done.code, folder.exists()) == (130, True), done.err
+    else:
+        assert (done.code, folder.exists()) == (1, False)
+        assert re.search(said, done.err), done.err
+
+
+def test_a_teacher_that_is_taken_nevertheless_is_said_how_good_it_is(
+    recipe, centroids, data_dir, tmp_path
+):
+    console = Console(file=io.StringIO(), width=200)
+    teacher = str(centroids / "right.keras")
+    material = prepare(dataclasses.replace(recipe, teacher=teacher, train_teacher="no"), data_dir)
+    assert is_taken_as_it_is(material, console)
+    right, _ = material.teacher_scores[0.0, 255.0]
+    assert f"taken as it is, {100 * right:.2f} % of the validation" in console.file.getvalue()
+    assert "pass --teacher-value-range 0 1" in console.file.getvalue()
+
+
+def test_a_study_of_such_a_teacher_leaves_nothing(recipe, centroids, data_dir, tmp_path):
+    of_teacher = dataclasses.replace(recipe, teacher=str(centroids / "rolled.keras"))
+    with pytest.raises(ValueError, match="near chance"):
+        run_study(Study(recipe=of_teacher), tmp_path / "study", data_dir=data_dir)
+    assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.slow

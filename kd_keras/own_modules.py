@@ -10,9 +10,10 @@ import contextlib
 import importlib
 import sys
 import sysconfig
+import traceback
 import types
 from collections.abc import Iterator
-from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from kd_keras.whole_file import checksum
@@ -61,22 +62,48 @@ def import_own(module: str, argument: str, received: str) -> types.ModuleType:
         received: As for `own_sources`.
 
     Raises:
-        ValueError: If there is no such file or module. What the module itself raises goes through.
+        ValueError: If there is no such file or module, or it raises an exception.
     """
     path = _source(module, argument, received)
     with importable_from(module):
-        if not module.endswith(".py"):
-            return importlib.import_module(module)
-        # Networks hold classes of it, so that it must be the same module each time.
-        name = f"kd_keras_own_{checksum(path)[:16]}"
-        if name not in sys.modules:
-            sys.modules[name] = made = types.ModuleType(name)
-            try:
-                SourceFileLoader(name, str(path)).exec_module(made)
-            except BaseException:
-                del sys.modules[name]
-                raise
-        return sys.modules[name]
+        try:
+            return _imported(path) if module.endswith(".py") else importlib.import_module(module)
+        except Exception as error:
+            raise failure(error, path, argument, received) from error
+
+
+def failure(error: Exception, path: Path, argument: str, received: str) -> ValueError:
+    """Return the error for an exception in a module of the user's own.
+
+    Args:
+        error: The exception.
+        path: The file of the module.
+        argument: As for `own_sources`.
+        received: As for `own_sources`.
+    """
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    place = f", line {lines[-1]}" if lines else ""
+    return ValueError(
+        f"`{argument}` names Python code that fails: {type(error).__name__}: {error} "
+        f"({path.name}{place}). Received: {argument}={received!r}. Repair it; --debug shows where "
+        "it came from."
+    )
+
+
+def _imported(path: Path) -> types.ModuleType:
+    # Networks hold classes of it, so that it must be the same module each time.
+    name = f"kd_keras_own_{checksum(path)[:16]}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{str(path)!r} cannot be read as Python")
+        sys.modules[name] = made = module_from_spec(spec)
+        try:
+            spec.loader.exec_module(made)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 import random
 from collections.abc import Iterator
@@ -15,9 +14,10 @@ import numpy as np
 from kd_keras import data, models
 from kd_keras.losses.logit_form import LogitForm, as_logits
 from kd_keras.network_files import load_network, network_file
-from kd_keras.own_modules import import_own, importable_from
+from kd_keras.own_modules import importable_from
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import Stage, function_of, is_file
+from kd_keras.run.own_functions import returned_by
 from kd_keras.whole_file import scratch_folder
 
 _OURS = (0.0, 255.0)  # what data give, and networks of `kd_keras.models` take
@@ -43,25 +43,25 @@ def build(stage: Stage, recipe: Recipe, info: data.DataInfo) -> keras.Model:
         # A file says no seeds of its dropout and augmentation layers.
         with _seeded(recipe.seed):
             own = load_network(network_file(stage.network, stage.role), stage.role)
-    elif function is not None:
+            return fitted(own, stage, info)
+    if function is not None:
         with _seeded(recipe.seed), importable_from(function[0]):
-            own = _called(*function, stage, recipe, info)
-        _refuse_unsavable(own, stage)
-    else:
-        if stage.value_range != _OURS:
-            raise ValueError(
-                f"`{stage.role}_value_range` is of networks of your own; those by name take 0 to "
-                f"255. Received: {stage.role}_value_range={stage.value_range} with "
-                f"{stage.role}={stage.network!r}. Leave it out."
-            )
-        return models.from_name(
-            stage.network,
-            input_shape=info.image_shape,
-            num_classes=info.num_classes,
-            weight_decay=recipe.weight_decay,
-            seed=recipe.seed,
+            made = fitted(returned_by(*function, stage, recipe, info), stage, info)
+        _refuse_unsavable(made, stage)
+        return made
+    if stage.value_range != _OURS:
+        raise ValueError(
+            f"`{stage.role}_value_range` is of networks of your own; those by name take 0 to "
+            f"255. Received: {stage.role}_value_range={stage.value_range} with "
+            f"{stage.role}={stage.network!r}. Leave it out."
         )
-    return fitted(own, stage, info)
+    return models.from_name(
+        stage.network,
+        input_shape=info.image_shape,
+        num_classes=info.num_classes,
+        weight_decay=recipe.weight_decay,
+        seed=recipe.seed,
+    )
 
 
 def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
@@ -133,8 +133,8 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
     """Return (height, width, channels) that a network takes, and how many values it gives."""
     try:
         takes = own.input_shape
-    except AttributeError:  # a subclassed network that was not called yet
-        own(keras.ops.zeros((1, *info.image_shape)))
+    except (AttributeError, ValueError):  # not built yet: subclassed, or Sequential without Input
+        _build(own, stage, info)
         takes = (None, *info.image_shape)
     gives = getattr(own, "output_shape", None) if getattr(own, "outputs", None) else None
     if gives is None and isinstance(takes, tuple):
@@ -164,30 +164,17 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
     return takes, gives[-1]
 
 
-def _called(
-    module: str, name: str, stage: Stage, recipe: Recipe, info: data.DataInfo
-) -> keras.Model:
-    function = getattr(import_own(module, stage.role, stage.network), name, None)
-    if not callable(function):
+def _build(own: Any, stage: Stage, info: data.DataInfo) -> None:
+    """Build a network that was never called, for images of the data."""
+    try:
+        own(keras.Input(info.image_shape))
+    except Exception as error:  # of the user's layers
         raise ValueError(
-            f"`{stage.role}` must name a function that returns a network. Received: "
-            f"{stage.role}={stage.network!r}, and there is no {name!r} in it."
-        )
-    offered = {
-        "input_shape": info.image_shape,
-        "num_classes": info.num_classes,
-        "weight_decay": recipe.weight_decay,
-        "seed": recipe.seed,
-    }
-    takes = inspect.signature(function).parameters
-    network = function(**{name: value for name, value in offered.items() if name in takes})
-    if not isinstance(network, keras.Model):
-        raise ValueError(
-            f"`{stage.role}` must name a function that returns a keras.Model; it may take "
-            f"{', '.join(offered)}. Received: {stage.role}={stage.network!r}, which returns "
-            f"{type(network).__name__}."
-        )
-    return network
+            f"`{stage.role}` was never called, and cannot be on images of the data, "
+            f"{info.image_shape}: {type(error).__name__}: {error} Received: {stage.role}="
+            f"{stage.network!r}. Its `call` must need the images alone: give other arguments a "
+            "default, as in `def call(self, x, training=False)`. Or call it before it is saved."
+        ) from error
 
 
 def _refuse_unsavable(network: keras.Model, stage: Stage) -> None:

@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,25 @@ from rich.console import Console
 
 from kd_keras import augment, data, export
 from kd_keras.export.presets import Quantization
+from kd_keras.losses.base import LogitLoss
 from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import FEEDBACK, UNIFORM, Recipe
-from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER, Stage, network_title
+from kd_keras.recipes.stage import (
+    STUDENT,
+    STUDENT_ALONE,
+    TEACHER,
+    Stage,
+    function_of,
+    network_title,
+)
 from kd_keras.run import networks
 from kd_keras.run.data_identity import OWN_NETWORKS
 from kd_keras.run.folder import EXPORT, EXPORTED, FLOAT32, INT8, RunFolder
 from kd_keras.run.own_files import own_files
 from kd_keras.run.saying import say
-from kd_keras.run.taking import Scores, is_taken_as_it_is, teacher_scores
+from kd_keras.run.taking import Scores, is_taken_as_it_is, may_be_taken, teacher_scores
 from kd_keras.run.training import Training, save_network
+from kd_keras.run.trying import refuse_frozen, try_step
 from kd_keras.training.distiller import Distiller
 from kd_keras.training.supervised import Supervised
 from kd_keras.whole_file import write_whole
@@ -78,15 +87,22 @@ def start_devices() -> None:
     keras.ops.convert_to_numpy(keras.ops.zeros(()))
 
 
-def prepare(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> Material:
+def prepare(
+    recipe: Recipe,
+    data_dir: str | os.PathLike[str] | None,
+    taught_by: Sequence[Recipe] | None = None,
+) -> Material:
     """Open the data and try everything that a recipe names, before anything is trained or written.
 
     Args:
         recipe: What to run.
         data_dir: Where the data lie, as `kd_keras.data.load` takes it.
+        taught_by: Recipes of the same data and networks, whose ways to teach the student are
+            tried; by default `recipe` itself.
 
     Raises:
-        ValueError: If the dataset, a loss, the policy or a network cannot be made.
+        ValueError: If the dataset, a loss, the policy or a network cannot be made, or a network
+            that is to be trained cannot be.
         ConnectionError: If the data must be downloaded and cannot be.
     """
     digests = own_files(recipe)
@@ -103,11 +119,30 @@ def prepare(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> Material
     for stage in (recipe.stage(TEACHER), recipe.stage(STUDENT)):
         try:
             built[stage.name] = material.build(stage)
+            if function_of(stage.network) is not None:
+                material.build(stage)  # whether it makes a new network each time
         except ValueError as error:
             raise ValueError(f"The recipe's `{stage.role}` cannot be built. {error}") from error
-    # Whether its losses fit these networks, which taps and all.
-    distiller(built[TEACHER], built[STUDENT], material)
+        if stage.name == STUDENT or not may_be_taken(recipe):
+            refuse_frozen(built[stage.name], stage)
+    for each in (recipe,) if taught_by is None else taught_by:
+        _try_teaching(built, dataclasses.replace(material, recipe=each))
     return material
+
+
+def _try_teaching(built: Mapping[str, keras.Model], material: Material) -> None:
+    """Raise where losses do not fit the networks, with taps and all, or views not the images."""
+    recipe = material.recipe
+    model = distiller(built[TEACHER], built[STUDENT], material)
+    asks = recipe.pick or recipe.policy in (FEEDBACK, UNIFORM)
+    # Of losses between logits the Distiller itself knows all; tracing takes seconds.
+    if asks or not all(map(_is_between_logits, model.distillation_losses)):
+        try_step(model, next(iter(material.splits.validation)))
+
+
+def _is_between_logits(loss: Any) -> bool:
+    taps = (loss.teacher_layer_name, loss.student_layer_name)
+    return isinstance(loss, LogitLoss) and taps == (None, None)
 
 
 def views_of(stage: Stage, recipe: Recipe) -> Any:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from kd_keras import evaluate
 from kd_keras.network_files import load_network, network_file
+from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import TEACHER, Stage, is_file
 from kd_keras.run import networks
 from kd_keras.run.saying import say
@@ -25,6 +26,13 @@ _NEVERTHELESS = "--train-teacher no takes it as it is nevertheless"
 Scores = Mapping[tuple[float, float], tuple[float, float]]
 
 
+def may_be_taken(recipe: Recipe) -> bool:
+    """Whether a recipe wants its teacher taken as it is, if its answers allow it."""
+    return recipe.train_teacher == "no" or (
+        recipe.train_teacher == "auto" and is_file(recipe.teacher)
+    )
+
+
 def is_taken_as_it_is(material: Any, console: Console) -> bool:
     """Whether the teacher teaches as it is, without a training; says so, and how good it is.
 
@@ -35,7 +43,7 @@ def is_taken_as_it_is(material: Any, console: Console) -> bool:
     Raises:
         ValueError: As `refuse_unfit_teacher`.
     """
-    if not _is_asked(material):
+    if not may_be_taken(material.recipe):
         return False
     refuse_unfit_teacher(material)
     stage, scores = material.recipe.stage(TEACHER), material.teacher_scores
@@ -66,7 +74,7 @@ def refuse_unfit_teacher(material: Any) -> None:
         ValueError: If it answers by chance, or clearly better with images of another range.
     """
     recipe = material.recipe
-    if recipe.train_teacher != "auto" or not _is_asked(material):
+    if recipe.train_teacher != "auto" or not may_be_taken(material.recipe):
         return
     stage, scores = recipe.stage(TEACHER), material.teacher_scores
     right, fit = scores[stage.value_range]
@@ -118,14 +126,6 @@ def teacher_scores(material: Any) -> Scores:
             evaluate.cross_entropy(logits, labels),
         )
     return scores
-
-
-def _is_asked(material: Any) -> bool:
-    """Whether the recipe wants the teacher taken as it is, if its answers allow it."""
-    recipe = material.recipe
-    return recipe.train_teacher == "no" or (
-        recipe.train_teacher == "auto" and is_file(recipe.teacher)
-    )
 
 
 def _best(scores: Scores) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from kd_keras import _startup
 from kd_keras.arguments import check_integer
 from kd_keras.escaping import terminal
 from kd_keras.portable import portable
+from kd_keras.recipes.recipe import Recipe
 from kd_keras.run.accidents import going_on
 from kd_keras.run.environment import environment
 from kd_keras.run.quiet import quiet_start
@@ -106,7 +107,7 @@ def run_study(
         # All that the recipe names is tried before anything is written.
         data = None
         if folder.is_new and not ray:
-            data = _identity(folder, data_dir, console, trains_teachers=not taken)
+            data = _identity(folder.recipe, cells, data_dir, console, trains_teachers=not taken)
         folder.begin(data_with_teachers(folder, taken, data), repair)
         copy_teachers(folder, taken)
         folder.note_command(command or _call(study, output, data_dir))
@@ -126,7 +127,8 @@ def run_study(
 
 
 def _identity(
-    folder: StudyFolder,
+    recipe: Recipe,
+    cells: Sequence[Cell],
     data_dir: str | os.PathLike[str] | None,
     console: Console,
     trains_teachers: bool,
@@ -135,7 +137,8 @@ def _identity(
         _startup.refuse_other_backend()
         from kd_keras.run.stages import prepare
         from kd_keras.run.taking import refuse_unfit_teacher
-    material = prepare(folder.recipe, data_dir)
+    taught = {(c.distillation, c.augmentation): c for c in cells if c.teacher_augmentation}
+    material = prepare(recipe, data_dir, [cell.recipe(recipe) for cell in taught.values()])
     if trains_teachers:
         refuse_unfit_teacher(material)
     return material.identity()

@@ -41,6 +41,53 @@ class Odd(keras.layers.Layer):
     def call(self, x):
         return x
 
+def misnamed(*, classes):
+    return build((8, 8, 1), classes)
+
+def unnamed(input_shape, num_classes, /):
+    return build(input_shape, num_classes)
+
+def any_names(**given):
+    return build(given["input_shape"], given["num_classes"])
+
+def fails(input_shape):
+    return {}["a key"]
+
+ONCE = build((8, 8, 1), 10)
+
+def again():
+    return ONCE
+
+@keras.saving.register_keras_serializable("mine")
+class Subclassed(keras.Model):
+    def __init__(self, **given):
+        super().__init__(**given)
+        self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(10)
+
+    def call(self, x):
+        return self.dense(self.flatten(x))
+
+def subclassed():
+    return Subclassed()
+
+@keras.saving.register_keras_serializable("mine")
+class NeedsMore(Subclassed):
+    def call(self, x, training):
+        return super().call(x)
+
+def needs_more():
+    return NeedsMore()
+
+@keras.saving.register_keras_serializable("mine")
+def halved(x):
+    return x / 2
+
+def without_lambda(input_shape, num_classes):
+    made = keras.Sequential([keras.Input(input_shape), keras.layers.Lambda(halved),
+                             keras.layers.Flatten(), keras.layers.Dense(num_classes)])
+    made.load_weights("lambda.keras")
+    return made
+
 def unsavable(input_shape, num_classes):
     return keras.Sequential([keras.Input(input_shape), Odd(2), keras.layers.Flatten(),
                              keras.layers.Dense(num_classes)])
@@ -141,6 +188,12 @@ def test_one_sigmoid_unit_is_two_classes(recipe, splits):
         ("mymodels.py:nothing", "there is no 'nothing' in it"),
         ("mymodels.py:no_network", "returns a keras.Model.*which returns int"),
         ("mymodels.py:unsavable", "register_keras_serializable"),
+        ("mymodels.py:misnamed", "needs nothing but input_shape, num.*which needs classes. Call"),
+        ("mymodels.py:unnamed", "which needs input_shape, num_classes. Call that by"),
+        ("mymodels.py:fails", r"fails: KeyError: 'a key' \(mymodels.py, line \d+\).*--debug"),
+        ("mymodels.py:again", "a new network at each call.*Make it inside of the function"),
+        ("mymodels.py:needs_more", "'training'.*a default, as in `def call"),
+        ("syntax.py:build", r"fails: SyntaxError: .*\(syntax.py"),
         ("other.py:build", "names a Python file that does not exist"),
         ("no_such_module:build", "a module that cannot be imported.*Give its file"),
         ("wide.keras", "has 10. Received.*with 3 outputs.*Frozen"),
@@ -154,6 +207,7 @@ def test_what_is_no_network_for_the_data_is_refused_before_anything_is_trained(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mymodels.py").write_text(OWN_FUNCTION)
+    (tmp_path / "syntax.py").write_text("def build(:")
     x = keras.Input((8, 8, 1))
     wide = keras.layers.Dense(3)(keras.layers.Flatten()(x))
     keras.Model(x, wide).save(tmp_path / "wide.keras")
@@ -164,6 +218,41 @@ def test_what_is_no_network_for_the_data_is_refused_before_anything_is_trained(
     with pytest.raises(ValueError, match=f"(?s){said}"):
         run(dataclasses.replace(recipe, student=name), tmp_path / "run", data_dir)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["mymodels.py:any_names", "mymodels.py:subclassed", "open.keras"])
+def test_networks_that_are_built_here_begin_alike_alone_and_distilled(
+    name, recipe, splits, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mymodels.py").write_text(OWN_FUNCTION)
+    keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)]).save("open.keras")
+    own = dataclasses.replace(recipe, student=name)
+    alone, taught = (
+        networks.build(own.stage(stage), own, splits.info) for stage in ("student_alone", "student")
+    )
+    assert alone.output_shape == (None, 10)
+    assert len(alone.get_weights()) >= 2
+    for mine, theirs in zip(alone.get_weights(), taught.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_file_with_a_lambda_is_refused_and_a_function_takes_its_weights(
+    recipe, splits, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mymodels.py").write_text(OWN_FUNCTION)
+    layers = [keras.layers.Lambda(lambda x: x / 2), keras.layers.Flatten(), keras.layers.Dense(10)]
+    with_lambda = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    with_lambda.save("lambda.keras")
+    own = dataclasses.replace(recipe, student="lambda.keras")
+    with pytest.raises(ValueError, match="holds Python code.*`load_weights`") as refused:
+        networks.build(own.stage("student"), own, splits.info)
+    assert "safe_mode" not in str(refused.value)
+    own = dataclasses.replace(recipe, student="mymodels.py:without_lambda")
+    built = networks.build(own.stage("student"), own, splits.info)
+    x = keras.ops.cast(next(iter(splits.validation))[0], "float32")
+    np.testing.assert_allclose(np.asarray(built(x)), np.asarray(with_lambda(x)), rtol=1e-6)
 
 
 def test_a_file_with_dropout_draws_alike_alone_and_distilled(recipe, splits, tmp_path):
@@ -387,3 +476,31 @@ def test_a_run_notes_the_digests_of_the_users_own_files(recipe, data_dir, tmp_pa
     (digest,) = material.identity()["own_networks"].values()
     assert len(digest) == 64
     assert "own_networks" not in prepare(recipe, data_dir).identity()
+
+
+FEATURES = "teacher_layer_name='features', student_layer_name='features'"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"student": "frozen.keras"}, "`student` has no trainable weights.*trainable = True"),
+        ({"teacher": "frozen.keras", "train_teacher": "yes"}, "`teacher` has no trainable weights"),
+        ({"losses": ("AttentionTransfer",)}, "AttentionTransfer compares feature maps"),
+        ({"losses": (f"CorrelationCongruence({FEATURES})",)}, "student's features from the"),
+        (
+            {"losses": (f"InputGradient({FEATURES})",)},
+            "InputGradient needs teacher and student logits of one shape",
+        ),
+    ],
+)
+def test_what_a_student_cannot_learn_is_refused_before_anything_is_trained(
+    changes, said, recipe, data_dir, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    frozen = network(8, 1, "logits")
+    frozen.trainable = False
+    frozen.save("frozen.keras")
+    with pytest.raises(ValueError, match=f"(?s){said}"):
+        run(dataclasses.replace(recipe, **changes), tmp_path / "run", data_dir)
+    assert not (tmp_path / "run").exists()

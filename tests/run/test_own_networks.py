@@ -188,12 +188,7 @@ def test_one_sigmoid_unit_is_two_classes(recipe, splits):
         ("mymodels.py:nothing", "there is no 'nothing' in it"),
         ("mymodels.py:no_network", "returns a keras.Model.*which returns int"),
         ("mymodels.py:unsavable", "register_keras_serializable"),
-        ("mymodels.py:misnamed", "needs nothing but input_shape, num.*which needs classes. Call"),
-        ("mymodels.py:unnamed", "which needs input_shape, num_classes. Call that by"),
-        ("mymodels.py:fails", r"fails: KeyError: 'a key' \(mymodels.py, line \d+\).*--debug"),
         ("mymodels.py:again", "a new network at each call.*Make it inside of the function"),
-        ("mymodels.py:needs_more", "'training'.*a default, as in `def call"),
-        ("syntax.py:build", r"fails: SyntaxError: .*\(syntax.py"),
         ("other.py:build", "names a Python file that does not exist"),
         ("no_such_module:build", "a module that cannot be imported.*Give its file"),
         ("wide.keras", "has 10. Received.*with 3 outputs.*Frozen"),
@@ -207,7 +202,6 @@ def test_what_is_no_network_for_the_data_is_refused_before_anything_is_trained(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mymodels.py").write_text(OWN_FUNCTION)
-    (tmp_path / "syntax.py").write_text("def build(:")
     x = keras.Input((8, 8, 1))
     wide = keras.layers.Dense(3)(keras.layers.Flatten()(x))
     keras.Model(x, wide).save(tmp_path / "wide.keras")
@@ -218,6 +212,27 @@ def test_what_is_no_network_for_the_data_is_refused_before_anything_is_trained(
     with pytest.raises(ValueError, match=f"(?s){said}"):
         run(dataclasses.replace(recipe, student=name), tmp_path / "run", data_dir)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mymodels.py:misnamed", "needs nothing but input_shape, num.*which needs classes. Call"),
+        ("mymodels.py:unnamed", "which needs input_shape, num_classes. Call that by"),
+        ("mymodels.py:fails", r"fails: KeyError: 'a key' \(mymodels.py, line \d+\).*--debug"),
+        ("mymodels.py:needs_more", "'training'.*a default, as in `def call"),
+        ("syntax.py:build", r"fails: SyntaxError: .*\(syntax.py"),
+    ],
+)
+def test_what_a_function_does_wrong_is_said_in_our_words(
+    name, said, recipe, splits, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mymodels.py").write_text(OWN_FUNCTION)
+    (tmp_path / "syntax.py").write_text("def build(:")
+    own = dataclasses.replace(recipe, student=name)
+    with pytest.raises(ValueError, match=f"(?s){said}"):
+        networks.build(own.stage("student"), own, splits.info)
 
 
 @pytest.mark.parametrize("name", ["mymodels.py:any_names", "mymodels.py:subclassed", "open.keras"])

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kd_keras.image_files import fingerprint
+from kd_keras.image_files import OF_NO_IMAGES, fingerprint
 from kd_keras.json_text import read_json
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import TEACHER
@@ -112,6 +112,8 @@ def refuse_other_images(
     folder = data_dir if recipe.dataset == "folder" else recipe.dataset
     if folder is None or not Path(folder).expanduser().is_dir():
         return f"its images are not at {'no data_dir' if folder is None else str(folder)!r} now"
+    if then[_IMAGES] == OF_NO_IMAGES:
+        return "an earlier version of kd_keras did not note the images of a folder of classes alone"
     now = {**then, _IMAGES: fingerprint(Path(folder).expanduser())}
     _refuse_difference(path, then, now, remedy)
     return None

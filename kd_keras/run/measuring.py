@@ -26,9 +26,8 @@ from kd_keras.run.folder import (
     SHEET,
     RunFolder,
 )
-from kd_keras.run.history import write_history
+from kd_keras.run.history import best_epoch, write_history
 from kd_keras.run.stages import Material
-from kd_keras.run.training import best_epoch
 
 _TITLES = {TEACHER: "teacher", STUDENT_ALONE: "student alone", STUDENT: "distilled student"}
 _NO_TRIALS = evaluate.Trials(corruptions=(), rotations=(), scales=(), attacks=False)

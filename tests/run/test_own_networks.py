@@ -12,9 +12,9 @@ from rich.console import Console
 from kd_keras import data
 from kd_keras.recipes import Recipe
 from kd_keras.run import distill, networks
+from kd_keras.run.history import best_epoch
 from kd_keras.run.stages import prepare
 from kd_keras.run.taking import is_taken_as_it_is
-from kd_keras.run.training import best_epoch
 from kd_keras.study import Study, run_study
 
 OWN_FUNCTION = """

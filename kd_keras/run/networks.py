@@ -109,6 +109,13 @@ def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
     if not is_image:
         x = keras.layers.Reshape(takes, name="in_a_row")(x)
     if stage.value_range != _OURS:
+        if takes_whole_numbers(own):
+            raise ValueError(
+                f"`{stage.role}_value_range` must be left out for a network that takes whole "
+                f"numbers, which are 0 to 255. Received: {stage.role}_value_range="
+                f"{stage.value_range} with {stage.role}={stage.network!r}, which takes "
+                f"{own.inputs[0].dtype}."
+            )
         low, high = stage.value_range
         x = keras.layers.Rescaling((high - low) / 255.0, low, name="rescale")(x)
     outputs = own(x)
@@ -116,6 +123,12 @@ def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
     if is_one_unit:
         logits = keras.ops.concatenate([keras.ops.zeros_like(logits), logits], axis=-1)
     return keras.Model(images, logits, name=own.name)
+
+
+def takes_whole_numbers(own: keras.Model) -> bool:
+    """Whether a network declares an input of integers, as uint8."""
+    inputs = getattr(own, "inputs", None) or []
+    return any("int" in keras.backend.standardize_dtype(each.dtype) for each in inputs)
 
 
 def image_size_of(recipe: Recipe) -> tuple[int, int] | None:

@@ -116,6 +116,8 @@ def teacher_scores(material: Any) -> Scores:
     for value_range in _USUAL_RANGES if is_file(stage.network) else ():
         if value_range != stage.value_range:
             own = load_network(network_file(stage.network, stage.role), stage.role)
+            if networks.takes_whole_numbers(own):
+                break
             other: Stage = dataclasses.replace(stage, value_range=value_range)
             networks_of[value_range] = networks.fitted(own, other, splits.info)
     scores = {}

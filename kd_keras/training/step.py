@@ -364,9 +364,10 @@ class Step(OpenModel):
 
     @property
     def metrics(self) -> list[Any]:
-        """All metrics, and which way ours are better, for callbacks that monitor them."""
+        """All metrics; within `fit` which way ours are better too, for callbacks that monitor."""
         logs = self._parts.logs
-        return [*super().metrics, *([] if logs is None else [logs.directions])]
+        tells = logs is not None and self._loop.is_fitting
+        return [*super().metrics, *([logs.directions] if tells else [])]
 
     # Building and checking, before anything is traced inside the core.
 

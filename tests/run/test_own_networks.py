@@ -164,6 +164,16 @@ def test_a_network_for_rows_of_numbers_gets_them(shape, recipe, splits):
     np.testing.assert_allclose(np.asarray(fitted(x)), np.asarray(expected), rtol=1e-6)
 
 
+def test_a_network_of_whole_numbers_takes_no_other_range(recipe, splits):
+    whole = keras.Input((8, 8, 1), dtype="uint8")
+    x = keras.layers.Flatten()(keras.ops.cast(whole, "float32"))
+    own = keras.Model(whole, keras.layers.Dense(10)(x))
+    given = dataclasses.replace(recipe, student="own.keras", student_value_range=(0, 1))
+    with pytest.raises(ValueError, match="whole numbers, which are 0 to 255.*takes uint8"):
+        networks.fitted(own, given.stage("student"), splits.info)
+    networks.fitted(own, recipe.stage("student"), splits.info)
+
+
 def test_a_network_that_fits_is_used_as_it_is(recipe, splits, tmp_path):
     network(8, 1, "logits").save(tmp_path / "own.keras")
     stage = dataclasses.replace(recipe, student=str(tmp_path / "own.keras")).stage("student")

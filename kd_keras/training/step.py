@@ -366,8 +366,10 @@ class Step(OpenModel):
     def metrics(self) -> list[Any]:
         """All metrics; within `fit` which way ours are better too, for callbacks that monitor."""
         logs = self._parts.logs
-        tells = logs is not None and self._loop.is_fitting
-        return [*super().metrics, *([logs.directions] if tells else [])]
+        metrics: list[Any] = list(super().metrics)
+        if logs is not None and self._loop.is_fitting:
+            metrics.append(logs.directions)
+        return metrics
 
     # Building and checking, before anything is traced inside the core.
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-# What is read of <folder>/<split>/<class>/.
+# What is read of the folder of a class.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
 def is_hidden(path: Path) -> bool:
     """Whether a file or folder is nobody's data, such as .DS_Store or macOS's ._photo.jpg."""
     return path.name.startswith(".")
+
+
+# What `fingerprint` said of a folder of classes alone before it looked into them.
+OF_NO_IMAGES = hashlib.sha256().hexdigest()
 
 
 def fingerprint(folder: str | os.PathLike[str]) -> str:
@@ -22,16 +27,21 @@ def fingerprint(folder: str | os.PathLike[str]) -> str:
     gigabytes. An image that was changed without a change of its size is not noticed.
 
     Args:
-        folder: A folder laid out as <split>/<class>/<image>.
+        folder: A folder laid out as <split>/<class>/<image>, or <class>/<image>.
 
     Returns:
         A SHA-256 digest, hexadecimal; the same wherever the folder lies.
     """
     folder = Path(folder)
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*/*/*"), key=lambda path: path.relative_to(folder).as_posix()):
-        hidden = any(map(is_hidden, (path, path.parent, path.parent.parent)))
-        if path.suffix.lower() in SUFFIXES and not hidden:
-            name = path.relative_to(folder).as_posix()
+    paths = {path.relative_to(folder).as_posix(): path for path in _of_depth_2_or_3(folder)}
+    for name, path in sorted(paths.items()):
+        is_seen = not any(part.startswith(".") for part in name.split("/"))
+        if path.suffix.lower() in SUFFIXES and is_seen and path.is_file():
             digest.update(f"{name}\0{path.stat().st_size}\0".encode())
     return digest.hexdigest()
+
+
+def _of_depth_2_or_3(folder: Path) -> Iterator[Path]:
+    yield from folder.glob("*/*")
+    yield from folder.glob("*/*/*")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kd_keras.archives import refuse_bad_network
+from kd_keras.json_text import read_json
+from kd_keras.recipes.stage import function_of
 
 if TYPE_CHECKING:
     import keras
@@ -68,7 +71,47 @@ def load_network(path: Path, role: str) -> keras.Model:
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # zip, JSON, unknown classes: each with an exception of its own
+        said, remedy = _in_words(path, str(error))
         raise ValueError(
-            f"`{role}` cannot be loaded from {str(path)!r}: {error} A network with layers of "
-            "your own is loaded in Python, after they are registered."
+            f"`{role}` cannot be loaded from {str(path)!r}: {said} {remedy}"
         ) from error
+
+
+def _in_words(path: Path, said: str) -> tuple[str, str]:
+    """Return what Keras says of a file that it cannot load, shortened, and what to do."""
+    if "safe_mode" in said:
+        return (
+            "it holds Python code, such as that of a Lambda layer, which is not run.",
+            "Give a function that makes the network with functions and layers that are registered "
+            "(keras.saving.register_keras_serializable) in their place, and then loads the weights "
+            "of this file (`load_weights`), as in mymodels.py:build.",
+        )
+    said = said.split("Full object config")[0].strip()
+    built_by = _function_in_recipe(path)
+    if built_by:
+        module = function_of(built_by)
+        gone = module is not None and module[0].endswith(".py") and not Path(module[0]).is_file()
+        return said, (
+            f"Its layers are perhaps of {built_by!r}, which the recipe beside it names"
+            f"{' and which is not there now: put it back, or say where it is' if gone else ''}. "
+            f"Import that first: --own-module {built_by} on the command "
+            "line."
+        )
+    return said, (
+        "If it has layers of your own, import the module that registers them first: --own-module "
+        "mymodels.py on the command line; for `kd-keras distill` give a function that loads it, as "
+        "in mymodels.py:build."
+    )
+
+
+def _function_in_recipe(path: Path) -> str:
+    """Return the function that the recipe of a run or study says to build a network, or ""."""
+    role = "teacher" if path.stem == "teacher" else "student"
+    folder = path.absolute().parent
+    for note in (folder / "recipe.json", folder.parent.parent / "study.json"):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+            fields = read_json(note)
+            network = str(fields.get("recipe", fields)[role])
+            if function_of(network) is not None:
+                return network
+    return ""

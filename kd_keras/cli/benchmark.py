@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 
 from kd_keras import jobs
-from kd_keras.cli.job import Command, Job
+from kd_keras.cli.job import Command, NetworkJob
 from kd_keras.folders import refuse_foreign_json
 from kd_keras.jobs.benchmarking import Benchmark
 from kd_keras.portable import portable
@@ -24,7 +24,7 @@ _XNNPACK = {"both": (True, False), "on": (True,), "off": (False,)}
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkFiles(Job):
+class BenchmarkFiles(NetworkJob):
     """Time .tflite files on this machine, one image at a time, and count what they cost.
 
     Prints median and 90th percentile of the time of one image, the ratio to the first file under
@@ -74,6 +74,7 @@ class BenchmarkFiles(Job):
         return tuple(dict.fromkeys(map(int, words)))
 
     def run(self, call: str, console: Console) -> None:
+        self.import_own_module(console)
         if self.json is not None:
             refuse_foreign_json(self.json, "benchmark", "--json")
         with contextlib.ExitStack() as stack:

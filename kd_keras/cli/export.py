@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from kd_keras import jobs
-from kd_keras.cli.job import Command, Job
+from kd_keras.cli.job import Command, NetworkJob
 from kd_keras.jobs.exporting import PLOT, RESULTS, Exports
 from kd_keras.report.saying import say
 from kd_keras.report.table import ABSENT, Table, show
@@ -20,7 +20,7 @@ Preset = Literal["none", "float16", "dynamic", "weight_only", "int8", "int16x8"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Export(Job):
+class Export(NetworkJob):
     """Convert a trained student to .tflite files, verify them on the test split, and compare them.
 
     Presets: none (float32), float16 (for the GPU delegate), dynamic (int8 weights), weight_only
@@ -77,6 +77,7 @@ class Export(Job):
             )
 
     def run(self, call: str, console: Console) -> None:
+        self.import_own_module(console)
         exports = jobs.export_presets(
             self.student,
             self.data,

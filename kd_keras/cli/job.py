@@ -5,10 +5,15 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+
+from kd_keras import _startup
+from kd_keras.own_modules import import_own
+from kd_keras.quiet_start import quiet_start
+from kd_keras.recipes.stage import function_of
 
 
 class NotGoodEnough(Exception):
@@ -36,6 +41,30 @@ class Job(abc.ABC):
         Raises:
             NotGoodEnough: If a stated threshold is missed.
         """
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkJob(Job):
+    """One call of a command that reads networks from `.keras` files.
+
+    Attributes:
+        own_module: A Python module with layers of your own, which is run before a network that has
+            them is read: mymodels.py, or package.module.
+    """
+
+    own_module: Annotated[str | None, tyro.conf.arg(metavar="MODULE")] = dataclasses.field(
+        default=None, kw_only=True
+    )
+
+    def import_own_module(self, console: Console) -> None:
+        """Import it, where there is one."""
+        if self.own_module is None:
+            return
+        with console.status("Starting TensorFlow ..."), quiet_start():
+            _startup.refuse_other_backend()
+            function = function_of(self.own_module)
+            module = self.own_module if function is None else function[0]
+            import_own(module, "own_module", self.own_module)
 
 
 @dataclasses.dataclass(frozen=True)

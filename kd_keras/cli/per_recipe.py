@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union
@@ -53,7 +54,8 @@ def own_recipe(arguments: Sequence[str]) -> tuple[list[str], Own | None]:
         they are, and None, where they name a recipe.
 
     Raises:
-        ValueError: If a recipe's file cannot be read, or a word is a mistyped recipe's name.
+        ValueError: If a recipe's file cannot be read, a word is a mistyped recipe's name, or
+            options stand before the data.
     """
     command, rest = arguments[0], list(arguments[1:])
     file = _taken(rest)
@@ -64,6 +66,8 @@ def own_recipe(arguments: Sequence[str]) -> tuple[list[str], Own | None]:
             recipe = dataclasses.replace(recipe, dataset=_dataset(word))
             name = folder_name(word)
         return [command, DATA, *rest], Own(recipe, name)
+    if word is None and rest and {"-h", "--help"}.isdisjoint(rest):
+        _refuse_options_first(command, rest)
     if word is None or word == DATA or word in recipes.NAMED:
         return list(arguments), None
     _refuse_mistyped(command, word)
@@ -121,6 +125,17 @@ def _read(file: str) -> recipes.Recipe:
 
 def _dataset(word: str) -> str:
     return recipes.NAMED[word]().dataset if word in recipes.NAMED else word
+
+
+def _refuse_options_first(command: str, rest: Sequence[str]) -> None:
+    """Raise where options stand before the data, with the data in their place if they come last."""
+    last = rest[-1]
+    is_last = last in recipes.NAMED or (not last.startswith("-") and Path(last).is_dir())
+    words = [rest[-1], *rest[:-1]] if is_last else [DATA, *rest]
+    raise ValueError(
+        f"the data, or a recipe's name, come before the options, as in `kd-keras {command} "
+        f"{shlex.join(words)}`. Received: {rest[0]!r} first"
+    )
 
 
 def _refuse_mistyped(command: str, word: str) -> None:

@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from kd_keras import jobs
-from kd_keras.cli.job import Command, Job
+from kd_keras.cli.job import Command, NetworkJob
 from kd_keras.cli.names import KNOWN, split_policies
 from kd_keras.escaping import csv_table
 from kd_keras.folders import refuse_foreign_file, refuse_foreign_json
@@ -26,7 +26,7 @@ _COLUMNS = ("policy", "t_stddev", "standard_error", "teacher_calls", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
-class Policies(Job):
+class Policies(NetworkJob):
     """Rank augmentation policies by what the teacher says of their views. No student is trained.
 
     The measure is T.stddev: how much the teacher's mean probability of a class differs from one
@@ -68,6 +68,7 @@ class Policies(Job):
             )
 
     def run(self, call: str, console: Console) -> None:
+        self.import_own_module(console)
         if self.output is not None and not self.output.parent.is_dir():
             raise ValueError(
                 f"The folder of --output does not exist: {self.output.parent}. Create it first."

@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from kd_keras import jobs
-from kd_keras.cli.job import Command, Job, NotGoodEnough
+from kd_keras.cli.job import Command, NetworkJob, NotGoodEnough
 from kd_keras.cli.share import Share
 from kd_keras.jobs.recording import Recorded
 from kd_keras.recipes.recipe import PolicyName
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Record(Job):
+class Record(NetworkJob):
     """Run a teacher once over augmented epochs and store what it says of every view.
 
     In Python, kd_keras.replay.ReplayTeacher then trains any number of students on the very same
@@ -82,6 +82,7 @@ class Record(Job):
             raise ValueError(f"--share K/N takes K from 1 to N. Received: {self.share}")
 
     def run(self, call: str, console: Console) -> None:
+        self.import_own_module(console)
         output = self.output or Path("saved_models") / f"{folder_name(self.dataset)}-labels"
         if self.check:
             checked = jobs.check_labels(

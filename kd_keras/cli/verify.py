@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 
 from kd_keras import jobs
-from kd_keras.cli.job import Command, Job, NotGoodEnough
+from kd_keras.cli.job import Command, NetworkJob, NotGoodEnough
 from kd_keras.folders import refuse_foreign_json
 from kd_keras.jobs.verifying import VerifiedFile
 from kd_keras.portable import portable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verify(Job):
+class Verify(NetworkJob):
     """Measure a .tflite file on the whole test split, in LiteRT.
 
     Prints its accuracy and, with --student and --teacher, theirs, the agreement of the file with
@@ -85,6 +85,7 @@ class Verify(Job):
                     )
 
     def run(self, call: str, console: Console) -> None:
+        self.import_own_module(console)
         if self.json is not None:
             refuse_foreign_json(self.json, "verify", "--json")
         with contextlib.ExitStack() as stack:

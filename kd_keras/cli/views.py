@@ -10,14 +10,14 @@ import tyro
 from rich.console import Console
 
 from kd_keras import jobs
-from kd_keras.cli.job import Command, Job
+from kd_keras.cli.job import Command, NetworkJob
 from kd_keras.cli.names import split_policies
 from kd_keras.recipes.stage import folder_name
 from kd_keras.report.saying import say
 
 
 @dataclasses.dataclass(frozen=True)
-class Views(Job):
+class Views(NetworkJob):
     """Draw views of training images with the teacher's three likeliest classes under each.
 
     Writes views.html, one page that needs no network, and a picture for each policy. Originals
@@ -50,6 +50,7 @@ class Views(Job):
             raise ValueError("--policy must name a policy, such as --policy standard,cutmix.")
 
     def run(self, call: str, console: Console) -> None:
+        self.import_own_module(console)
         written = jobs.write_views(
             self.dataset,
             split_policies("--policy", self.policy),

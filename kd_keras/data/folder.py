@@ -100,9 +100,8 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
     is known before the training starts, and not when it ends with the first look at `test`.
 
     Args:
-        folder: A folder with one folder per class, as `keras.utils.image_dataset_from_directory`
-            takes it; or with `train`, and possibly `test` and `validation` (or `val`, `valid`,
-            `dev`), each of that form.
+        folder: A folder with one folder per class, which holds JPEG and PNG files; or with `train`,
+            and possibly `test` and `validation` (or `val`, `valid`, `dev`), each of that form.
         image_size: (height, width) that the images will be resized to, or None to take them as
             they are.
 
@@ -128,7 +127,8 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
         if not any(files.get(split, {}).values()):
             raise ValueError(
                 f"The folder of images has no images of split {split!r}. Received: "
-                f"{str(folder)!r} with sub-folders {_visible_folders(folder)}. Expected: {_LAYOUT}."
+                f"{str(folder)!r} with sub-folders {_visible_folders(folder)}"
+                f"{_not_read(places.get(split, folder), folder)}. Expected: {_LAYOUT}."
             )
     empty = sorted(name for name, images in files["train"].items() if not images)
     unseen = sorted({name for classes in files.values() for name in classes} - set(files["train"]))
@@ -159,7 +159,7 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
             "The images must be of one size to form a batch, and `image_size` is None. "
             f"Received: sizes (height, width) {sizes[:4]}"
             f"{' and more' if len(sizes) > 4 else ''} in {str(folder)!r}. Pass "
-            "`image_size=(height, width)` to resize them."
+            "`image_size=(height, width)` to resize them (--image-size 64 on the command line)."
         )
     return source
 
@@ -167,10 +167,33 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
 def _places(folder: Path) -> dict[str, Path]:
     """Return the folder of each split; all is `train` where the folder holds classes alone."""
     names = _visible_folders(folder)
-    if not set(names) & set(_SPLITS):
+    like_splits = [name for name in names if name.lower() in _SPLITS]
+    # A class may be called "train", as a vehicle: it holds images and no classes.
+    are_classes = set(like_splits) != set(names) and all(
+        _loose(folder / name) and not _visible_folders(folder / name) for name in like_splits
+    )
+    if not like_splits or are_classes:
         return {"train": folder}
+    capitals = [name for name in like_splits if name not in _SPLITS]
+    if capitals:
+        raise ValueError(
+            f"The folders of splits must be called {', '.join(map(repr, _SPLITS))}, in lower case. "
+            f"Received: {str(folder)!r} with {capitals}. Rename "
+            f"{', '.join(f'{name!r} to {name.lower()!r}' for name in capitals)}."
+        )
     _refuse_other_splits(folder, names)
     return {name: folder / name for name in names}
+
+
+def _not_read(place: Path, folder: Path) -> str:
+    """Return which images lie where none are read, or are of kinds that are not read."""
+    found = _images_below(place) if place.is_dir() else []
+    if not found:
+        return ""
+    return (
+        f", and {len(found)} images that are of other kinds or elsewhere than in the folder of a "
+        f"class itself: {_some(found, folder)}. Convert or move them"
+    )
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kd_keras.arguments import check_integer, check_number, is_integer
+from kd_keras.data.by_class import by_class
 from kd_keras.data.catalogue import is_in_catalogue, open_catalogue
 from kd_keras.data.embedded import open_digits
 from kd_keras.data.folder import FolderSource, open_folder
@@ -34,8 +35,9 @@ def load(
     The j-th epoch of training has an order of its own, a function of `seed` and j. Never choose
     anything on the test split: that is what `validation` is for, and it always exists. A dataset
     that publishes no validation split gives the last `validation_fraction` of `train`, in the
-    order in which it is stored; `info.split_rule` says what was cut. A dataset without a test
-    split uses its validation split for it, or the end of `train`.
+    order in which it is stored; of a folder of images, that share of each class; `info.split_rule`
+    says what was cut. A dataset without a test split uses its validation split for it, or the end
+    of `train`.
 
     Args:
         name: `"digits"`, which is embedded; a dataset of TensorFlow Datasets, such as
@@ -94,8 +96,12 @@ def load(
         download,
     )
 
-    train, validation, test = cut(source.name, source.available, float(validation_fraction))
+    fraction, share = float(validation_fraction), None
+    if isinstance(source, FolderSource):
+        source, share = by_class(source, fraction)
+    train, validation, test = cut(source.name, source.available, fraction, share)
     rule = f"train: {train}, validation: {validation}, test: {test}"
+    rule += "" if share is None else ", of each class alike"
     if limit is not None:
         train = train._replace(stop=min(train.stop, train.start + limit))
     pipelines = [Pipeline(source, part, batch_size, cache) for part in (train, validation, test)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -165,8 +165,20 @@ class Part(NamedTuple):
         return self.stop - self.start
 
 
+def missing_splits(available: Collection[str]) -> int:
+    """Return how many of validation and test are to be cut off from `train`.
+
+    With no test split, the published validation split is the test split.
+    """
+    published = {"test", *VALIDATION_NAMES} & set(available)
+    return max(0, 2 - len(published))
+
+
 def cut(
-    name: str, available: Mapping[str, int], validation_fraction: float
+    name: str,
+    available: Mapping[str, int],
+    validation_fraction: float,
+    share: int | None = None,
 ) -> tuple[Part, Part, Part]:
     """Return the parts of a builder's splits that are train, validation and test.
 
@@ -179,6 +191,7 @@ def cut(
         name: Name of the dataset, for errors.
         available: Examples of each split of the builder.
         validation_fraction: Share of `train` that is cut off for each split that is missing.
+        share: How many examples that is, where it is not that share of all.
 
     Raises:
         ValueError: If there is no `train`, or a part would be empty.
@@ -194,14 +207,14 @@ def cut(
     if test == validation:
         validation = None
     end = available["train"]
-    share = max(1, round(end * validation_fraction))
+    size = max(1, round(end * validation_fraction)) if share is None else share
 
     def published_or_cut(split: str | None) -> Part:
         nonlocal end
         if split is not None:
             return Part(split, 0, available[split])
-        end -= share
-        return Part("train", end, end + share)
+        end -= size
+        return Part("train", end, end + size)
 
     test_part = published_or_cut(test)
     validation_part = published_or_cut(validation)

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kd_keras.experiments.own_files import own_files
-from kd_keras.image_files import fingerprint
+from kd_keras.experiments.own_files import files_of, own_files
+from kd_keras.image_files import OF_NO_IMAGES, fingerprint
 from kd_keras.json_text import read_json
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.stage import TEACHER
 from kd_keras.whole_file import write_whole
 
 DATA = "data.json"
@@ -24,10 +25,7 @@ OWN_NETWORKS = "own_networks"
 _IMAGES = "images"
 _LONGEST_VALUE = 80
 # How the differences of fields are told where their names would not do.
-_READABLE = {
-    _IMAGES: "the digest of the images' names and sizes",
-    OWN_NETWORKS: "the digest of each file of a network",
-}
+_READABLE = {_IMAGES: "the digest of the images' names and sizes"}
 
 
 def keep_or_refuse(path: Path, data: Mapping[str, Any], remedy: str) -> None:
@@ -46,16 +44,32 @@ def keep_or_refuse(path: Path, data: Mapping[str, Any], remedy: str) -> None:
     _refuse_difference(path, _read(path, remedy) or {}, data, remedy)
 
 
-def copy_identity(there: Path, here: Path, remedy: str) -> None:
-    """Note in `here` that its results are of the data of another folder, as `keep_or_refuse`.
+def identity_in(path: Path, remedy: str) -> dict[str, Any]:
+    """Return what the note in a folder of results says of its data.
 
     Raises:
-        ValueError: If `here` is of other data, or the other's note is missing or cannot be read.
+        ValueError: If there is no such note, or it cannot be read.
     """
-    data = _read(there, remedy)
+    data = _read(path, remedy)
     if data is None:
-        raise ValueError(f"{str(there)!r} has no {DATA}, which says what data it is of. {remedy}")
-    keep_or_refuse(here, data, remedy)
+        raise ValueError(f"{str(path)!r} has no {DATA}, which says what data it is of. {remedy}")
+    return data
+
+
+def refuse_other_teacher(there: Path, data: Mapping[str, Any], remedy: str) -> None:
+    """Raise where a folder's teachers are of other data than `data`, or of another own file.
+
+    Its students may be others.
+
+    Raises:
+        ValueError: If they are, or the folder's note is missing or cannot be read.
+    """
+    then, now = (_of_the_teacher(found) for found in (identity_in(there, remedy), data))
+    _refuse_difference(there, then, now, remedy)
+
+
+def _of_the_teacher(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {**data, OWN_NETWORKS: files_of(TEACHER, _own_networks(data))}
 
 
 def as_text(data: Mapping[str, Any]) -> str:
@@ -98,6 +112,8 @@ def refuse_other_images(
     folder = data_dir if recipe.dataset == "folder" else recipe.dataset
     if folder is None or not Path(folder).expanduser().is_dir():
         return f"its images are not at {'no data_dir' if folder is None else str(folder)!r} now"
+    if then[_IMAGES] == OF_NO_IMAGES:
+        return "an earlier version of kd_keras did not note the images of a folder of classes alone"
     now = {**then, _IMAGES: fingerprint(Path(folder).expanduser())}
     _refuse_difference(path, then, now, remedy)
     return None
@@ -121,6 +137,8 @@ def _read(path: Path, remedy: str) -> dict[str, Any] | None:
 def _refuse_difference(
     path: Path, then: Mapping[str, Any], now: Mapping[str, Any], remedy: str
 ) -> None:
+    # Of the files of networks, those that differ are named.
+    then, now = _flat(then), _flat(now)
     fields = "; ".join(
         f"{_READABLE.get(name, name)} is {_short(then.get(name))} there and "
         f"{_short(now.get(name))} here"
@@ -129,6 +147,17 @@ def _refuse_difference(
     )
     if fields:
         raise ValueError(f"{str(path)!r} holds results of other data: {fields}. {remedy}")
+
+
+def _own_networks(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    own = data.get(OWN_NETWORKS)
+    return own if isinstance(own, Mapping) else {}
+
+
+def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
+    own = _own_networks(data)
+    files = {f"the digest of the network's file {name!r}": own[name] for name in own}
+    return {**{name: value for name, value in data.items() if name != OWN_NETWORKS}, **files}
 
 
 def _short(value: Any) -> str:

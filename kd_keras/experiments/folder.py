@@ -30,12 +30,13 @@ FLOAT32 = "student_float32.tflite"
 INT8 = "student_int8.tflite"
 EXPORT = "export.json"
 # What is kept of each network: while it is trained its state and its best epoch, then itself.
-CHECKPOINT, BEST, NETWORK = _OF_A_NETWORK = ("checkpoint_{}.npz", "best_{}.weights.h5", "{}.keras")
+CHECKPOINT, BEST, NETWORK = _OF_A_NETWORK = ("checkpoint_{}.npz", "best_{}.keras", "{}.keras")
+_BEST_OF_OLD = "best_{}.weights.h5"
 # The files of a run as they are deleted. What marks the folder as finished goes first, what marks
 # it as ours last: a deletion that is cut short leaves an unfinished run, which --fresh can delete.
 FILES = (
     *(REPORT, STAGES, PAGE, SHEET, EXPORT, INT8, FLOAT32),
-    *(name.format(n) for n in reversed(NETWORKS) for name in _OF_A_NETWORK),
+    *(name.format(n) for n in reversed(NETWORKS) for name in (*_OF_A_NETWORK, _BEST_OF_OLD)),
     *(HISTORY, DATA, RECIPE),
 )
 # The stages beside the networks: what is known when a run begins, the phone's files, the report.
@@ -190,7 +191,11 @@ class RunFolder:
         with contextlib.suppress(DamagedError):
             done.update(self.record.stages())
         unfinished = {name: self.checkpoint(name) for name in NETWORKS if name not in done}
-        return repair.damage_in(self.path, unfinished)
+        found = repair.damage_in(self.path, unfinished)
+        if self.recipe.keep == "best":
+            for name, checkpoint in unfinished.items():
+                found += repair.damage_of_best(name, checkpoint, self.best(name))
+        return found
 
     def check(
         self, repairs: bool, console: Console | None = None, data: Mapping[str, Any] | None = None
@@ -226,4 +231,5 @@ class RunFolder:
         for name in NETWORKS:
             if name in done and self.record.has(name):
                 # A process that was killed between noting the network and this left it.
+                self.best(name).unlink(missing_ok=True)
                 self.checkpoint(name).unlink(missing_ok=True)

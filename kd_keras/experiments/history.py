@@ -13,6 +13,13 @@ from kd_keras.whole_file import write_whole
 # The logs of one network: for each epoch, name and value.
 Epochs = list[dict[str, float]]
 _KEYS = ("network", "epoch")
+MONITORED = "val_accuracy"
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
+    """Return which epoch, counted from 1, was the first with the best validation accuracy."""
+    accuracies = [logs[MONITORED] for logs in history]
+    return 1 + accuracies.index(max(accuracies))
 
 
 def read_history(path: Path) -> dict[str, Epochs]:

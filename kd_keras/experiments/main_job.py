@@ -19,7 +19,7 @@ from kd_keras.experiments.stage_record import StageRecord
 from kd_keras.portable import portable
 from kd_keras.quiet_start import quiet_start
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import network_title
+from kd_keras.recipes.stage import TEACHER, network_title
 from kd_keras.report.saying import say
 
 if TYPE_CHECKING:
@@ -104,10 +104,13 @@ def distill(
                 start_devices,
                 train_networks,
             )
+            from kd_keras.experiments.taking import refuse_unfit_teacher
 
             start_devices()
         # Nothing moves on the terminal here but what TensorFlow Datasets shows of a download.
         material = prepare(recipe, data_dir)
+        if fresh or not folder.network(TEACHER).exists():
+            refuse_unfit_teacher(material)
         folder.begin(fresh, material.identity(), repair, console)
         again = f"the same command{' without --fresh' if fresh else ''}"
         try:

@@ -22,9 +22,8 @@ from kd_keras.experiments.folder import (
     SHEET,
     RunFolder,
 )
-from kd_keras.experiments.history import write_history
+from kd_keras.experiments.history import best_epoch, write_history
 from kd_keras.experiments.stages import Material
-from kd_keras.experiments.training import best_epoch
 from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import NETWORKS, STUDENT, STUDENT_ALONE, TEACHER, network_title

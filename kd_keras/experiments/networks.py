@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import inspect
 import math
 import random
-import sys
-import types
 from collections.abc import Iterator
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from kd_keras import data, models
-from kd_keras.experiments.own_files import module_file
+from kd_keras.experiments.own_functions import returned_by
 from kd_keras.losses.contract.logit_form import LogitForm, as_logits
 from kd_keras.network_files import load_network, network_file
+from kd_keras.own_modules import importable_from
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import Stage, function_of, is_file
-from kd_keras.whole_file import checksum, scratch_folder
+from kd_keras.whole_file import scratch_folder
 
 _OURS = (0.0, 255.0)  # what data give, and networks of `kd_keras.models` take
 
@@ -48,25 +43,25 @@ def build(stage: Stage, recipe: Recipe, info: data.DataInfo) -> keras.Model:
         # A file says no seeds of its dropout and augmentation layers.
         with _seeded(recipe.seed):
             own = load_network(network_file(stage.network, stage.role), stage.role)
-    elif function is not None:
-        with _seeded(recipe.seed), _importable_from(function[0]):
-            own = _called(*function, stage, recipe, info)
-        _refuse_unsavable(own, stage)
-    else:
-        if stage.value_range != _OURS:
-            raise ValueError(
-                f"`{stage.role}_value_range` is of networks of your own; those by name take 0 to "
-                f"255. Received: {stage.role}_value_range={stage.value_range} with "
-                f"{stage.role}={stage.network!r}. Leave it out."
-            )
-        return models.from_name(
-            stage.network,
-            input_shape=info.image_shape,
-            num_classes=info.num_classes,
-            weight_decay=recipe.weight_decay,
-            seed=recipe.seed,
+            return fitted(own, stage, info)
+    if function is not None:
+        with _seeded(recipe.seed), importable_from(function[0]):
+            made = fitted(returned_by(*function, stage, recipe, info), stage, info)
+        _refuse_unsavable(made, stage)
+        return made
+    if stage.value_range != _OURS:
+        raise ValueError(
+            f"`{stage.role}_value_range` is of networks of your own; those by name take 0 to "
+            f"255. Received: {stage.role}_value_range={stage.value_range} with "
+            f"{stage.role}={stage.network!r}. Leave it out."
         )
-    return fitted(own, stage, info)
+    return models.from_name(
+        stage.network,
+        input_shape=info.image_shape,
+        num_classes=info.num_classes,
+        weight_decay=recipe.weight_decay,
+        seed=recipe.seed,
+    )
 
 
 def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
@@ -114,6 +109,13 @@ def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
     if not is_image:
         x = keras.layers.Reshape(takes, name="in_a_row")(x)
     if stage.value_range != _OURS:
+        if takes_whole_numbers(own):
+            raise ValueError(
+                f"`{stage.role}_value_range` must be left out for a network that takes whole "
+                f"numbers, which are 0 to 255. Received: {stage.role}_value_range="
+                f"{stage.value_range} with {stage.role}={stage.network!r}, which takes "
+                f"{own.inputs[0].dtype}."
+            )
         low, high = stage.value_range
         x = keras.layers.Rescaling((high - low) / 255.0, low, name="rescale")(x)
     outputs = own(x)
@@ -121,6 +123,12 @@ def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
     if is_one_unit:
         logits = keras.ops.concatenate([keras.ops.zeros_like(logits), logits], axis=-1)
     return keras.Model(images, logits, name=own.name)
+
+
+def takes_whole_numbers(own: keras.Model) -> bool:
+    """Whether a network declares an input of integers, as uint8."""
+    inputs = getattr(own, "inputs", None) or []
+    return any("int" in keras.backend.standardize_dtype(each.dtype) for each in inputs)
 
 
 def image_size_of(recipe: Recipe) -> tuple[int, int] | None:
@@ -138,8 +146,8 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
     """Return (height, width, channels) that a network takes, and how many values it gives."""
     try:
         takes = own.input_shape
-    except AttributeError:  # a subclassed network that was not called yet
-        own(keras.ops.zeros((1, *info.image_shape)))
+    except (AttributeError, ValueError):  # not built yet: subclassed, or Sequential without Input
+        _build(own, stage, info)
         takes = (None, *info.image_shape)
     gives = getattr(own, "output_shape", None) if getattr(own, "outputs", None) else None
     if gives is None and isinstance(takes, tuple):
@@ -169,52 +177,17 @@ def _shapes(own: Any, stage: Stage, info: data.DataInfo) -> tuple[tuple[Any, ...
     return takes, gives[-1]
 
 
-def _called(
-    module: str, name: str, stage: Stage, recipe: Recipe, info: data.DataInfo
-) -> keras.Model:
-    function = getattr(_module(module, stage), name, None)
-    if not callable(function):
+def _build(own: Any, stage: Stage, info: data.DataInfo) -> None:
+    """Build a network that was never called, for images of the data."""
+    try:
+        own(keras.Input(info.image_shape))
+    except Exception as error:  # of the user's layers
         raise ValueError(
-            f"`{stage.role}` must name a function that returns a network. Received: "
-            f"{stage.role}={stage.network!r}, and there is no {name!r} in it."
-        )
-    offered = {
-        "input_shape": info.image_shape,
-        "num_classes": info.num_classes,
-        "weight_decay": recipe.weight_decay,
-        "seed": recipe.seed,
-    }
-    takes = inspect.signature(function).parameters
-    network = function(**{name: value for name, value in offered.items() if name in takes})
-    if not isinstance(network, keras.Model):
-        raise ValueError(
-            f"`{stage.role}` must name a function that returns a keras.Model; it may take "
-            f"{', '.join(offered)}. Received: {stage.role}={stage.network!r}, which returns "
-            f"{type(network).__name__}."
-        )
-    return network
-
-
-def _module(module: str, stage: Stage) -> Any:
-    if not module.endswith(".py"):
-        try:
-            return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"`{stage.role}` names a module that cannot be imported: {error}. Received: "
-                f"{stage.role}={stage.network!r}. Give its file, as in mymodels.py:build."
-            ) from error
-    path = module_file(module, stage)
-    # Networks hold classes of it, so that it must be the same module each time.
-    name = f"kd_keras_own_{checksum(path)[:16]}"
-    if name not in sys.modules:
-        sys.modules[name] = made = types.ModuleType(name)
-        try:
-            SourceFileLoader(name, str(path)).exec_module(made)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
+            f"`{stage.role}` was never called, and cannot be on images of the data, "
+            f"{info.image_shape}: {type(error).__name__}: {error} Received: {stage.role}="
+            f"{stage.network!r}. Its `call` must need the images alone: give other arguments a "
+            "default, as in `def call(self, x, training=False)`. Or call it before it is saved."
+        ) from error
 
 
 def _refuse_unsavable(network: keras.Model, stage: Stage) -> None:
@@ -227,23 +200,10 @@ def _refuse_unsavable(network: keras.Model, stage: Stage) -> None:
         except Exception as error:
             raise ValueError(
                 f"`{stage.role}` cannot be saved as a .keras file and read again, which a run does "
-                f"between its stages. Received: {stage.role}={stage.network!r}. Register layers of "
-                "your own with keras.saving.register_keras_serializable, and give them a "
-                f"get_config. Keras says: {error}"
+                f"between its stages. Received: {stage.role}={stage.network!r}. Register layers "
+                "and functions of your own with keras.saving.register_keras_serializable (a lambda "
+                f"cannot be), and give layers a get_config. It says: {error}"
             ) from error
-
-
-@contextlib.contextmanager
-def _importable_from(module: str) -> Iterator[None]:
-    """Let modules of the working folder be found, and those beside a file, as Python does."""
-    beside = str(Path(module).expanduser().absolute().parent) if module.endswith(".py") else ""
-    here = str(Path.cwd())
-    sys.path[:0] = [beside, here]
-    try:
-        yield
-    finally:
-        sys.path.remove(beside)
-        sys.path.remove(here)
 
 
 @contextlib.contextmanager

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 from kd_keras.network_files import network_file
+from kd_keras.own_modules import own_sources
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import Stage, function_of, is_file
+from kd_keras.recipes.stage import function_of, is_file
 from kd_keras.whole_file import checksum
 
 
 def own_files(recipe: Recipe) -> dict[str, str]:
-    """Return the digests of the user's own files of networks, by the field that names them.
+    """Return the digests of the user's own files of networks.
+
+    Args:
+        recipe: Names the networks.
+
+    Returns:
+        The digests by the field that names a network; those of the modules that a function's module
+        imports by the field and their names, as in `student: blocks`.
 
     Raises:
         ValueError: If there is no such file.
     """
     found = {}
-    for stage in recipe.stages():
+    for stage in {stage.role: stage for stage in recipe.stages()}.values():
         function = function_of(stage.network)
         if is_file(stage.network):
             found[stage.role] = checksum(network_file(stage.network, stage.role))
-        elif function is not None and function[0].endswith(".py"):
-            found[stage.role] = checksum(module_file(function[0], stage))
+        elif function is not None:
+            sources = own_sources(function[0], stage.role, stage.network)
+            for module, path in sources.items():
+                found[f"{stage.role}: {module}" if module else stage.role] = checksum(path)
     return found
 
 
-def module_file(module: str, stage: Stage) -> Path:
-    """Return the Python file of a network's function, or raise `ValueError` where there is none."""
-    path = Path(module).expanduser()
-    if not path.is_file():
-        raise ValueError(
-            f"`{stage.role}` names a Python file that does not exist. Received: "
-            f"{stage.role}={stage.network!r}. Give the path of the file, a colon and the name of "
-            "the function."
-        )
-    return path
+def files_of(role: str, digests: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the digests of one network's files, of those that `own_files` returned."""
+    return {name: value for name, value in digests.items() if name.split(":")[0] == role}

@@ -38,6 +38,36 @@ def damage_in(folder: Path, checkpoints: Mapping[str, Path] | None = None) -> li
     return found
 
 
+def damage_of_best(stage: str, checkpoint: Path, best: Path) -> list[Damage]:
+    """Return the damage of a network as after its best epoch, which only a training makes again.
+
+    Args:
+        stage: The stage that is not finished.
+        checkpoint: Its state.
+        best: The network's file, there from the first epoch on.
+    """
+    from kd_keras.checkpoint.file import CheckpointFile
+    from kd_keras.checkpoint.seal import is_whole
+
+    if not checkpoint.is_file() or _of_checkpoint(checkpoint):
+        return []  # nothing to go on with, or said already
+    header = CheckpointFile(checkpoint).header()
+    if header is None or not header.history:
+        return []
+    if not best.exists():
+        what = "is missing"
+    elif not best.is_file():
+        what = "is damaged: it is no file any more"
+    elif not is_whole(best):
+        what = "is damaged: its SHA-256 is another one"
+    else:
+        return []
+    return [
+        Damage(best.name, what, stage),
+        Damage(checkpoint.name, "cannot be used without it", stage),
+    ]
+
+
 def refuse(folder: Path, damage: Sequence[Damage], again: Mapping[str, str]) -> None:
     """Raise `DamagedError` where there is damage.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,21 @@ from kd_keras.experiments import networks
 from kd_keras.experiments.data_identity import OWN_NETWORKS
 from kd_keras.experiments.folder import EXPORT, EXPORTED, FLOAT32, INT8, RunFolder
 from kd_keras.experiments.own_files import own_files
-from kd_keras.experiments.taking import is_taken_as_it_is
+from kd_keras.experiments.taking import Scores, is_taken_as_it_is, may_be_taken, teacher_scores
 from kd_keras.experiments.training import Training, save_network
+from kd_keras.experiments.trying import refuse_frozen, try_step
 from kd_keras.export.presets import Quantization
+from kd_keras.losses.contract.base import LogitLoss
 from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import FEEDBACK, UNIFORM, Recipe
-from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER, Stage, network_title
+from kd_keras.recipes.stage import (
+    STUDENT,
+    STUDENT_ALONE,
+    TEACHER,
+    Stage,
+    function_of,
+    network_title,
+)
 from kd_keras.report.saying import say
 from kd_keras.training.distiller import Distiller
 from kd_keras.training.supervised import Supervised
@@ -58,6 +68,11 @@ class Material:
         own = {OWN_NETWORKS: dict(self.own_files)} if self.own_files else {}
         return {**self.splits.info.identity(), **own}
 
+    @functools.cached_property
+    def teacher_scores(self) -> Scores:
+        """How a teacher of the user's own does on the validation split, as it is."""
+        return teacher_scores(self)
+
     def build(self, stage: Stage) -> keras.Model:
         """Return the network that a stage begins with. The same stage has the same weights."""
         return networks.build(stage, self.recipe, self.splits.info)
@@ -72,15 +87,22 @@ def start_devices() -> None:
     keras.ops.convert_to_numpy(keras.ops.zeros(()))
 
 
-def prepare(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> Material:
+def prepare(
+    recipe: Recipe,
+    data_dir: str | os.PathLike[str] | None,
+    taught_by: Sequence[Recipe] | None = None,
+) -> Material:
     """Open the data and try everything that a recipe names, before anything is trained or written.
 
     Args:
         recipe: What to run.
         data_dir: Where the data lie, as `kd_keras.data.load` takes it.
+        taught_by: Recipes of the same data and networks, whose ways to teach the student are
+            tried; by default `recipe` itself.
 
     Raises:
-        ValueError: If the dataset, a loss, the policy or a network cannot be made.
+        ValueError: If the dataset, a loss, the policy or a network cannot be made, or a network
+            that is to be trained cannot be.
         ConnectionError: If the data must be downloaded and cannot be.
     """
     digests = own_files(recipe)
@@ -97,11 +119,30 @@ def prepare(recipe: Recipe, data_dir: str | os.PathLike[str] | None) -> Material
     for stage in (recipe.stage(TEACHER), recipe.stage(STUDENT)):
         try:
             built[stage.name] = material.build(stage)
+            if function_of(stage.network) is not None:
+                material.build(stage)  # whether it makes a new network each time
         except ValueError as error:
             raise ValueError(f"The recipe's `{stage.role}` cannot be built. {error}") from error
-    # Whether its losses fit these networks, which taps and all.
-    distiller(built[TEACHER], built[STUDENT], material)
+        if stage.name == STUDENT or not may_be_taken(recipe):
+            refuse_frozen(built[stage.name], stage)
+    for each in (recipe,) if taught_by is None else taught_by:
+        _try_teaching(built, dataclasses.replace(material, recipe=each))
     return material
+
+
+def _try_teaching(built: Mapping[str, keras.Model], material: Material) -> None:
+    """Raise where losses do not fit the networks, with taps and all, or views not the images."""
+    recipe = material.recipe
+    model = distiller(built[TEACHER], built[STUDENT], material)
+    asks = recipe.pick or recipe.policy in (FEEDBACK, UNIFORM)
+    # Of losses between logits the Distiller itself knows all; tracing takes seconds.
+    if asks or not all(map(_is_between_logits, model.distillation_losses)):
+        try_step(model, next(iter(material.splits.validation)))
+
+
+def _is_between_logits(loss: Any) -> bool:
+    taps = (loss.teacher_layer_name, loss.student_layer_name)
+    return isinstance(loss, LogitLoss) and taps == (None, None)
 
 
 def views_of(stage: Stage, recipe: Recipe) -> Any:
@@ -175,7 +216,7 @@ def train(
     if folder.is_trained(name):
         return
     network = material.build(stage)
-    if stage.name == TEACHER and is_taken_as_it_is(stage, network, material, console):
+    if stage.name == TEACHER and is_taken_as_it_is(material, console):
         save_network(folder, name, network, [])
         return
     if stage.is_taught:

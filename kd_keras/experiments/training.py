@@ -13,18 +13,18 @@ import keras
 from rich.console import Console
 
 from kd_keras.checkpoint import Checkpoint
+from kd_keras.checkpoint.seal import seal
 from kd_keras.data import Splits
 from kd_keras.experiments.folder import HISTORY, RunFolder
-from kd_keras.experiments.history import write_history
+from kd_keras.experiments.history import MONITORED, best_epoch, write_history
 from kd_keras.graph_errors import NonFiniteLossError
+from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import Stage, is_own
 from kd_keras.report.progress import TrainingProgress
 from kd_keras.report.saying import say
 from kd_keras.training.suspicion import better_than_chance
 from kd_keras.whole_file import written_beside
-
-_MONITORED = "val_accuracy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,14 +91,14 @@ class Training:
         epoch = best_epoch(history)
         if epoch < len(history):
             try:
-                self.network.load_weights(path)
-            except Exception as error:  # of HDF5, of Keras, of the system
+                self.network.set_weights(load_network(path, self.name).get_weights())
+            except ValueError as error:
                 raise ValueError(
-                    f"{str(path)!r} holds the weights of epoch {epoch}, the best, and cannot be "
-                    f"read: {error}. Delete it and the checkpoint beside it; the training of this "
-                    "network then begins anew."
+                    f"{str(path)!r} holds the network as after epoch {epoch}, the best, and cannot "
+                    f"be read: {error} Delete it and the checkpoint beside it; the training of "
+                    "this network then begins anew."
                 ) from error
-        accuracy = history[epoch - 1][_MONITORED]
+        accuracy = history[epoch - 1][MONITORED]
         say(
             console,
             f"{self.title}: kept as after epoch {epoch} of {len(history)}, the best on the "
@@ -106,7 +106,7 @@ class Training:
         )
 
     def _say_if_nothing_was_learnt(self, splits: Splits, history: Any, console: Console) -> None:
-        best = max(logs[_MONITORED] for logs in history)
+        best = max(logs[MONITORED] for logs in history)
         if best >= better_than_chance(splits.info.num_classes, splits.info.validation_examples):
             return
         remedy = f"a lower --{self.stage.rate_field.replace('_', '-')}, or more epochs"
@@ -179,12 +179,6 @@ def save_network(
     folder.note_network(name, network, history)
 
 
-def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
-    """Return which epoch, counted from 1, was the first with the best validation accuracy."""
-    accuracies = [logs[_MONITORED] for logs in history]
-    return 1 + accuracies.index(max(accuracies))
-
-
 class _Best(keras.callbacks.Callback):
     """Keep the weights of a network whenever its epoch is the best so far."""
 
@@ -193,10 +187,11 @@ class _Best(keras.callbacks.Callback):
         self._path, self._network, self._checkpoint = path, network, checkpoint
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        before = [past[_MONITORED] for past in self._checkpoint.history]
-        if logs[_MONITORED] > max(before, default=-1.0):
+        before = [past[MONITORED] for past in self._checkpoint.history]
+        if logs[MONITORED] > max(before, default=-1.0):
             with written_beside(self._path) as beside:
-                self._network.save_weights(beside)
+                self._network.save(beside)
+                seal(beside)
 
 
 class _Seconds(keras.callbacks.Callback):

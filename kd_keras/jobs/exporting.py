@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,7 +221,8 @@ def _claim(folder: Path, names: Sequence[str]) -> list[str]:
     try:
         if os.path.lexists(folder / RESULTS):
             earlier = read_json(folder / RESULTS)
-        ours = sorted({*map(str, earlier[_OURS]), *names})
+        earlier[_OURS] = _noted(earlier)
+        ours = sorted({*earlier[_OURS], *names})
     except (OSError, ValueError, LookupError, TypeError):
         raise _foreign(folder / RESULTS) from None
     for name in names:
@@ -229,6 +230,16 @@ def _claim(folder: Path, names: Sequence[str]) -> list[str]:
             raise _foreign(folder / name)
     write_whole(folder / RESULTS, json.dumps({**earlier, _OURS: ours}, indent=2) + "\n")
     return ours
+
+
+def _noted(earlier: Mapping[str, Any]) -> list[str]:
+    """Return the files that an earlier call noted; before they had a place of their own, too."""
+    if _OURS in earlier:
+        return [str(name) for name in earlier[_OURS]]
+    # Of the file's own fields: others may have something called "files" too.
+    files = [str(each["file"]) for each in earlier["files"] if earlier["keras_accuracy"] >= 0]
+    cards = [str(Path(file).with_suffix(".md")) for file in files]
+    return [*files, *cards, *([PLOT] if len(files) > 1 else [])]
 
 
 def _foreign(path: Path) -> ValueError:

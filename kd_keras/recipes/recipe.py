@@ -89,8 +89,9 @@ class Recipe:
         combine: How the labels' and the teacher's part add up: 'convex' or 'sum', as above.
         warm_up: Share of the training over which the weights of `losses` rise from 0, 0 to 1.
         teacher_policy: Augmentation of the teacher; None for that of the students.
-        train_teacher: Whether to train the teacher: 'yes', 'no', or 'auto': a file is taken as it
-            is, unless its answers are those of chance.
+        train_teacher: Whether to train the teacher: 'yes', 'no' (it is taken as it is), or 'auto':
+            a file is taken as it is, and refused where its answers are near chance; others are
+            trained.
         teacher_epochs: Epochs of the teacher.
         epochs: Epochs of each student.
         batch_size: Examples in a batch.

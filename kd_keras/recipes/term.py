@@ -9,12 +9,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-# The losses of `kd_keras.losses` that can be made by their names; they stand here too because a
-# recipe is checked without importing TensorFlow. A test compares them.
+# The losses of `kd_keras.losses` that can be made by their names, but for `_IN_PYTHON_ALONE`; they
+# stand here too because a recipe is checked without importing TensorFlow. A test compares them.
 LOSSES = (
     "AttentionTransfer",
     "BinaryKLDivergence",
-    "ContrastiveRepresentation",
     "CorrelationCongruence",
     "DIST",
     "DecoupledKD",
@@ -35,6 +34,8 @@ LOSSES = (
     "StandardizedKL",
     "VariationalInformation",
 )
+# They need what a recipe's data do not have.
+_IN_PYTHON_ALONE = {"ContrastiveRepresentation": "the number of each example beside its image"}
 _FORM = "A loss is written as in Python, such as 'KLDivergence' or '0.5 * DecoupledKD(beta=2.0)'."
 
 
@@ -86,6 +87,12 @@ class Term:
                 raise ValueError("no name of a loss")
         except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
             raise ValueError(f"`losses` cannot be read. {_FORM} {received}") from error
+        if node.id in _IN_PYTHON_ALONE:
+            raise ValueError(
+                f"`losses` must hold losses that images, labels and networks are enough for; "
+                f"{node.id} needs {_IN_PYTHON_ALONE[node.id]}. {received} Use it in Python, with "
+                "kd_keras.Distiller."
+            )
         if node.id not in LOSSES:
             close = difflib.get_close_matches(node.id, LOSSES, n=1)
             meant = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(LOSSES)}."

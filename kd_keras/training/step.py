@@ -330,9 +330,12 @@ class Step(OpenModel):
 
     @property
     def metrics(self) -> list[Any]:
-        """All metrics, and which way ours are better, for callbacks that monitor them."""
+        """All metrics; within `fit` which way ours are better too, for callbacks that monitor."""
         logs = self._parts.logs
-        return [*super().metrics, *([] if logs is None else [logs.directions])]
+        metrics: list[Any] = list(super().metrics)
+        if logs is not None and self._loop.is_fitting:
+            metrics.append(logs.directions)
+        return metrics
 
     # Building and checking, before anything is traced inside the core.
 

@@ -10,6 +10,12 @@ from kd_keras.cli import main
 CASES = [
     ("distill", "Expected one of {digits, cifar10, DATA}"),
     ("distill digts", "there is no 'digts'.* Did you mean `kd-keras distill digits`"),
+    (
+        "distill --epochs 3 digits",
+        "before the options.* `kd-keras distill digits --epochs 3`",
+    ),
+    ("study --smoke .", "the data, or a recipe's name, come before .* `kd-keras study . --smoke`"),
+    ("distill --epochs 3", "come before the options.* `kd-keras distill DATA --epochs 3`"),
     ("distil digits", "there is no 'distil'.* Did you mean `kd-keras distill digits`"),
     ("distill digits extra", "Unrecognized options: extra"),
     ("distill digits --epochs", "Missing value for argument '--epochs'"),

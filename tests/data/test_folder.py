@@ -56,7 +56,9 @@ def test_a_relative_path_and_jpeg_files_are_read(image_folder, monkeypatch):
 
 def test_without_a_validation_folder_the_end_of_train_is_cut_off(image_folder):
     splits = kd_keras.data.load(image_folder(without("validation")), validation_fraction=0.25)
-    assert splits.info.split_rule == "train: train[0:15], validation: train[15:20], test: test[0:7]"
+    assert splits.info.split_rule == (
+        "train: train[0:15], validation: train[15:20], test: test[0:7], of each class alike"
+    )
     parts = [
         {image.tobytes() for x, _ in part.as_numpy_iterator() for image in x}
         for part in (splits.train, splits.validation)
@@ -72,31 +74,96 @@ def test_other_names_of_the_validation_split_are_taken(image_folder, name):
     assert rule == f"train: train[0:20], validation: {name}[0:5], test: test[0:7]"
 
 
-def test_a_folder_of_classes_alone_gives_its_end_for_validation_and_test(image_folder):
-    splits = kd_keras.data.load(image_folder({"cat": [(6, 5)] * 10, "dog": [(6, 5)] * 20}))
-    assert splits.info.class_names == ("cat", "dog")
-    assert (
-        splits.info.split_rule == "train: train[0:24], validation: train[24:27], test: train[27:30]"
-    )
-    labels = [
-        int(y)
+def of_each_class(splits):
+    return [
+        np.bincount([int(y) for _, ys in part for y in ys], minlength=splits.info.num_classes)
         for part in (splits.train, splits.validation, splits.test)
-        for _, ys in part
-        for y in ys
     ]
-    assert sorted(labels) == [0] * 10 + [1] * 20
-    again = keras.utils.image_dataset_from_directory(splits.info.folder, image_size=(6, 5))
-    assert tuple(again.class_names) == splits.info.class_names
+
+
+def test_a_folder_of_classes_alone_gives_a_share_of_each_for_validation_and_test(image_folder):
+    layout = {"cat": [(6, 5)] * 3, "dog": [(6, 5)] * 40, "owl": [(6, 5)] * 15}
+    splits = kd_keras.data.load(image_folder(layout))
+    assert splits.info.class_names == ("cat", "dog", "owl")
+    assert [counts.tolist() for counts in of_each_class(splits)] == [
+        [1, 32, 11],
+        [1, 4, 2],
+        [1, 4, 2],
+    ]
+    assert splits.info.split_rule == (
+        "train: train[0:44], validation: train[44:51], test: train[51:58], of each class alike"
+    )
+    images = [
+        image.tobytes()
+        for part in (splits.train, splits.validation, splits.test)
+        for x, _ in part.as_numpy_iterator()
+        for image in x
+    ]
+    assert len(set(images)) == 58
+    again = kd_keras.data.load(splits.info.folder)
+    for mine, theirs in ((splits.test, again.test), (splits.validation, again.validation)):
+        np.testing.assert_array_equal(*(np.concatenate([x for x, _ in p]) for p in (mine, theirs)))
+    theirs = keras.utils.image_dataset_from_directory(splits.info.folder, image_size=(6, 5))
+    assert tuple(theirs.class_names) == splits.info.class_names
+
+
+def test_a_missing_validation_split_is_cut_off_from_each_class(image_folder):
+    layout = {"train/cat": [(6, 5)] * 2, "train/dog": [(6, 5)] * 20, "test/cat": [(6, 5)]}
+    train, validation, test = of_each_class(kd_keras.data.load(image_folder(layout)))
+    assert (train.tolist(), validation.tolist(), test.tolist()) == ([1, 18], [1, 2], [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("layout", "fraction", "said"),
+    [
+        ({"cat": 2, "dog": 9}, 0.1, "at least 3 images.*Received: 2 of 'cat', with.*own: train/"),
+        ({"train/cat": 1, "train/dog": 9, "test/cat": 9}, 0.1, "at least 2.*validation is.*1 of"),
+        ({"cat": 8, "dog": 8}, 0.5, "8 of 'cat', 8 of 'dog', with validation_fraction=0.5"),
+    ],
+)
+def test_too_few_images_of_a_class_are_refused_with_the_numbers(
+    image_folder, layout, fraction, said
+):
+    folder = image_folder({place: [(6, 5)] * count for place, count in layout.items()})
+    with pytest.raises(ValueError, match=said):
+        kd_keras.data.load(folder, validation_fraction=fraction)
+
+
+def test_a_class_may_be_called_train(image_folder):
+    layout = {name: [(6, 5)] * 3 for name in ("car", "Test", "train")}
+    assert kd_keras.data.load(image_folder(layout)).info.class_names == ("Test", "car", "train")
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        (
+            ["Train/cat/a.png", "TEST/cat/a.png"],
+            r"\['TEST', 'Train'\]. Rename 'TEST' to 'test'",
+        ),
+        (["cat/sub/a.png", "dog/b.webp"], r"2 images that.*\['cat/sub/a.png', 'dog/b.webp'\]. C"),
+        (["train/cat/a.bmp"], r"1 images that are of other kinds.*\['train/cat/a.bmp'\]"),
+        (["train/a.png", "test/a.png"], r"1 images that.*\['train/a.png'\]. Convert or move"),
+        (["a.png", "b.png"], r"2 images that.*\['a.png', 'b.png'\]. Convert or move"),
+    ],
+)
+def test_images_that_are_not_read_are_named(tmp_path, places, said):
+    for place in places:
+        png_at(tmp_path / place)
+    with pytest.raises(ValueError, match=said):
+        kd_keras.data.load(tmp_path)
 
 
 def test_without_a_test_split_validation_or_the_end_of_train_is_the_test(image_folder):
     rule = kd_keras.data.load(image_folder(without("test"))).info.split_rule
-    assert rule == "train: train[0:18], validation: train[18:20], test: validation[0:5]"
+    assert rule == (
+        "train: train[0:18], validation: train[18:20], test: validation[0:5], of each class alike"
+    )
 
 
 def test_images_of_several_sizes_need_image_size(image_folder):
     folder = image_folder({**EVEN, "test/dog": [(6, 5), (9, 9)]})
-    with pytest.raises(ValueError, match=r"one size.*\(6, 5\), \(9, 9\).*`image_size=\("):
+    with pytest.raises(ValueError, match=r"one size.*\(6, 5\), \(9, 9\).*image_size.*--image-size"):
         kd_keras.data.load(folder)
     splits = kd_keras.data.load(folder, image_size=(4, 3))
     assert splits.info.image_shape == (4, 3, 3)

@@ -416,3 +416,4 @@ def test_callbacks_know_which_way_our_logs_are_better(monitored, best):
     distiller.fit(X, Y, validation_data=(X, Y), epochs=1, verbose=0, callbacks=[stop])
     assert bool(stop.monitor_op(2.0, 1.0)) == (best(2.0, 1.0) == 2.0)
     assert "directions" not in distiller.evaluate(X, Y, verbose=0, return_dict=True)
+    assert "directions" not in [metric.name for metric in distiller.metrics]

@@ -1,18 +1,23 @@
 """Files of a run that were damaged after they were written: named, and made again on demand."""
 
+import dataclasses
 import io
 import itertools
 import json
 import shutil
 
+import keras
 import pytest
 from rich.console import Console
 
 from kd_keras import cli
+from kd_keras.checkpoint.file import CheckpointFile, Header
+from kd_keras.checkpoint.seal import seal
 from kd_keras.experiments import RunFolder, distill, open_run
 from kd_keras.experiments import folder as names
 from kd_keras.experiments.repair import damage_in, take_away
 from kd_keras.experiments.stage_record import DamagedError, Stage, StageRecord
+from kd_keras.network_files import load_network
 from kd_keras.recipes import digits
 from kd_keras.report import Report
 from tests.experiments.test_main_job import NETWORKS, assert_same_run, run, weights, without_time
@@ -158,6 +163,42 @@ def test_a_damaged_state_of_training_is_named_and_taken_away(tmp_path, damage):
             folder.begin(data={"name": "digits"}, repairs=True, console=console)
             assert "Repairing: 'checkpoint_student.npz'" in console.file.getvalue()
             assert not path.exists()
+
+
+@pytest.fixture
+def with_best(tmp_path):
+    """A folder in which the student has trained an epoch, which was the best so far."""
+    recipe = dataclasses.replace(RECIPE, keep="best")
+    with open_run(tmp_path / "run", recipe) as folder:
+        folder.begin(data={"name": "digits"})
+        header = Header(0, 5, [{"val_accuracy": 0.5}], False, "SGD", "", [])
+        CheckpointFile(folder.checkpoint("student")).write(header, [])
+        keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save(folder.best("student"))
+        seal(folder.best("student"))
+        folder.begin(data={"name": "digits"})
+        yield folder
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_best_epoch_is_named_and_trained_again(with_best, damage):
+    assert load_network(with_best.best("student"), "student").count_params() == 6
+    damage(with_best.best("student"))
+    with pytest.raises(DamagedError, match=r"'best_student\.keras' is.*'checkpoint_student\.npz'"):
+        with_best.begin(data={"name": "digits"})
+    if damage is not replace_by_folder:
+        console = Console(file=io.StringIO(), width=300)
+        with_best.begin(data={"name": "digits"}, repairs=True, console=console)
+        assert "trains the student again" in console.file.getvalue()
+        assert not with_best.best("student").exists()
+        assert not with_best.checkpoint("student").exists()
+
+
+def test_a_best_epoch_behind_its_network_is_removed(with_best):
+    with_best.network("student").write_text("trained")
+    with_best.note(names.STUDENT, ["student.keras"])
+    with_best.begin(data={"name": "digits"})
+    assert not with_best.best("student").exists()
+    assert not with_best.checkpoint("student").exists()
 
 
 def test_a_stage_is_done_again_where_what_it_was_made_from_ended_otherwise(like_finished):

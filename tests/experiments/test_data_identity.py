@@ -1,5 +1,7 @@
 """A run knows which data it is of, and neither goes on with others nor passes for theirs."""
 
+import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -11,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from kd_keras.experiments import distill
-from kd_keras.experiments.data_identity import keep_or_refuse
+from kd_keras.experiments.data_identity import keep_or_refuse, refuse_other_images
 from kd_keras.experiments.study import Study, run_study
 from kd_keras.image_files import fingerprint
 from kd_keras.recipes import Recipe
@@ -131,6 +133,15 @@ def test_another_version_or_another_cut_is_refused_by_name(tmp_path):
     assert "version is '1.0.0' there and '2.0.0' here" in str(caught.value)
     assert "split_rule is" in str(caught.value) and "name is" not in str(caught.value)
     assert str(caught.value).endswith(" Remedy.")
+
+
+def test_a_run_that_noted_no_images_of_classes_alone_is_kept_and_says_so(folders, tmp_path):
+    classes = folders[0] / "train"
+    keep_or_refuse(tmp_path, {"images": hashlib.sha256().hexdigest()}, "Remedy.")
+    recipe = dataclasses.replace(RECIPE, dataset=str(classes))
+    unknown = refuse_other_images(tmp_path, recipe, None, "Remedy.")
+    assert "an earlier version of kd_keras did not note the images" in unknown
+    assert fingerprint(classes) != hashlib.sha256().hexdigest()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 
 import keras
 import numpy as np
@@ -10,8 +11,10 @@ from rich.console import Console
 
 from kd_keras import data
 from kd_keras.experiments import distill, networks
+from kd_keras.experiments.history import best_epoch
 from kd_keras.experiments.stages import prepare
-from kd_keras.experiments.training import best_epoch
+from kd_keras.experiments.study import Study, run_study
+from kd_keras.experiments.taking import is_taken_as_it_is
 from kd_keras.recipes import Recipe
 
 OWN_FUNCTION = """
@@ -37,6 +40,53 @@ class Odd(keras.layers.Layer):
 
     def call(self, x):
         return x
+
+def misnamed(*, classes):
+    return build((8, 8, 1), classes)
+
+def unnamed(input_shape, num_classes, /):
+    return build(input_shape, num_classes)
+
+def any_names(**given):
+    return build(given["input_shape"], given["num_classes"])
+
+def fails(input_shape):
+    return {}["a key"]
+
+ONCE = build((8, 8, 1), 10)
+
+def again():
+    return ONCE
+
+@keras.saving.register_keras_serializable("mine")
+class Subclassed(keras.Model):
+    def __init__(self, **given):
+        super().__init__(**given)
+        self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(10)
+
+    def call(self, x):
+        return self.dense(self.flatten(x))
+
+def subclassed():
+    return Subclassed()
+
+@keras.saving.register_keras_serializable("mine")
+class NeedsMore(Subclassed):
+    def call(self, x, training):
+        return super().call(x)
+
+def needs_more():
+    return NeedsMore()
+
+@keras.saving.register_keras_serializable("mine")
+def halved(x):
+    return x / 2
+
+def without_lambda(input_shape, num_classes):
+    made = keras.Sequential([keras.Input(input_shape), keras.layers.Lambda(halved),
+                             keras.layers.Flatten(), keras.layers.Dense(num_classes)])
+    made.load_weights("lambda.keras")
+    return made
 
 def unsavable(input_shape, num_classes):
     return keras.Sequential([keras.Input(input_shape), Odd(2), keras.layers.Flatten(),
@@ -114,6 +164,16 @@ def test_a_network_for_rows_of_numbers_gets_them(shape, recipe, splits):
     np.testing.assert_allclose(np.asarray(fitted(x)), np.asarray(expected), rtol=1e-6)
 
 
+def test_a_network_of_whole_numbers_takes_no_other_range(recipe, splits):
+    whole = keras.Input((8, 8, 1), dtype="uint8")
+    x = keras.layers.Flatten()(keras.ops.cast(whole, "float32"))
+    own = keras.Model(whole, keras.layers.Dense(10)(x))
+    given = dataclasses.replace(recipe, student="own.keras", student_value_range=(0, 1))
+    with pytest.raises(ValueError, match="whole numbers, which are 0 to 255.*takes uint8"):
+        networks.fitted(own, given.stage("student"), splits.info)
+    networks.fitted(own, recipe.stage("student"), splits.info)
+
+
 def test_a_network_that_fits_is_used_as_it_is(recipe, splits, tmp_path):
     network(8, 1, "logits").save(tmp_path / "own.keras")
     stage = dataclasses.replace(recipe, student=str(tmp_path / "own.keras")).stage("student")
@@ -138,6 +198,7 @@ def test_one_sigmoid_unit_is_two_classes(recipe, splits):
         ("mymodels.py:nothing", "there is no 'nothing' in it"),
         ("mymodels.py:no_network", "returns a keras.Model.*which returns int"),
         ("mymodels.py:unsavable", "register_keras_serializable"),
+        ("mymodels.py:again", "a new network at each call.*Make it inside of the function"),
         ("other.py:build", "names a Python file that does not exist"),
         ("no_such_module:build", "a module that cannot be imported.*Give its file"),
         ("wide.keras", "has 10. Received.*with 3 outputs.*Frozen"),
@@ -161,6 +222,62 @@ def test_what_is_no_network_for_the_data_is_refused_before_anything_is_trained(
     with pytest.raises(ValueError, match=f"(?s){said}"):
         run(dataclasses.replace(recipe, student=name), tmp_path / "run", data_dir)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mymodels.py:misnamed", "needs nothing but input_shape, num.*which needs classes. Call"),
+        ("mymodels.py:unnamed", "which needs input_shape, num_classes. Call that by"),
+        ("mymodels.py:fails", r"fails: KeyError: 'a key' \(mymodels.py, line \d+\).*--debug"),
+        ("mymodels.py:needs_more", "'training'.*a default, as in `def call"),
+        ("syntax.py:build", r"fails: SyntaxError: .*\(syntax.py"),
+    ],
+)
+def test_what_a_function_does_wrong_is_said_in_our_words(
+    name, said, recipe, splits, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mymodels.py").write_text(OWN_FUNCTION)
+    (tmp_path / "syntax.py").write_text("def build(:")
+    own = dataclasses.replace(recipe, student=name)
+    with pytest.raises(ValueError, match=f"(?s){said}"):
+        networks.build(own.stage("student"), own, splits.info)
+
+
+@pytest.mark.parametrize("name", ["mymodels.py:any_names", "mymodels.py:subclassed", "open.keras"])
+def test_networks_that_are_built_here_begin_alike_alone_and_distilled(
+    name, recipe, splits, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mymodels.py").write_text(OWN_FUNCTION)
+    keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)]).save("open.keras")
+    own = dataclasses.replace(recipe, student=name)
+    alone, taught = (
+        networks.build(own.stage(stage), own, splits.info) for stage in ("student_alone", "student")
+    )
+    assert alone.output_shape == (None, 10)
+    assert len(alone.get_weights()) >= 2
+    for mine, theirs in zip(alone.get_weights(), taught.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_file_with_a_lambda_is_refused_and_a_function_takes_its_weights(
+    recipe, splits, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mymodels.py").write_text(OWN_FUNCTION)
+    layers = [keras.layers.Lambda(lambda x: x / 2), keras.layers.Flatten(), keras.layers.Dense(10)]
+    with_lambda = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    with_lambda.save("lambda.keras")
+    own = dataclasses.replace(recipe, student="lambda.keras")
+    with pytest.raises(ValueError, match="holds Python code.*`load_weights`") as refused:
+        networks.build(own.stage("student"), own, splits.info)
+    assert "safe_mode" not in str(refused.value)
+    own = dataclasses.replace(recipe, student="mymodels.py:without_lambda")
+    built = networks.build(own.stage("student"), own, splits.info)
+    x = keras.ops.cast(next(iter(splits.validation))[0], "float32")
+    np.testing.assert_allclose(np.asarray(built(x)), np.asarray(with_lambda(x)), rtol=1e-6)
 
 
 def test_a_file_with_dropout_draws_alike_alone_and_distilled(recipe, splits, tmp_path):
@@ -258,40 +375,73 @@ def test_a_teacher_file_and_a_function_are_distilled_exported_and_told(
     finally:
         teacher_file.write_bytes(before)
     assert again.code == 1
-    assert "results of other data: the digest of each file of a network" in again.err
+    assert "results of other data: the digest of the network's file 'teacher' is" in again.err
 
 
-@pytest.mark.slow
-def test_a_teacher_at_chance_names_the_range_that_it_was_trained_with(
-    recipe, splits, data_dir, tmp_path
-):
-    teacher = keras.Sequential(
-        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(32, "tanh"),
-         keras.layers.Dense(10, "softmax")]
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def centroids(splits, tmp_path_factory):
+    """Teachers without a training: the nearest mean image, of images in 0 to 1."""
+    folder = tmp_path_factory.mktemp("centroids")
     images, labels = (
         np.concatenate(part) for part in zip(*splits.train.as_numpy_iterator(), strict=True)
     )
-    teacher.layers[1].set_weights([np.random.default_rng(0).normal(size=(64, 32)), np.zeros(32)])
-    teacher.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    teacher.fit(images / 127.5 - 1.0, labels, epochs=15, batch_size=64, verbose=0)
-    teacher.save(tmp_path / "signed.keras")
-    signed = dataclasses.replace(recipe, teacher=str(tmp_path / "signed.keras"))
-    told = ""
-    try:
-        _, told = run(signed, tmp_path / "run", data_dir)
-    except ValueError as error:
-        told = str(error)
-    assert "--teacher-value-range -1 1" in told
+    images = images.reshape(len(images), -1) / 255.0
+    means = np.stack([images[labels == label].mean(0) for label in range(10)], -1)
+    for name, order in (("right", 0), ("rolled", 1)):
+        teacher = network(8, 1, "logits")
+        weights = np.roll(means, order, -1)
+        teacher.layers[-1].set_weights([20 * weights, -10 * (weights**2).sum(0)])
+        teacher.save(folder / f"{name}.keras")
+    return folder
 
 
-@pytest.mark.slow
-def test_an_untrained_file_is_said_so_and_trained(recipe, data_dir, tmp_path):
-    network(8, 1, "logits").save(tmp_path / "new.keras")
-    own = dataclasses.replace(recipe, teacher=str(tmp_path / "new.keras"))
-    report, told = run(own, tmp_path / "run", data_dir)
-    assert "its weights are taken for untrained ones and it is trained for 1 epochs" in told
-    assert "teacher" in report.histories
+def _stop(*arguments):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["right"], r"in 0 to 255 \(NLL .*right with images in 0 to 1 \(.*-value-range 0 1 on the"),
+        (["rolled"], r"near chance.*another range \(tried: 0 to 255, 0 to 1, -1 to 1;.*order"),
+        (["right", "--teacher-value-range", 0, 1], None),
+        (["rolled", "--train-teacher", "no"], None),
+    ],
+)
+def test_a_teacher_that_seems_not_to_know_the_data_stops_before_anything_is_trained(
+    options, said, centroids, data_dir, tmp_path, command, monkeypatch
+):
+    (name, *options), folder = options, tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("kd_keras.experiments.stages.train_networks", _stop)
+        done = command(
+            *("distill", "digits", "--teacher", centroids / f"{name}.keras", "--student", "mlp4"),
+            *("--data-dir", data_dir, "--output", folder, *options),
+        )
+    if said is None:
+        assert (done.code, folder.exists()) == (130, True), done.err
+    else:
+        assert (done.code, folder.exists()) == (1, False)
+        assert re.search(said, done.err), done.err
+
+
+def test_a_teacher_that_is_taken_nevertheless_is_said_how_good_it_is(
+    recipe, centroids, data_dir, tmp_path
+):
+    console = Console(file=io.StringIO(), width=200)
+    teacher = str(centroids / "right.keras")
+    material = prepare(dataclasses.replace(recipe, teacher=teacher, train_teacher="no"), data_dir)
+    assert is_taken_as_it_is(material, console)
+    right, _ = material.teacher_scores[0.0, 255.0]
+    assert f"taken as it is, {100 * right:.2f} % of the validation" in console.file.getvalue()
+    assert "pass --teacher-value-range 0 1" in console.file.getvalue()
+
+
+def test_a_study_of_such_a_teacher_leaves_nothing(recipe, centroids, data_dir, tmp_path):
+    of_teacher = dataclasses.replace(recipe, teacher=str(centroids / "rolled.keras"))
+    with pytest.raises(ValueError, match="near chance"):
+        run_study(Study(recipe=of_teacher), tmp_path / "study", data_dir=data_dir)
+    assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.slow
@@ -351,3 +501,31 @@ def test_a_run_notes_the_digests_of_the_users_own_files(recipe, data_dir, tmp_pa
     (digest,) = material.identity()["own_networks"].values()
     assert len(digest) == 64
     assert "own_networks" not in prepare(recipe, data_dir).identity()
+
+
+FEATURES = "teacher_layer_name='features', student_layer_name='features'"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"student": "frozen.keras"}, "`student` has no trainable weights.*trainable = True"),
+        ({"teacher": "frozen.keras", "train_teacher": "yes"}, "`teacher` has no trainable weights"),
+        ({"losses": ("AttentionTransfer",)}, "AttentionTransfer compares feature maps"),
+        ({"losses": (f"CorrelationCongruence({FEATURES})",)}, "student's features from the"),
+        (
+            {"losses": (f"InputGradient({FEATURES})",)},
+            "InputGradient needs teacher and student logits of one shape",
+        ),
+    ],
+)
+def test_what_a_student_cannot_learn_is_refused_before_anything_is_trained(
+    changes, said, recipe, data_dir, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    frozen = network(8, 1, "logits")
+    frozen.trainable = False
+    frozen.save("frozen.keras")
+    with pytest.raises(ValueError, match=f"(?s){said}"):
+        run(dataclasses.replace(recipe, **changes), tmp_path / "run", data_dir)
+    assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from kd_keras import data, evaluate, export, jobs, models
+from kd_keras.jobs.exporting import _claim
 from kd_keras.report.pareto import pareto_front
 
 PRESETS = ["none", "int8", "int16x8"]
@@ -160,6 +161,19 @@ def test_what_exports_wrote_is_written_again_whatever_became_of_them(
         again(exported, elsewhere, data_dir, "int8")
     with pytest.raises(ValueError, match=r"pareto\.svg' is no file that"):
         again(exported, elsewhere, data_dir, "none", "int8")
+
+
+def test_files_of_an_export_that_noted_no_names_are_its_own(exported, tmp_path):
+    folder = tmp_path / "files"
+    shutil.copytree(exported[0].folder, folder)
+    results = json.loads((folder / "exports.json").read_text())
+    del results["kd_keras_exports"]
+    (folder / "exports.json").write_text(json.dumps(results))
+    claimed = _claim(folder, ["student_int8.tflite", "student_int8.md", "pareto.svg"])
+    assert set(claimed) == {path.name for path in folder.iterdir()} - {"exports.json"}
+    (folder / "exports.json").write_text(json.dumps({"files": results["files"]}))
+    with pytest.raises(ValueError, match=r"exports\.json' is no file that `kd-keras export` wrote"):
+        _claim(folder, ["student_int8.tflite"])
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,10 @@ def test_every_loss_of_the_package_can_be_written_in_a_recipe():
     bases = {losses.Loss, losses.LogitLoss, losses.TrainableLoss, losses.FeatureLoss}
     bases |= {losses.FeatureMapLoss, losses.RelationLoss}
     classes = {name for name in losses.__all__ if isinstance(getattr(losses, name), type)}
-    assert set(LOSSES) == classes - {base.__name__ for base in bases}
+    of_recipes = classes - {base.__name__ for base in bases}
+    assert set(LOSSES) == of_recipes - {"ContrastiveRepresentation"}
+    with pytest.raises(ValueError, match="needs the number of each example.*kd_keras.Distiller"):
+        Term.parse("ContrastiveRepresentation(samples=60)")
 
 
 def test_the_recipes_temperature_is_that_of_softened_logits_which_state_none():

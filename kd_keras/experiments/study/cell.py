@@ -64,7 +64,7 @@ class CellRunner:
         with claimed(self._study.cell(cell), recipe, elsewhere) as folder:
             if self._study.is_finished(cell):
                 return
-            material: Material = prepare(recipe, self._data_dir)
+            material: Material = prepare(recipe, self._data_dir, taught_by=())
             self._study.check_data(material.identity())
             try:
                 train_student(cell, folder, material, teacher, self._console)

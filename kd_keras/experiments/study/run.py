@@ -17,9 +17,10 @@ from kd_keras.experiments.accidents import going_on
 from kd_keras.experiments.study.cell_folder import Busy
 from kd_keras.experiments.study.folder import Diverged, StudyFolder, open_study
 from kd_keras.experiments.study.grid import Cell, Study, shard_of
-from kd_keras.experiments.study.teachers import copy_teachers, find_teachers
+from kd_keras.experiments.study.teachers import copy_teachers, data_with_teachers, find_teachers
 from kd_keras.portable import portable
 from kd_keras.quiet_start import quiet_start
+from kd_keras.recipes.recipe import Recipe
 from kd_keras.report.environment import environment
 from kd_keras.report.saying import say
 
@@ -104,8 +105,10 @@ def run_study(
         say(console, f"Left out: {name} without a teacher, which it asks.")
     if not report_only:
         # All that the recipe names is tried before anything is written.
-        data = _identity(folder, data_dir, console) if folder.is_new and not ray else None
-        folder.begin(data, repair)
+        data = None
+        if folder.is_new and not ray:
+            data = _identity(folder.recipe, cells, data_dir, console, trains_teachers=not taken)
+        folder.begin(data_with_teachers(folder, taken, data), repair)
         copy_teachers(folder, taken)
         folder.note_command(command or _call(study, output, data_dir))
     if todo and ray:
@@ -124,12 +127,21 @@ def run_study(
 
 
 def _identity(
-    folder: StudyFolder, data_dir: str | os.PathLike[str] | None, console: Console
+    recipe: Recipe,
+    cells: Sequence[Cell],
+    data_dir: str | os.PathLike[str] | None,
+    console: Console,
+    trains_teachers: bool,
 ) -> dict[str, Any]:
     with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
         _startup.refuse_other_backend()
         from kd_keras.experiments.stages import prepare
-    return prepare(folder.recipe, data_dir).identity()
+        from kd_keras.experiments.taking import refuse_unfit_teacher
+    taught = {(c.distillation, c.augmentation): c for c in cells if c.teacher_augmentation}
+    material = prepare(recipe, data_dir, [cell.recipe(recipe) for cell in taught.values()])
+    if trains_teachers:
+        refuse_unfit_teacher(material)
+    return material.identity()
 
 
 def _call(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from kd_keras.experiments.data_identity import copy_identity
+from kd_keras.experiments.data_identity import (
+    OWN_NETWORKS,
+    identity_in,
+    refuse_other_teacher,
+)
+from kd_keras.experiments.own_files import own_files
 from kd_keras.experiments.repair import refuse
 from kd_keras.experiments.stage_record import StageRecord
 from kd_keras.experiments.study.cell_folder import results_in
@@ -25,7 +32,10 @@ _OF_STUDENTS = {
     "epochs",
     "learning_rate",
 }
-_OTHER_DATA = "Its students could not be compared with these."
+_OTHER_DATA = (
+    "Its students could not be compared with these. Leave `teachers` out (--teachers on the "
+    "command line) to train teachers of this study."
+)
 
 
 def find_teachers(
@@ -66,19 +76,44 @@ def find_teachers(
     return found
 
 
+def data_with_teachers(
+    study: StudyFolder, found: Sequence[tuple[Path, Path]], data: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Return what data a study is of that takes teachers over. Writes nothing.
+
+    Args:
+        study: Where they go.
+        found: From `find_teachers`.
+        data: What is known of this study's data; None where they are not opened here. Then it is
+            what the folder notes, or else what the other study's folder does, which the first cell
+            compares with the data that it opens.
+
+    Raises:
+        ValueError: If the teachers were trained on other data, or are of another own file.
+    """
+    if not found:
+        return data
+    other = found[0][0].parent.parent
+    if data is None:
+        with contextlib.suppress(ValueError):  # refused or written again by `StudyFolder.begin`
+            data = identity_in(study.path, _OTHER_DATA)
+    if data is None:
+        own = own_files(study.recipe)
+        theirs = identity_in(other, _OTHER_DATA)
+        data = {name: value for name, value in theirs.items() if name != OWN_NETWORKS}
+        data |= {OWN_NETWORKS: own} if own else {}
+    refuse_other_teacher(other, data, _OTHER_DATA)
+    return data
+
+
 def copy_teachers(study: StudyFolder, found: Sequence[tuple[Path, Path]]) -> None:
     """Copy trained teachers.
 
     Args:
         study: Where they go.
         found: From `find_teachers`.
-
-    Raises:
-        ValueError: If they were trained on other data than this study already has results of.
     """
     for there, here in found:
-        # The first cell compares its data with those that the teacher has seen.
-        copy_identity(there.parent.parent, study.path, _OTHER_DATA)
         made_folder(here, "output", "Choose another with --output.")
         source = results_in(there, study.recipe)
         file = source.network(TEACHER)

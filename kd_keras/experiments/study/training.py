@@ -45,7 +45,7 @@ def train_teacher(
         return file
     with awaited(path, recipe, console, f"the teacher on {augmentation}") as folder:
         if not folder.is_trained(TEACHER):
-            material = prepare(recipe, data_dir)
+            material = prepare(recipe, data_dir, taught_by=())
             study.check_data(material.identity())
             stage = recipe.stage(TEACHER)
             train(stage, f"{stage.title} on {augmentation}", material, folder, file, console)

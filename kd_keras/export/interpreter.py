@@ -80,6 +80,23 @@ def open_interpreter(content: bytes, path: Path, **options: Any) -> Any:
     return interpreter
 
 
+def invoke(interpreter: Any, path: Path) -> None:
+    """Run a file once, or raise ValueError where one of its operators refuses.
+
+    An operator does so where what it reads is not there yet: a variable of a file with state that
+    nothing in the file sets first.
+    """
+    try:
+        interpreter.invoke()
+    except RuntimeError as error:
+        raise ValueError(
+            f"LiteRT loads the .tflite file and cannot run it: {error} If the file keeps a state "
+            "(VAR_HANDLE, READ_VARIABLE), it must set it before it reads it: convert the model "
+            "again with its state as an input and an output. "
+            f"Received: path={str(path)!r}"
+        ) from error
+
+
 def without_delegates() -> dict[str, Any]:
     from ai_edge_litert.interpreter import OpResolverType
 

@@ -128,8 +128,9 @@ def _check(batch: Any, model: keras.Model, input_range: tuple[float, float] | No
             f"`representative_data` must hold batches of the shapes {expected}, the student's "
             f"inputs. Received: a batch of the shapes {[array.shape for array in arrays]}"
         )
-    for array in arrays:
-        _check_range(array, input_range)
+    for array, tensor in zip(arrays, model.inputs, strict=True):
+        # Ids and other whole numbers go in as they are.
+        _check_range(array, input_range if keras.backend.is_float_dtype(tensor.dtype) else None)
 
 
 def _check_range(array: np.ndarray, input_range: tuple[float, float] | None) -> None:

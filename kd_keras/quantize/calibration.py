@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from kd_keras.compat.model import flat_layers
 from kd_keras.compat.structure import producer
-from kd_keras.quantize.layers import ROUNDED_KERNELS, FakeQuantize
+from kd_keras.quantize.layers import ROUNDING, FakeQuantize
 from kd_keras.quantize.rounding import LEAST_WIDTH
 
 _BATCH_SIZE = 100
@@ -28,7 +28,7 @@ def in_float(model: keras.Model) -> Iterator[None]:
     """
     every = flat_layers(model)
     ranges = [layer for layer in every if isinstance(layer, FakeQuantize)]
-    kernels = [layer for layer in every if isinstance(layer, ROUNDED_KERNELS)]
+    kernels = [layer for layer in every if isinstance(layer, ROUNDING)]
     for layer in ranges:
         layer.start_calibration()
     for layer in kernels:

@@ -240,7 +240,7 @@ class QuantizedDense(keras.layers.Dense):
 
 @keras.saving.register_keras_serializable(package="kd_keras")
 class QuantizedConv2DTranspose(keras.layers.Conv2DTranspose):
-    """A `keras.layers.Conv2DTranspose` whose kernel is rounded to int8 at each call, with one scale.
+    """A `keras.layers.Conv2DTranspose` whose kernel is rounded to int8, with one scale.
 
     One scale and not one a channel: TFLite's converter cannot transpose a fake-quantised kernel
     whose channels have their own.
@@ -363,31 +363,44 @@ class RoundedKernels(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-def rounded_silu(x: Any) -> Any:
-    """Return `x * sigmoid(x)` with the sigmoid on the levels of its int8 kernel.
+class QuantizedSilu(keras.layers.Layer):
+    """Return `x * sigmoid(x)` with the sigmoid on the levels of TFLite's int8 kernel.
 
     ```
     x * round(256 * sigmoid(x)) / 256
     ```
 
-    Args:
-        x: Float tensor.
-
     Example:
 
     >>> import tensorflow as tf
-    >>> from kd_keras.quantize.layers import rounded_silu
-    >>> rounded_silu(tf.constant([0.0, 2.0])).numpy().tolist()
+    >>> from kd_keras.quantize.layers import QuantizedSilu
+    >>> QuantizedSilu()(tf.constant([0.0, 2.0])).numpy().tolist()
     [0.0, 1.7578125]
     """
-    return x * round_in_range(keras.ops.sigmoid(x), 0.0, 255 / 256)
+
+    rounds = True
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        """Return the product."""
+        gate = keras.ops.sigmoid(inputs)
+        return inputs * (round_in_range(gate, 0.0, 255 / 256) if self.rounds else gate)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        """Return the shape of the inputs with dtype float32."""
+        return keras.KerasTensor(inputs.shape, "float32")
 
 
-ROUNDED_KERNELS = (
+# What calculates without rounding while ranges are calibrated.
+ROUNDING = (
     QuantizedConv2D,
     QuantizedConv2DTranspose,
     QuantizedDepthwiseConv2D,
     QuantizedDense,
     QuantizedEmbedding,
+    QuantizedSilu,
     RoundedKernels,
 )

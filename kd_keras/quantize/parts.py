@@ -17,8 +17,8 @@ from kd_keras.quantize.layers import (
     QuantizedDense,
     QuantizedDepthwiseConv2D,
     QuantizedEmbedding,
+    QuantizedSilu,
     RoundedKernels,
-    rounded_silu,
 )
 from kd_keras.quantize.rules import is_affine_image, is_fused, is_ruled, is_scalar, known_range
 
@@ -244,9 +244,7 @@ def _with_weights(new: Any, layer: Any, kernel: Any, norm: Norm) -> keras.Layer:
     return new
 
 
-def _with_activation(
-    build: Any, layer: Any, name: str, takes_it: bool = True
-) -> list[keras.Layer]:
+def _with_activation(build: Any, layer: Any, name: str, takes_it: bool = True) -> list[keras.Layer]:
     if layer.activation in (None, keras.activations.linear):
         return [build(name)]
     linear = build(f"{layer.name}_linear")
@@ -257,7 +255,8 @@ def _with_activation(
 
 
 def _activation(function: Any, name: str) -> keras.Layer:
-    function = rounded_silu if function is keras.activations.silu else function
+    if function is keras.activations.silu:
+        return QuantizedSilu(dtype="float32", name=name)
     return layers.Activation(function, dtype="float32", name=name)
 
 

@@ -94,9 +94,9 @@ def quantization_aware(
     calibrate(model, representative_data, examples, input_range)
     if in_float:
         warnings.warn(
-            "These layers have no int8 rule. They stay in float32, between rounded inputs and "
-            "outputs, unless TFLite has an int8 kernel for them, and on an integer-only accelerator "
-            f"they do not run: {', '.join(in_float)}",
+            "These layers have no int8 rule. They stay in float32 between rounded inputs and "
+            "outputs, unless TFLite has an int8 kernel for them; on an integer-only accelerator "
+            f"float32 does not run: {', '.join(in_float)}",
             UserWarning,
             stacklevel=2,
         )

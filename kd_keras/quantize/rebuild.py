@@ -113,9 +113,7 @@ class _Rebuilding:
         # A batch normalisation takes a mask, and what replaces it does not.
         accepted = inspect.signature(chain[0].call).parameters
         takes_all = any(each.kind is each.VAR_KEYWORD for each in accepted.values())
-        outputs = chain[0](
-            *args, **{k: v for k, v in kwargs.items() if takes_all or k in accepted}
-        )
+        outputs = chain[0](*args, **{k: v for k, v in kwargs.items() if takes_all or k in accepted})
         for part in chain[1:]:
             outputs = self._rounded(part, outputs) if _is_rounding(part) else part(outputs)
         return outputs

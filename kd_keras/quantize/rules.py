@@ -11,7 +11,7 @@ import keras
 from keras import activations, layers
 
 from kd_keras.compat.structure import ELEMENTWISE, MOVING, is_plain_functional
-from kd_keras.quantize.layers import ROUNDED_KERNELS, FakeQuantize
+from kd_keras.quantize.layers import ROUNDING, FakeQuantize
 
 WEIGHTED = (
     layers.Conv1D,
@@ -140,7 +140,7 @@ def takes_a_norm(layer: object) -> bool:
 
 def obstacle(layer: object) -> str | None:
     """Return why a student with this layer is refused, or None where it is not."""
-    if isinstance(layer, (FakeQuantize, *ROUNDED_KERNELS)):
+    if isinstance(layer, (FakeQuantize, *ROUNDING)):
         return "quantisation-aware already"
     if getattr(layer, "quantization_mode", None) is not None:
         return f"its weights are quantised already, as {layer.quantization_mode}"  # type: ignore[attr-defined]

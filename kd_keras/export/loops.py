@@ -84,7 +84,10 @@ def main() -> None:
     with np.load(examples) as values:
         representative = {name: values[name] for name in values.files}
     try:
-        content = b"file\n" + converted(Path(folder), *settings, representative)
+        names, quantization, input_dtype, output_dtype = settings
+        content = b"file\n" + converted(
+            Path(folder), names, quantization, input_dtype, output_dtype, representative
+        )
     except Exception as error:
         content = b"refused\n" + str(error).encode("utf-8")
     beside = Path(f"{answer}.part")

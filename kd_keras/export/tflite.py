@@ -259,7 +259,7 @@ def to_tflite(
                 )
         model = LiteModel(beside)
         if is_trained:
-            check_steps(model, outputs)
+            check_steps(model, outputs, verified)
         check_compiled(model, verified)
         float_operators = model.float_operators()
         weights = stored_weights(PlainModel(model.content, beside))

@@ -103,7 +103,7 @@ def known_range(layer: keras.Layer) -> tuple[float, float] | None:
 
 def keeps_levels(layer: object) -> bool:
     """Whether the output of a layer has the levels of its input, or is rounded inside it."""
-    if type(layer) is layers.UpSampling2D:
+    if isinstance(layer, layers.UpSampling2D):
         return layer.interpolation == "nearest"
     return type(layer) in KEEPING or rounds_inside(layer) or is_nested(layer)
 
@@ -122,7 +122,9 @@ def runs_in_the_operator_before(layer: object) -> bool:
     """Whether a layer is an activation that TFLite runs in the operator before it."""
     if type(layer) is layers.ReLU:
         return _is_plain(layer)
-    return type(layer) is layers.Activation and is_fused(layer.activation)
+    if type(layer) is not layers.Activation:
+        return False
+    return is_fused(getattr(layer, "activation", None))
 
 
 def takes_an_activation(layer: object) -> bool:

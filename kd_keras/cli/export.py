@@ -40,6 +40,7 @@ class Export(NetworkJob):
         input_dtype: What the files take: uint8 for the bytes of a camera frame. The int16x8 file
             stays with float32.
         probabilities: Let the files end in a softmax.
+        classes_output: The name of the output with the classes, in a student that has several.
         batch_size: Images that a file takes at a time; None leaves it open, which newer runtimes do
             not always stand.
         min_agreement: Least share of test images, 0 to 1, on which a quantised file must answer as
@@ -56,6 +57,7 @@ class Export(NetworkJob):
     output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     input_dtype: Literal["float32", "uint8"] | None = None
     probabilities: tyro.conf.FlagCreatePairsOff[bool] = False
+    classes_output: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     batch_size: int | None = 1
     min_agreement: float | None = 0.98
     examples: int = 500
@@ -86,6 +88,7 @@ class Export(NetworkJob):
             data_dir=self.data_dir,
             input_dtype=self.input_dtype,
             probabilities=self.probabilities,
+            classes_output=self.classes_output,
             batch_size=self.batch_size,
             min_agreement=self.min_agreement,
             examples=self.examples,

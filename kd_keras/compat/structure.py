@@ -5,6 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras.src.ops import numpy as _arithmetic
+
+# What `x + y`, `x - y` and `x * y` are in a functional model: operations and no layers.
+# keras/src/ops/numpy.py; `keras.ops` has the functions alone.
+ELEMENTWISE = (_arithmetic.Add, _arithmetic.Subtract, _arithmetic.Multiply)
+# What moves values about and changes none.
+MOVING = (
+    _arithmetic.Reshape,
+    _arithmetic.Transpose,
+    _arithmetic.GetItem,
+    _arithmetic.ExpandDims,
+    _arithmetic.Squeeze,
+)
 
 
 def takes_dict(model: Any) -> bool:

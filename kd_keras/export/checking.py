@@ -17,7 +17,7 @@ import tensorflow as tf
 from kd_keras.export.classifier import output_kind, softmax
 from kd_keras.export.endings import ends_in_probabilities, graph_kinds
 from kd_keras.export.runtime import LiteModel
-from kd_keras.export.signature import MAIN, Signature
+from kd_keras.export.signature import MAIN, Signature, as_logits
 from kd_keras.export.student import computing_in_float32, student_inputs
 
 
@@ -119,7 +119,11 @@ def verify(
             if network is not None:
                 predict = stack.enter_context(_predictor(role, network))
                 kinds = graph_kinds(network)
-                kind = next(iter(kinds.values())) if len(kinds) == 1 else kinds.get(name, "unknown")
+                kind = (
+                    next(iter(kinds.values()))
+                    if len(kinds) == 1
+                    else kinds.get(name, kinds.get(as_logits(name), "unknown"))
+                )
                 others[role] = _Beside(role, predict, name, gives_probabilities, kind)
         for x, y, *_ in dataset:
             images = x.numpy()
@@ -181,7 +185,11 @@ class _Beside:
     def add(self, images: np.ndarray, answer: np.ndarray, labels: np.ndarray) -> None:
         outputs = self.predict(images)
         # A file of other tools names its only output as it likes.
-        value = next(iter(outputs.values())) if len(outputs) == 1 else outputs.get(self.name)
+        value = (
+            next(iter(outputs.values()))
+            if len(outputs) == 1
+            else outputs.get(self.name, outputs.get(as_logits(self.name)))
+        )
         if value is None or value.shape != answer.shape:
             received = {name: output.shape for name, output in outputs.items()}
             raise ValueError(
@@ -274,13 +282,29 @@ def _check_dataset(dataset: Any, model: LiteModel) -> None:
 def check_images(shape: Any, model: LiteModel) -> None:
     """Raise unless images of this shape, without the batch, are what the file takes."""
     takes = tf.TensorShape(model.input_shape[1:])
-    if not takes.is_compatible_with(shape):
-        raise ValueError(
-            f"`dataset` must hold images of the shape {tuple(takes)} that {str(model.path)!r} "
-            f"takes. Received: images of shape {tuple(tf.TensorShape(shape))}. Resize them "
-            "(`kd-keras verify --resize`), or verify the file on the data that its student learned "
-            "from."
+    if takes.is_compatible_with(shape):
+        return
+    shape = tf.TensorShape(shape)
+    if takes.rank == shape.rank == 3 and not takes[-1:].is_compatible_with(shape[-1:]):
+        kinds = {1: "grey", 3: "RGB"}
+        wanted, given = (kinds.get(each[-1], f"{each[-1]} channels") for each in (takes, shape))
+        turn = "rgb_to_grayscale" if wanted == "grey" else "grayscale_to_rgb"
+        remedy = (
+            f"The file takes {wanted} images and these are {given}, which resizing does not change"
+            + (
+                f": map them through tf.image.{turn} and call kd_keras.export.verify"
+                if wanted in kinds.values() and given in kinds.values()
+                else ""
+            )
+            + ". Or verify"
         )
+    else:
+        remedy = "Resize them (`kd-keras verify --resize`), or verify"
+    raise ValueError(
+        f"`dataset` must hold images of the shape {tuple(takes)} that {str(model.path)!r} "
+        f"takes. Received: images of shape {tuple(shape)}. {remedy} the file on the data that its "
+        "student learned from."
+    )
 
 
 def _check_answer(answer: np.ndarray, path: Path, name: str) -> None:

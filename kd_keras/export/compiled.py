@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,8 @@ from kd_keras.whole_file import scratch_folder
 
 _SCRIPT = Path(__file__).with_name("compiled_script.py")
 _EXAMPLES = 4
+# Seconds. It starts in half a second, and a file takes milliseconds.
+_PATIENCE = 120.0
 # Both runtimes call the same kernels.
 _TOLERANCE = 0.01
 
@@ -102,18 +105,29 @@ class _Child:
             np.savez(paths["inputs"], **cast(Any, inputs))
             asked = json.dumps({name: os.path.abspath(path) for name, path in paths.items()})
             process = self._started()
+            start = time.monotonic()
             reply = ""
             if process.stdin and process.stdout:
+                # What hangs is ended, and gives the same empty reply as what ends by itself.
+                patience = threading.Timer(_PATIENCE, process.kill)
+                patience.start()
                 try:
                     process.stdin.write(asked + "\n")
                     process.stdin.flush()
                     reply = process.stdout.readline()
                 except OSError:
                     reply = ""
+                finally:
+                    patience.cancel()
             if not reply:
                 code = process.wait()
                 self._process = None
-                raise NotRunError(f"the process ended with {code}")
+                late = time.monotonic() - start >= _PATIENCE
+                raise NotRunError(
+                    f"there was no answer within {_PATIENCE:g} seconds"
+                    if late
+                    else f"the process ended with {code}"
+                )
             if reply.startswith("ModuleNotFoundError"):
                 return None
             if reply.strip():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from kd_keras import memory_errors
+from kd_keras.export.loops import CrashError, converted_apart
 from kd_keras.export.presets import Quantization
 from kd_keras.export.quiet import quiet_converter
 from kd_keras.export.signature import Signature, tracked
@@ -19,6 +21,7 @@ from kd_keras.export.weight_only import weights_in_int8
 from kd_keras.whole_file import reason_not_written, scratch_folder
 
 _NO_16_BIT_KERNEL = "16x8-bit not yet supported"
+_NOT_CALIBRATED = "should be recorded during calibration"
 
 
 def convert(
@@ -29,6 +32,7 @@ def convert(
     *,
     input_dtype: str | None = None,
     output_dtype: str | None = None,
+    loops: bool = False,
 ) -> bytes:
     """Return the `.tflite` file of the student's inference as bytes.
 
@@ -40,20 +44,27 @@ def convert(
             input's dtype, by the input's name.
         input_dtype: For integer presets: what the file takes, float32 where None.
         output_dtype: For integer presets: what the file gives, float32 where None.
+        loops: For integer presets: whether there are loops in it, which are calibrated in a process
+            of their own, because they may end it.
 
     Raises:
-        ValueError: If TensorFlow Lite has no builtin kernel for what the student does.
+        ValueError: If TensorFlow Lite has no builtin kernel for what the student does, or cannot
+            calibrate its loops.
     """
-    with configured_converter(signatures, quantization, representative) as converter:
-        if input_dtype is not None:
-            converter.inference_input_type = tf.as_dtype(input_dtype)
-        if output_dtype is not None:
-            converter.inference_output_type = tf.as_dtype(output_dtype)
+    with saved(signatures) as folder:
+        names = [signature.name for signature in signatures]
+        settings = (names, quantization, input_dtype, output_dtype)
         try:
-            content = _converted(converter)
+            if loops and representative is not None:
+                content = converted_apart(folder, settings, representative)
+            else:
+                with quiet_converter():
+                    content = converted(folder, *settings, representative)
         except Exception as error:
             if memory_errors.reason(error) or reason_not_written(error):
                 raise  # not the student's fault
+            if isinstance(error, CrashError):
+                raise _not_calibrated(student, quantization, str(error)) from error
             # The converter's own error is pages long; where it is understood, it is not shown.
             refusal = _refusal(student, quantization, error)
             raise refusal from (None if unsupported_operations(str(error)) else error)
@@ -66,12 +77,8 @@ def convert(
 
 
 @contextlib.contextmanager
-def configured_converter(
-    signatures: Sequence[Signature],
-    quantization: Quantization,
-    representative: Mapping[str, np.ndarray] | None,
-) -> Iterator[tf.lite.TFLiteConverter]:
-    """Yield the converter of these signatures, set up for a preset; arguments as for `convert`."""
+def saved(signatures: Sequence[Signature]) -> Iterator[Path]:
+    """Yield a folder with the SavedModel of these signatures, until the block ends."""
     with scratch_folder() as folder:
         archive = keras.export.ExportArchive()
         for model in tracked(signatures):
@@ -80,14 +87,23 @@ def configured_converter(
             archive.add_endpoint(signature.name, signature, signature.specs)
         with quiet_converter():
             archive.write_out(str(folder), verbose=False)
-            converter = tf.lite.TFLiteConverter.from_saved_model(
-                str(folder), signature_keys=[signature.name for signature in signatures]
-            )
-            _configure(converter, quantization, signatures, representative)
-            yield converter
+        yield folder
 
 
-def _converted(converter: tf.lite.TFLiteConverter) -> bytes:
+def converted(
+    folder: Path,
+    names: Sequence[str],
+    quantization: Quantization,
+    input_dtype: str | None,
+    output_dtype: str | None,
+    representative: Mapping[str, np.ndarray] | None,
+) -> bytes:
+    """Return the `.tflite` file of a SavedModel; arguments as for `convert`."""
+    converter = configured_converter(folder, names, quantization, representative)
+    if input_dtype is not None:
+        converter.inference_input_type = tf.as_dtype(input_dtype)
+    if output_dtype is not None:
+        converter.inference_output_type = tf.as_dtype(output_dtype)
     try:
         return bytes(converter.convert())
     except Exception as error:
@@ -101,16 +117,18 @@ def _converted(converter: tf.lite.TFLiteConverter) -> bytes:
         return bytes(converter.convert())
 
 
-def _configure(
-    converter: tf.lite.TFLiteConverter,
+def configured_converter(
+    folder: Path,
+    names: Sequence[str],
     quantization: Quantization,
-    signatures: Sequence[Signature],
     representative: Mapping[str, np.ndarray] | None,
-) -> None:
+) -> tf.lite.TFLiteConverter:
+    """Return the converter of a SavedModel's signatures, set up for a preset."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(names))
     # SELECT_TF_OPS is never among the allowed sets: with it a file could need the Flex delegate.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if quantization in ("none", "weight_only"):
-        return
+        return converter
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
@@ -118,11 +136,11 @@ def _configure(
         examples = representative
 
         def one_by_one() -> Iterator[Any]:
-            for signature in signatures:
+            for name in names:
                 for index in range(len(next(iter(examples.values())))):
-                    one = {name: values[index][None] for name, values in examples.items()}
+                    one = {key: values[index][None] for key, values in examples.items()}
                     # One signature is calibrated without its name, several only with it.
-                    yield one if len(signatures) == 1 else (signature.name, one)
+                    yield one if len(names) == 1 else (name, one)
 
         converter.representative_dataset = one_by_one
         sets = tf.lite.OpsSet
@@ -131,6 +149,7 @@ def _configure(
             if quantization == "int8"
             else sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
+    return converter
 
 
 def _refusal(student: keras.Model, quantization: Quantization, failure: Exception) -> ValueError:
@@ -138,9 +157,20 @@ def _refusal(student: keras.Model, quantization: Quantization, failure: Exceptio
     if operations:
         return ValueError(_unsupported(student, operations, quantization))
     first_line = str(failure).strip().partition("\n")[0]
+    if _NOT_CALIBRATED in first_line:
+        return _not_calibrated(student, quantization, f"it said: {first_line[:300]}")
     return ValueError(
         f"TensorFlow Lite could not convert `student` {student.name!r} with "
         f"quantization={quantization!r}. It said: {first_line[:500]}"
+    )
+
+
+def _not_calibrated(student: keras.Model, quantization: str, reason: str) -> ValueError:
+    return ValueError(
+        f"TensorFlow Lite cannot calibrate the loops of `student` {student.name!r} for "
+        f"quantization={quantization!r}: {reason}. Write out their steps (a Python `for` over a "
+        "known number of them, or a cell in keras.layers.RNN, which is written out by itself), or "
+        "choose 'dynamic', 'float16' or 'weight_only'. Nothing was written."
     )
 
 

@@ -144,9 +144,9 @@ def _class_output(
     if needed:
         asked = "`probabilities=True`" if labels is None else f"`labels` of {labels} classes"
         raise ValueError(
-            f"{asked} must know which output the classes are on. Say so with classes_output=, such "
-            f"as classes_output={(candidates or list(outputs))[0]!r}. Received: a student with the "
-            f"outputs {shapes}"
+            f"{asked} must know which output the classes are on. Say so with classes_output= "
+            f"(--classes-output), such as classes_output={(candidates or list(outputs))[0]!r}. "
+            f"Received: a student with the outputs {shapes}"
         )
     return None
 

@@ -80,6 +80,27 @@ def open_interpreter(content: bytes, path: Path, **options: Any) -> Any:
     return interpreter
 
 
+def invoke(interpreter: Any, path: Path) -> None:
+    """Run a file once, or raise ValueError where one of its operators refuses.
+
+    An operator does so where its kernel lacks a dtype, or where what it reads is not there yet: a
+    variable of a file with state that nothing in the file sets first.
+    """
+    try:
+        interpreter.invoke()
+    except RuntimeError as error:
+        remedy = (
+            "It must set its state before it reads it: convert the model again with its state as "
+            "an input and an output."
+            if "VARIABLE" in str(error)
+            else "Choose another quantization, or replace the layer with that operator."
+        )
+        raise ValueError(
+            f"LiteRT loads the .tflite file and cannot run it: {error} {remedy} "
+            f"Received: path={str(path)!r}"
+        ) from error
+
+
 def without_delegates() -> dict[str, Any]:
     from ai_edge_litert.interpreter import OpResolverType
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kd_keras.export.interpreter import (
+    invoke,
     open_interpreter,
     read_content,
     to_input,
@@ -53,6 +54,7 @@ class PlainModel:
             content, path, experimental_preserve_all_tensors=keep, **without_delegates()
         )
         self.content = content
+        self.path = path
         self.constants = constant_tensors(content)
         # LiteRT has no public call for this.
         self.nodes = tuple(
@@ -86,14 +88,19 @@ class PlainModel:
             self.read_details()
         for index, value in values.items():
             self._interpreter.set_tensor(index, to_input(value, self.details[index]))
-        self._interpreter.invoke()
+        invoke(self._interpreter, self.path)
 
     def real(self, index: int) -> np.ndarray:
         """Return a tensor's value in real units, as float32."""
         return to_real(self._interpreter.get_tensor(index), self.details[index])
 
     def memory(self, index: int) -> tuple[int, int] | None:
-        """Return the address and the bytes of a tensor, or None while it has no memory."""
+        """Return the address and the bytes of a tensor, or None where it has no place of its own.
+
+        A variable's handle, a list and strings have none: to ask for it would end the process.
+        """
+        if np.dtype(self.details[index]["dtype"]).kind not in "biufc":
+            return None
         try:
             view = self._interpreter.tensor(index)()
         except ValueError:

@@ -13,6 +13,7 @@ import numpy as np
 from kd_keras.arguments import check_integer
 from kd_keras.export.interpreter import (
     Encoding,
+    invoke,
     open_interpreter,
     read_content,
     to_input,
@@ -223,6 +224,7 @@ class LiteModel:
             }
         if self._runner is None:
             self._fill(values)
+            invoke(self._interpreter, self.path)
             return self._interpreter.invoke
         runner, arguments = self._runner, self.as_taken(values)
 
@@ -287,7 +289,7 @@ class LiteModel:
             outputs = self._runner(**self.as_taken(values))
         else:
             self._fill(values)
-            self._interpreter.invoke()
+            invoke(self._interpreter, self.path)
             outputs = {
                 name: self._interpreter.get_tensor(detail["index"])
                 for name, detail in self._outputs.items()

@@ -18,10 +18,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kd_keras.export.conversion import configured_converter, convert
+from kd_keras.export.conversion import configured_converter, convert, saved
 from kd_keras.export.matching import match
 from kd_keras.export.metadata_file import serialized
 from kd_keras.export.plain import PlainModel
+from kd_keras.export.quiet import quiet_converter
 from kd_keras.export.signature import Signature
 from kd_keras.quantize.rounding import LEAST_WIDTH
 
@@ -61,7 +62,9 @@ def int8_behind_a_float_front(
     Returns:
         The file; None where half of the layers with weights in float32 are not enough.
     """
-    with configured_converter(signatures, "int8", representative) as converter:
+    with saved(signatures) as folder, quiet_converter():
+        names = [signature.name for signature in signatures]
+        converter = configured_converter(folder, names, "int8", representative)
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter, debug_dataset=converter.representative_dataset
         )

@@ -72,6 +72,11 @@ class Signature:
         return name.replace("logits", "probabilities") if name == self.probabilities else name
 
 
+def as_logits(name: str) -> str:
+    """Return what an output of this name in a file is called in a student that gives logits."""
+    return name.replace("probabilities", "logits")
+
+
 def all_signatures(
     student: keras.Model,
     inputs: StudentInputs,

@@ -17,6 +17,7 @@ from kd_keras.compat.structure import producer
 
 # What the one input is called where the student's author gave it no name.
 _ONE_INPUT = "images"
+_NAMEABLE = re.compile(r"[A-Za-z0-9_.\\/>-]*")
 _MADE_UP_INPUT = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
 
 
@@ -32,6 +33,24 @@ def check_student(student: Any) -> None:
             "`student` has no weights yet. Call it on one batch, or `student.build(input_shape)`, "
             f"before exporting it. Received: student={student!r}"
         )
+    refused = sorted({layer.name for layer in flat_layers(student) if _is_unnameable(layer)})
+    if refused:
+        raise ValueError(
+            "`student` must have names that TensorFlow takes in a graph: ASCII letters, digits and "
+            "_ . / -, without a _ in front. Build the same layers under other names, and copy the "
+            f"weights: copy.set_weights(student.get_weights()). Received: {refused}"
+        )
+
+
+def _is_unnameable(layer: keras.Layer) -> bool:
+    """Whether TensorFlow refuses a layer's name; inputs get one of their own in the file."""
+    if isinstance(layer, keras.layers.InputLayer):
+        return False
+    # Inside another model a name is not the first in those of its variables.
+    first = isinstance(layer, keras.Model) or any(
+        variable.value.name.startswith(f"{layer.name}/") for variable in layer.weights
+    )
+    return not _NAMEABLE.fullmatch(layer.name) or (first and layer.name.startswith("_"))
 
 
 @dataclass(frozen=True)

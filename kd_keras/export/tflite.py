@@ -28,6 +28,7 @@ from kd_keras.export.examples import (
 )
 from kd_keras.export.fake_quantization import check_steps, has_trained_ranges
 from kd_keras.export.judging import Bar, warn_of_float
+from kd_keras.export.loops import has_loop
 from kd_keras.export.operations import stored_weights
 from kd_keras.export.packing import check_normalisation, packed
 from kd_keras.export.plain import PlainModel
@@ -238,6 +239,7 @@ def to_tflite(
             )
             looping = preset.integer and not is_trained
             with unrolled(student) if looping else contextlib.nullcontext():
+                loops = looping and any(has_loop(each) for each, _ in expected)
                 content = convert(
                     student,
                     [each for each, _ in expected],
@@ -245,17 +247,19 @@ def to_tflite(
                     None if is_trained else representative,
                     input_dtype=input_dtype if preset.integer else None,
                     output_dtype=output_dtype if preset.integer else None,
+                    loops=loops,
                 )
                 outputs, kept = attempt.settled(
                     student,
                     content,
                     representative,
                     is_random=is_random,
-                    in_float=not preset.integer or {input_dtype, output_dtype} <= {None, "float32"},
+                    in_float=not preset.integer
+                    or (not loops and {input_dtype, output_dtype} <= {None, "float32"}),
                 )
         model = LiteModel(beside)
         if is_trained:
-            check_steps(model, outputs)
+            check_steps(model, outputs, verified)
         check_compiled(model, verified)
         float_operators = model.float_operators()
         weights = stored_weights(PlainModel(model.content, beside))

@@ -91,6 +91,7 @@ def export_presets(
     data_dir: str | os.PathLike[str] | None = None,
     input_dtype: str | None = None,
     probabilities: bool = False,
+    classes_output: str | None = None,
     batch_size: int | None = 1,
     min_agreement: float | None = 0.98,
     examples: int = _CALIBRATION_EXAMPLES,
@@ -112,6 +113,7 @@ def export_presets(
         data_dir: As `kd_keras.data.load` takes it.
         input_dtype: As `to_tflite` takes it, for the presets that can take it.
         probabilities: Whether the files end in a softmax.
+        classes_output: The name of the output with the classes, where several could be meant.
         batch_size: The files' batch size; None leaves it open.
         min_agreement: Least share of the same answers as the student's, as `to_tflite` takes it.
         examples: How many training images set the ranges, >= 100.
@@ -170,13 +172,20 @@ def export_presets(
                     verification_examples=_VERIFICATION_EXAMPLES,
                     input_dtype=border,
                     probabilities=probabilities,
+                    classes_output=classes_output,
                     batch_size=batch_size,
                     min_agreement=min_agreement,
                     labels=splits.info.class_names,
                     name=f"{network.name} on {splits.info.title}",
                 )
             )
-            found = export.verify(results[-1].path, splits.test, network)
+            written = results[-1].path
+            found = export.verify(
+                written,
+                splits.test,
+                network,
+                output=export.metadata.read(written).labelled_output,
+            )
             if found.student is None:
                 raise RuntimeError("`verify` was given the student and did not compare with it.")
             verified.append((found.accuracy, found.student))

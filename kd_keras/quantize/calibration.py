@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from kd_keras.compat.model import flat_layers
 from kd_keras.compat.structure import producer
-from kd_keras.quantize.layers import ROUNDED_KERNELS, FakeQuantize
+from kd_keras.quantize.layers import ROUNDING, FakeQuantize
 from kd_keras.quantize.rounding import LEAST_WIDTH
 
 _BATCH_SIZE = 100
@@ -28,7 +28,7 @@ def in_float(model: keras.Model) -> Iterator[None]:
     """
     every = flat_layers(model)
     ranges = [layer for layer in every if isinstance(layer, FakeQuantize)]
-    kernels = [layer for layer in every if isinstance(layer, ROUNDED_KERNELS)]
+    kernels = [layer for layer in every if isinstance(layer, ROUNDING)]
     for layer in ranges:
         layer.start_calibration()
     for layer in kernels:
@@ -128,8 +128,9 @@ def _check(batch: Any, model: keras.Model, input_range: tuple[float, float] | No
             f"`representative_data` must hold batches of the shapes {expected}, the student's "
             f"inputs. Received: a batch of the shapes {[array.shape for array in arrays]}"
         )
-    for array in arrays:
-        _check_range(array, input_range)
+    for array, tensor in zip(arrays, model.inputs, strict=True):
+        # Ids and other whole numbers go in as they are.
+        _check_range(array, input_range if keras.backend.is_float_dtype(tensor.dtype) else None)
 
 
 def _check_range(array: np.ndarray, input_range: tuple[float, float] | None) -> None:

@@ -33,6 +33,21 @@ def affine_of(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.nda
     return scale, offset
 
 
+def affine_of_statistics(layer: keras.layers.Normalization) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a `keras.layers.Normalization` does to each channel: `scale * x + offset`.
+
+    Args:
+        layer: A built layer that normalises the last axis, or all values alike.
+
+    Returns:
+        Two float64 arrays `(channels,)`.
+    """
+    channels = layer.get_build_config()["input_shape"][-1]
+    mean, variance = _value(layer.mean).reshape(-1), _value(layer.variance).reshape(-1)
+    scale = 1.0 / np.maximum(np.sqrt(variance), keras.config.epsilon())
+    return np.broadcast_to(scale, channels), np.broadcast_to(-mean * scale, channels)
+
+
 def folded(
     kernel: Any,
     bias: Any,

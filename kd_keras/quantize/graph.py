@@ -8,11 +8,12 @@ import keras
 
 from kd_keras.compat.structure import is_plain_functional, producer
 from kd_keras.quantize.rules import (
-    KEEPING,
-    WEIGHTED,
+    has_rule,
+    is_nested,
+    keeps_levels,
     obstacle,
     runs_in_the_operator_before,
-    supported_names,
+    takes_a_norm,
     takes_an_activation,
 )
 
@@ -89,8 +90,7 @@ class Graph:
 
     def norm_of(self, layer: Any) -> Any:
         """Return the batch normalisation that is folded into `layer`, or None."""
-        is_linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
-        if type(layer) not in WEIGHTED or not is_linear:
+        if not takes_a_norm(layer):
             return None
         following = self.next_of(layer)
         return following if type(following) is keras.layers.BatchNormalization else None
@@ -100,33 +100,40 @@ class Graph:
 
         It is not where TFLite computes it inside an operator, nor where it has its input's levels.
         """
-        if isinstance(layer, (keras.Model, *KEEPING)) or self.norm_of(layer) is not None:
+        if keeps_levels(layer) or self.norm_of(layer) is not None:
             return False
         following = self.next_of(layer) if takes_an_activation(layer) else None
         is_linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
         return not (is_linear and runs_in_the_operator_before(following))
 
 
-def refuse_unsupported(model: keras.Model) -> None:
-    """Raise with a list of all layers that cannot be quantised, if there are any."""
-    found = _obstacles(model, "")
-    if found:
-        listed = "".join(f"\n  {name}: {reason}" for name, reason in found)
+def kept_in_float(model: keras.Model) -> list[str]:
+    """Return the layers without a rule, as "name (kind)".
+
+    Raises:
+        ValueError: With a list of all layers that cannot be in a student, if there are any.
+    """
+    refused: list[str] = []
+    found = _without_rule(model, "", refused)
+    if refused:
+        listed = "".join(f"\n  {each}" for each in refused)
         raise ValueError(
             f"`student` {model.name!r} has layers that cannot be trained for int8. Replace them, "
-            f"or move them out of the student. Received:{listed}\n"
-            f"Supported layers: {supported_names()}, and functional and Sequential models of them."
+            f"or move them out of the student. Received:{listed}"
         )
+    return found
 
 
-def _obstacles(model: keras.Model, path: str) -> list[tuple[str, str]]:
+def _without_rule(model: keras.Model, path: str, refused: list[str]) -> list[str]:
     graph = Graph(model)
     norms = {id(graph.norm_of(operation)) for operation in graph.operations}
     found = []
     for operation in graph.operations:
-        if isinstance(operation, keras.Model):
-            found += _obstacles(graph_of(operation), f"{path}{operation.name}/")
-        elif reason := obstacle(operation, id(operation) in norms):
-            name = f"{path}{operation.name} ({type(operation).__name__})"
-            found.append((name, reason))
+        name = f"{path}{operation.name} ({type(operation).__name__})"
+        if is_nested(operation):
+            found += _without_rule(graph_of(operation), f"{path}{operation.name}/", refused)
+        elif reason := obstacle(operation):
+            refused.append(f"{name}: {reason}")
+        elif not has_rule(operation, id(operation) in norms):
+            found.append(name)
     return found

@@ -238,4 +238,169 @@ class QuantizedDense(keras.layers.Dense):
         return self.activation(outputs)
 
 
-ROUNDED_KERNELS = (QuantizedConv2D, QuantizedDepthwiseConv2D, QuantizedDense)
+@keras.saving.register_keras_serializable(package="kd_keras")
+class QuantizedConv2DTranspose(keras.layers.Conv2DTranspose):
+    """A `keras.layers.Conv2DTranspose` whose kernel is rounded to int8, with one scale.
+
+    One scale and not one a channel: TFLite's converter cannot transpose a fake-quantised kernel
+    whose channels have their own.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kd_keras.quantize.layers import QuantizedConv2DTranspose
+    >>> QuantizedConv2DTranspose(4, 2, strides=2)(np.ones((1, 8, 8, 3), "float32")).shape
+    TensorShape([1, 16, 16, 4])
+
+    Reference: Krishnamoorthi, 2018, arXiv:1806.08342, section 3.1.
+    """
+
+    rounds = True
+
+    def call(self, inputs: Any) -> Any:
+        """Convolve with the rounded kernel and add the bias."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        outputs = keras.ops.conv_transpose(
+            inputs,
+            round_per_tensor(kernel) if self.rounds else kernel,
+            strides=list(self.strides),
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+        if self.bias is not None:
+            outputs = keras.ops.add(outputs, self.bias)
+        return self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class QuantizedEmbedding(keras.layers.Embedding):
+    """A `keras.layers.Embedding` whose table is rounded to int8 at each call, with one scale.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kd_keras.quantize.layers import QuantizedEmbedding
+    >>> QuantizedEmbedding(10, 4)(np.array([[1, 2, 3]])).shape
+    TensorShape([1, 3, 4])
+
+    Reference: Jacob et al., CVPR 2018, arXiv:1712.05877, section 3.
+    """
+
+    rounds = True
+
+    def call(self, inputs: Any) -> Any:
+        """Return the rows of the rounded table."""
+        table = tf.convert_to_tensor(self.embeddings)
+        ids = keras.ops.cast(inputs, "int32")
+        return keras.ops.take(round_per_tensor(table) if self.rounds else table, ids, axis=0)
+
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class RoundedKernels(keras.layers.Layer):
+    """A layer whose arithmetic stays in float and whose kernels are rounded to int8 at each call.
+
+    For layers of several matrix products, such as attention. The file keeps the kernels as int8.
+
+    Args:
+        layer: The layer; all of its variables called "kernel" are rounded, each with one scale.
+        **kwargs: Passed on to `keras.layers.Layer`.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from kd_keras.quantize.layers import RoundedKernels
+    >>> attention = RoundedKernels(keras.layers.MultiHeadAttention(2, 4))
+    >>> attention(np.ones((1, 5, 8), "float32"), np.ones((1, 5, 8), "float32")).shape
+    TensorShape([1, 5, 8])
+
+    Reference: Jacob et al., CVPR 2018, arXiv:1712.05877, section 3.
+    """
+
+    rounds = True
+
+    def __init__(self, layer: keras.layers.Layer, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.layer = layer
+        self.supports_masking = layer.supports_masking
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer with its kernels rounded."""
+        if not self.layer.built or not self.rounds:
+            return self.layer(*args, **kwargs)
+        rounded = [
+            round_per_tensor(tf.convert_to_tensor(variable))
+            if variable.name == "kernel"
+            else tf.convert_to_tensor(variable)
+            for variable in self.layer.trainable_variables
+        ]
+        others = self.layer.non_trainable_variables
+        outputs, changed = self.layer.stateless_call(
+            rounded, [tf.convert_to_tensor(variable) for variable in others], *args, **kwargs
+        )
+        for variable, value in zip(others, changed, strict=True):
+            variable.assign(value)
+        return outputs
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the layer itself gives."""
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "layer": keras.saving.serialize_keras_object(self.layer)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> RoundedKernels:
+        """Return the layer that a configuration describes."""
+        layer = keras.saving.deserialize_keras_object(config["layer"])
+        return cls(**{**config, "layer": layer})
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Do nothing: the layer inside was built from a configuration of its own."""
+        self.built = True
+
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class QuantizedSilu(keras.layers.Layer):
+    """Return `x * sigmoid(x)` with the sigmoid on the levels of TFLite's int8 kernel.
+
+    ```
+    x * round(256 * sigmoid(x)) / 256
+    ```
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from kd_keras.quantize.layers import QuantizedSilu
+    >>> QuantizedSilu()(tf.constant([0.0, 2.0])).numpy().tolist()
+    [0.0, 1.7578125]
+    """
+
+    rounds = True
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        """Return the product."""
+        gate = keras.ops.sigmoid(inputs)
+        return inputs * (round_in_range(gate, 0.0, 255 / 256) if self.rounds else gate)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        """Return the shape of the inputs with dtype float32."""
+        return keras.KerasTensor(inputs.shape, "float32")
+
+
+# What calculates without rounding while ranges are calibrated.
+ROUNDING = (
+    QuantizedConv2D,
+    QuantizedConv2DTranspose,
+    QuantizedDepthwiseConv2D,
+    QuantizedDense,
+    QuantizedEmbedding,
+    QuantizedSilu,
+    RoundedKernels,
+)

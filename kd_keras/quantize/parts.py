@@ -6,26 +6,33 @@ import functools
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 from keras import layers
 
-from kd_keras.quantize.folding import affine_of, folded
+from kd_keras.quantize.folding import affine_of, affine_of_statistics, folded
 from kd_keras.quantize.layers import (
     FakeQuantize,
     QuantizedConv2D,
+    QuantizedConv2DTranspose,
     QuantizedDense,
     QuantizedDepthwiseConv2D,
+    QuantizedEmbedding,
+    QuantizedSilu,
+    RoundedKernels,
 )
-from kd_keras.quantize.rules import is_fused, known_range
+from kd_keras.quantize.rules import is_affine_image, is_fused, is_ruled, is_scalar, known_range
 
 Norm: TypeAlias = layers.BatchNormalization | None
 
 
-@functools.singledispatch
-def parts_of(layer: keras.Layer, norm: Norm, name: str) -> list[keras.Layer]:
+_SEVERAL_KERNELS = (layers.EinsumDense, layers.MultiHeadAttention, layers.GroupQueryAttention)
+
+
+def parts_of(layer: Any, norm: Norm, name: str) -> list[Any]:
     """Return the layers that do what `layer` does, to be called one behind the other.
 
     Args:
-        layer: A built layer of the student, which stays as it is.
+        layer: A built layer of the student, or another operation, which stays as it is.
         norm: The batch normalisation that is folded into it, or None.
         name: Name of the last of them.
 
@@ -33,11 +40,94 @@ def parts_of(layer: keras.Layer, norm: Norm, name: str) -> list[keras.Layer]:
         New layers in float32, with weights of their own where they have any. The output of the last
         one is not rounded yet; what is between them is.
     """
-    config = {**layer.get_config(), "name": name, "dtype": "float32"}
-    return [type(layer).from_config(config)]
+    if type(layer) in _SEVERAL_KERNELS:
+        return [RoundedKernels(_copy(layer, f"{name}_inside"), name=name, dtype="float32")]
+    # What derives from a layer may do something else than that.
+    return _parts(layer, norm, name) if is_ruled(layer) else [_copy(layer, name)]
 
 
-@parts_of.register
+def _copy(layer: Any, name: str) -> Any:
+    config = {**layer.get_config(), "name": name}
+    if not isinstance(layer, keras.Layer):
+        return type(layer).from_config(config)
+    copy = type(layer).from_config({**config, "dtype": "float32"})
+    if layer.weights:
+        copy.build_from_config(layer.get_build_config())
+        copy.set_weights(layer.get_weights())
+    return copy
+
+
+@functools.singledispatch
+def _parts(layer: Any, norm: Norm, name: str) -> list[Any]:
+    return [_copy(layer, name)]
+
+
+@_parts.register
+def _(layer: layers.Activation, norm: Norm, name: str) -> list[keras.Layer]:
+    return [_activation(layer.activation, name)]
+
+
+@_parts.register
+def _(layer: layers.Embedding, norm: Norm, name: str) -> list[keras.Layer]:
+    config = {**layer.get_config(), "embeddings_initializer": "zeros"}
+    table = QuantizedEmbedding.from_config({**config, "name": name, "dtype": "float32"})
+    table.build()
+    table.set_weights(layer.get_weights())
+    return [table]
+
+
+@_parts.register
+def _(layer: layers.Conv1D, norm: Norm, name: str) -> list[keras.Layer]:
+    # TFLite runs it on images of height 1. They are rounded before they become sequences again.
+    (size,), (stride,), (step,) = layer.kernel_size, layer.strides, layer.dilation_rate
+    channels = layer.kernel.shape[1] * layer.groups
+    is_causal = layer.padding == "causal"
+
+    def build(name: str) -> keras.Layer:
+        config = _without_initializers(layer, norm, name)
+        config.update(
+            kernel_size=(size, 1),
+            strides=(stride, 1),
+            dilation_rate=(step, 1),
+            padding="valid" if is_causal else layer.padding,
+        )
+        return _with_weights(QuantizedConv2D(**config), layer, layer.kernel[:, None], norm)
+
+    padding = [layers.ZeroPadding2D(((step * (size - 1), 0), (0, 0)))] if is_causal else []
+    known = known_range(layer)
+    rounding = FakeQuantize(name=f"{layer.name}_range") if known is None else _known(layer, *known)
+    return [
+        layers.Reshape((-1, 1, channels), name=f"{layer.name}_image"),
+        *padding,
+        *_with_activation(build, layer, f"{layer.name}_inside"),
+        rounding,
+        layers.Reshape((-1, layer.filters), name=name),
+    ]
+
+
+@_parts.register
+def _(layer: layers.Conv2DTranspose, norm: Norm, name: str) -> list[keras.Layer]:
+    # Its kernel has the channels that it makes before those that it takes.
+    kernel = np.moveaxis(np.asarray(layer.kernel), 2, -1)
+
+    def build(name: str) -> keras.Layer:
+        new = QuantizedConv2DTranspose(**_without_initializers(layer, norm, name))
+        values, bias = folded(kernel, layer.bias, norm)
+        new.build((None, None, None, values.shape[2]))
+        new.set_weights([np.moveaxis(values, -1, 2), bias])
+        return new
+
+    return _with_activation(build, layer, name, takes_it=False)
+
+
+@_parts.register
+def _(layer: layers.Normalization, norm: Norm, name: str) -> list[keras.Layer]:
+    if not is_affine_image(layer):
+        return [_copy(layer, name)]
+    return [_scaled_channels(*affine_of_statistics(layer), layer.trainable, name)]
+
+
+@_parts.register
 def _(layer: layers.Conv2D, norm: Norm, name: str) -> list[keras.Layer]:
     def build(name: str) -> keras.Layer:
         config = _without_initializers(layer, norm, name)
@@ -46,7 +136,7 @@ def _(layer: layers.Conv2D, norm: Norm, name: str) -> list[keras.Layer]:
     return _with_activation(build, layer, name)
 
 
-@parts_of.register
+@_parts.register
 def _(layer: layers.Dense, norm: Norm, name: str) -> list[keras.Layer]:
     def build(name: str) -> keras.Layer:
         config = _without_initializers(layer, norm, name)
@@ -55,7 +145,7 @@ def _(layer: layers.Dense, norm: Norm, name: str) -> list[keras.Layer]:
     return _with_activation(build, layer, name)
 
 
-@parts_of.register
+@_parts.register
 def _(layer: layers.DepthwiseConv2D, norm: Norm, name: str) -> list[keras.Layer]:
     def build(name: str) -> keras.Layer:
         config = _without_initializers(layer, norm, name)
@@ -64,7 +154,7 @@ def _(layer: layers.DepthwiseConv2D, norm: Norm, name: str) -> list[keras.Layer]
     return _with_activation(build, layer, name)
 
 
-@parts_of.register
+@_parts.register
 def _(layer: layers.SeparableConv2D, norm: Norm, name: str) -> list[keras.Layer]:
     # TFLite has no operator for it: it becomes two, with a rounded image between them.
     depthwise = QuantizedDepthwiseConv2D(
@@ -97,19 +187,26 @@ def _(layer: layers.SeparableConv2D, norm: Norm, name: str) -> list[keras.Layer]
     return [depthwise, between, *_with_activation(build, layer, name)]
 
 
-@parts_of.register
+@_parts.register
 def _(layer: layers.BatchNormalization, norm: Norm, name: str) -> list[keras.Layer]:
+    if not is_affine_image(layer):
+        return [_copy(layer, name)]
+    return [_scaled_channels(*affine_of(layer), layer.trainable, name)]
+
+
+def _scaled_channels(scale: Any, offset: Any, is_trainable: bool, name: str) -> keras.Layer:
     # For each channel a multiplication and an addition, which is a depthwise convolution of 1x1:
     # its one weight is the largest of its channel, so int8 holds it exactly.
-    scale, offset = affine_of(layer)
-    convolution = QuantizedDepthwiseConv2D(1, dtype="float32", trainable=layer.trainable, name=name)
+    convolution = QuantizedDepthwiseConv2D(1, dtype="float32", trainable=is_trainable, name=name)
     convolution.build((None, None, None, len(scale)))
     convolution.set_weights([scale.reshape(1, 1, -1, 1), offset])
-    return [convolution]
+    return convolution
 
 
-@parts_of.register
+@_parts.register
 def _(layer: layers.Rescaling, norm: Norm, name: str) -> list[keras.Layer]:
+    if not is_scalar(layer):
+        return [_copy(layer, name)]
     # TFLite multiplies and adds in two operators, so there is a rounded image between them.
     if layer.offset == 0:
         return [layers.Rescaling(layer.scale, dtype="float32", name=name)]
@@ -147,17 +244,27 @@ def _with_weights(new: Any, layer: Any, kernel: Any, norm: Norm) -> keras.Layer:
     return new
 
 
-def _with_activation(build: Any, layer: Any, name: str) -> list[keras.Layer]:
+def _with_activation(build: Any, layer: Any, name: str, takes_it: bool = True) -> list[keras.Layer]:
     if layer.activation in (None, keras.activations.linear):
         return [build(name)]
     linear = build(f"{layer.name}_linear")
-    activation = layers.Activation(layer.activation, dtype="float32", name=name)
-    if is_fused(layer.activation):
+    activation = _activation(layer.activation, name)
+    if takes_it and is_fused(layer.activation):
         return [linear, activation]
     return [linear, FakeQuantize(name=f"{layer.name}_linear_range"), activation]
 
 
-def rounded(layer: keras.Layer, norm: Norm) -> list[keras.Layer]:
+def _activation(function: Any, name: str) -> keras.Layer:
+    if function is keras.activations.silu:
+        return QuantizedSilu(dtype="float32", name=name)
+    return layers.Activation(function, dtype="float32", name=name)
+
+
+def _known(layer: keras.Layer, low: float, high: float) -> FakeQuantize:
+    return FakeQuantize(low, high, momentum=None, name=f"{layer.name}_range")
+
+
+def rounded(layer: Any, norm: Norm) -> list[Any]:
     """Return `parts_of(layer)` with the layer that rounds their output, which takes its name."""
     known = known_range(layer)
     last = (

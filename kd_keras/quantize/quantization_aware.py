@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
 
 from kd_keras.arguments import check_integer, check_number, check_range
 from kd_keras.quantize.calibration import calibrate
-from kd_keras.quantize.graph import graph_of, refuse_unsupported
+from kd_keras.quantize.graph import graph_of, kept_in_float
 from kd_keras.quantize.rebuild import rebuild
 
 
@@ -32,6 +33,8 @@ def quantization_aware(
       convolution of 1x1.
     - Kernels are rounded at each call, with one scale for each output channel (one for the whole
       kernel of a dense layer), and biases are not: the file has them in 32 bits.
+    - Layers without a rule stay in float32 between rounded tensors, and a warning names them. Of
+      attention and `EinsumDense` the kernels are rounded, so that the file is as small.
     - Activations are rounded once for each operator of the file: a convolution, its bias and the
       ReLU behind it are one. Pooling, padding and reshaping keep the levels of their input.
     - The rounding's gradient is that of the clipping alone (straight-through estimator).
@@ -43,8 +46,8 @@ def quantization_aware(
     normalisation was folded into are dropped: they would act on another scale.
 
     Args:
-        student: A built functional or Sequential model, of supported layers alone; models nested in
-            it are treated likewise. It stays as it is.
+        student: A built functional or Sequential model; models nested in it are treated likewise.
+            It stays as it is.
         representative_data: A few hundred unaugmented training inputs, which set the activations'
             first ranges: an array `(examples, ...)`, a structure of arrays where the student takes
             one, or a `tf.data.Dataset` of batches x or (x, y).
@@ -59,8 +62,9 @@ def quantization_aware(
 
     Raises:
         TypeError: If `student` is no Keras model, or the data are neither arrays nor a dataset.
-        ValueError: If the student is subclassed, not built, or has layers without a rule (the error
-            lists them), or the data are empty or of another shape or range.
+        ValueError: If the student is subclassed, not built, or has layers that are quantised
+            already or take channels first (the error lists them), or the data are empty or of
+            another shape or range.
 
     Example:
 
@@ -85,7 +89,15 @@ def quantization_aware(
     if input_range is not None:
         input_range = check_range("input_range", input_range)
     graph = graph_of(student)
-    refuse_unsupported(graph)
+    in_float = kept_in_float(graph)
     model = rebuild(graph, momentum, input_range)
     calibrate(model, representative_data, examples, input_range)
+    if in_float:
+        warnings.warn(
+            "These layers have no int8 rule. They stay in float32 between rounded inputs and "
+            "outputs, unless TFLite has an int8 kernel for them; on an integer-only accelerator "
+            f"float32 does not run: {', '.join(in_float)}",
+            UserWarning,
+            stacklevel=2,
+        )
     return model

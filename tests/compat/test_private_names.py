@@ -200,3 +200,18 @@ def test_layers_of_keras_cv_keep_their_randomness_where_it_is_replaced():
     replace_map(per_image, Mapping, Mapping)
     replace_map(per_image, Mapping, lambda *_: pytest.fail("it is of the kind already"))
     assert isinstance(per_image._map_fn, Mapping)
+
+
+def test_operators_of_symbolic_tensors_are_these_operations():
+    x = keras.Input((4, 2))
+    for made in (x + x, x - x, x * 2.0):
+        assert type(structure.producer(made)) in structure.ELEMENTWISE
+    moved = (
+        keras.ops.reshape(x, (-1, 8)),
+        keras.ops.transpose(x, (0, 2, 1)),
+        x[:, 0],
+        keras.ops.expand_dims(x, -1),
+        keras.ops.squeeze(x[:, :1], 1),
+    )
+    for made in moved:
+        assert type(structure.producer(made)) in structure.MOVING

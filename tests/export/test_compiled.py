@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import keras
@@ -87,3 +88,14 @@ def test_a_file_of_fixed_size_that_differs_is_warned_of(monkeypatch, exported, p
     )
     with pytest.warns(UserWarning, match=r"CompiledModel.*off by .*use that one"):
         check_compiled(export.LiteModel(exported["none"].path), {"images": photos})
+
+
+def test_a_runtime_that_hangs_is_ended(monkeypatch, exported, photos, tmp_path):
+    monkeypatch.setattr(compiled, "_PATIENCE", 0.5)
+    # What reads a pipe that nobody writes to waits for ever.
+    os.mkfifo(tmp_path / "hangs.tflite")
+
+    with pytest.raises(NotRunError, match=r"no answer within 0\.5 seconds"):
+        compiled._CHILD.outputs(tmp_path / "hangs.tflite", {"images": photos[:1]})
+    monkeypatch.undo()
+    check_compiled(export.LiteModel(exported["none"].path), {"images": photos})

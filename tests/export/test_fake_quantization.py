@@ -18,8 +18,9 @@ LARGEST, MEAN = 3.0, 0.35
 @pytest.mark.parametrize(
     "build",
     [
-        students.separable,
-        students.activations,
+        pytest.param(students.separable, marks=pytest.mark.slow),
+        pytest.param(students.activations, marks=pytest.mark.slow),
+        students.blocks,
         pytest.param(students.branches, marks=pytest.mark.slow),
         pytest.param(students.mobilenet, marks=pytest.mark.slow),
     ],
@@ -44,6 +45,44 @@ def test_the_file_is_integer_and_agrees_with_the_copy(build, photos, tmp_path):
         assert difference.max() <= LARGEST + 1e-3
         assert difference.mean() <= MEAN
         assert np.ptp(expected[name]) > 50 * step, "most levels of the output must be in use"
+
+
+@pytest.mark.slow
+def test_what_stays_in_float_does_so_in_the_file(photos, tmp_path):
+    with pytest.warns(UserWarning, match="no int8 rule"):
+        copy = quantization_aware(students.attention(), photos)
+
+    with pytest.warns(UserWarning, match="calculates these operators in float: .*BATCH_MATMUL"):
+        result = export.to_tflite(copy, tmp_path / "q.tflite", "int8", verification_data=photos)
+
+    # The kernels of the attention too are stored as bytes: what is not is gammas and biases.
+    assert result.stored_weights["float32"] < 0.1 * result.stored_weights["int8"]
+    assert "CONV_2D" not in result.float_operators
+    step = output_steps(export.LiteModel(result.path))["logits"]
+    # The softmax of the attention hands on where two levels part.
+    assert result.largest_difference <= 2 * LARGEST * step
+
+
+@pytest.mark.slow
+def test_an_application_of_keras_trains_with_the_rounding_of_its_file(tmp_path):
+    keras.utils.set_random_seed(0)
+    photos = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3)).astype("float32")
+    student = keras.applications.MobileNetV3Small(
+        (32, 32, 3), alpha=0.35, weights=None, classes=5, classifier_activation=None
+    )
+    for layer in student.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.5
+    for _ in range(6):  # statistics of its own, as training leaves them
+        student(photos, training=True)
+
+    copy = quantization_aware(student, photos)
+    copy.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    copy.fit(photos, np.arange(32) % 5, verbose=0)
+    result = export.to_tflite(copy, tmp_path / "q.tflite", "int8", verification_data=photos)
+
+    assert result.float_operators == ()
+    assert list(result.stored_weights) == ["int8"]
 
 
 @pytest.mark.slow
@@ -127,3 +166,24 @@ def test_a_deep_file_may_differ_by_the_root_of_its_depth(photos, tmp_path, monke
         found = export.OutputDifference("logits", largest * step, mean * step, 1.0)
         with pytest.raises(ValueError, match="2 and 32 are allowed for its 48 operators"):
             check_steps(model, (found,))
+
+
+def test_a_file_may_differ_as_the_two_sets_of_kernels_do_on_it(photos, tmp_path, monkeypatch):
+    copy = quantization_aware(students.chain(*students.head()), photos)
+    model = export.LiteModel(export.to_tflite(copy, tmp_path / "q.tflite", "int8").path)
+    step = output_steps(model)["logits"]
+    plain = export.LiteModel.predict_all
+
+    def apart(self, images, batch_size=32):
+        outputs = plain(self, images, batch_size)
+        return outputs if self is model else {"logits": outputs["logits"] + 4 * step}
+
+    monkeypatch.setattr(export.LiteModel, "predict_all", apart)
+    near, far = (
+        (export.OutputDifference("logits", steps * step, steps * step, 1.0),) for steps in (5, 7)
+    )
+    check_steps(model, near, {"image": photos})
+    with pytest.raises(ValueError, match="7 quantisation steps in the mean"):
+        check_steps(model, far, {"image": photos})
+    with pytest.raises(ValueError, match="5 quantisation steps in the mean"):
+        check_steps(model, near)

@@ -260,3 +260,29 @@ def test_a_student_of_open_size_is_exported_without_a_word(tmp_path):
 
     got = export.LiteModel(result.path).predict(photos)
     np.testing.assert_array_equal(got, photos.repeat(2, axis=1).repeat(2, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"), [("net", "gr\u00f6\u00dfe"), ("net", "_hidden"), ("Netz 1", "hidden")]
+)
+def test_names_that_no_graph_takes_are_refused_and_the_remedy_works(name, layer, tmp_path):
+    def build(name, layer):
+        inputs = keras.Input((4,))
+        hidden = keras.layers.Dense(3, name=layer)(inputs)
+        return keras.Model(inputs, keras.layers.Dense(2, name="logits")(hidden), name=name)
+
+    student = build(name, layer)
+    refused = name if name != "net" else layer
+    with pytest.raises(ValueError, match=rf"other names.*set_weights.*\['{refused}'\]"):
+        export.to_tflite(student, tmp_path / "s.tflite")
+
+    copy = build("net", "hidden")
+    copy.set_weights(student.get_weights())
+    assert export.to_tflite(copy, tmp_path / "s.tflite").largest_difference < 1e-2
+
+
+def test_an_underscore_inside_another_model_is_fine(tmp_path):
+    inputs = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="_d")], name="inner")
+
+    export.to_tflite(keras.Model(inputs, inner(inputs)), tmp_path / "s.tflite")

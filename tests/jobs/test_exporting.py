@@ -8,11 +8,13 @@ import json
 import shutil
 from xml.etree import ElementTree
 
+import keras
 import numpy as np
 import pytest
 from rich.console import Console
 
 from kd_keras import data, evaluate, export, jobs, models
+from kd_keras.cli import main
 from kd_keras.jobs.exporting import _claim
 from kd_keras.report.pareto import pareto_front
 
@@ -196,3 +198,17 @@ def test_a_student_of_other_data_is_refused(data_dir, tmp_path):
             tmp_path / "student.keras", "digits", tmp_path / "files", data_dir=data_dir
         )
     assert not (tmp_path / "files").exists()
+
+
+def test_the_output_with_the_classes_is_named_on_the_command_line(data_dir, tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(inputs)
+    heads = {name: keras.layers.Dense(10, name=name)(x) for name in ("other", "logits")}
+    keras.Model(inputs, heads).save(tmp_path / "two.keras")
+    call = ["export", tmp_path / "two.keras", "--data", "digits", "--data-dir", data_dir]
+    call += ["--preset", "none", "--probabilities", "--runs", "1"]
+
+    assert main([*map(str, call), "--classes-output", "logits"]) == 0
+
+    file = export.metadata.read(tmp_path / "exports" / "two_float32.tflite")
+    assert (file.labelled_output, file.outputs) == ("probabilities", "probabilities")

@@ -7,9 +7,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from kd_keras import export
+from kd_keras import data, export
 from kd_keras.cli import main
 from kd_keras.jobs import verify_file
 
@@ -70,6 +71,26 @@ def test_data_of_other_classes_and_damaged_files_are_refused(pictures, colours, 
         verify_file(colours, str(pictures), layers=True)
     with pytest.raises(ValueError, match="outputs: output_0"):
         verify_file(colours, str(pictures), resize=True, output="boxes")
+
+
+@pytest.mark.parametrize(
+    ("channels", "said", "turn"),
+    [
+        (1, "takes grey images and these are RGB.*rgb_to_grayscale", tf.image.rgb_to_grayscale),
+        (4, "takes 4 channels images and these are RGB, which resizing does not change. Or", None),
+    ],
+)
+def test_resizing_is_no_remedy_for_other_channels(pictures, tmp_path, channels, said, turn):
+    inputs = keras.Input((6, 6, channels))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
+    file = tmp_path / "file.tflite"
+    export.to_tflite(model, file)
+
+    with pytest.raises(ValueError, match=said):
+        verify_file(file, str(pictures), resize=True)
+    if turn is not None:
+        test = data.load(str(pictures), image_size=6, batch_size=2).test
+        assert export.verify(file, test.map(lambda x, y: (turn(x), y))).examples == 6
 
 
 def test_a_full_disk_leaves_no_half_report(pictures, colours, tmp_path, monkeypatch, capsys):

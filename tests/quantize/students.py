@@ -121,6 +121,36 @@ def sequential() -> keras.Model:
     )
 
 
+def blocks() -> keras.Model:
+    """What MobileNetV3, EfficientNet and a U-Net are made of: gates, silu, `x + y`, ways up."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = L.Normalization(mean=[100.0, 120, 130], variance=[3600.0, 2500, 4900])(image)
+    x = L.BatchNormalization()(L.Conv2D(6, 3, padding="same", use_bias=False)(x))
+    x = L.Activation("hard_silu")(x)
+    gate = L.Conv2D(6, 1)(L.GlobalAveragePooling2D(keepdims=True)(x))
+    x = x * (L.ReLU(6.0)(gate + 3.0) * (1 / 6))
+    x = L.ReLU()(x + L.Conv2D(6, 3, padding="same", activation="silu")(x))
+    small = L.MaxPooling2D()(x)
+    up = L.BatchNormalization()(L.Conv2DTranspose(4, 2, strides=2, use_bias=False)(small))
+    smooth = L.UpSampling2D(interpolation="bilinear")(small)
+    x = L.Concatenate()([L.UpSampling2D()(small), L.ReLU()(up), smooth, x])
+    x = L.GlobalAveragePooling2D()(L.Conv2D(8, 1, activation="gelu")(x))
+    return with_statistics(keras.Model(image, L.Dense(5, name="logits")(x), name="blocks"))
+
+
+def attention() -> keras.Model:
+    """Convolutions over time and one block of a transformer, of which a part stays in float."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = L.Reshape((16, 12))(L.Rescaling(1 / 127.5, -1.0)(image))
+    x = L.BatchNormalization()(L.Conv1D(8, 3, padding="causal", use_bias=False)(x))
+    x = L.Conv1D(8, 2, strides=2, activation="tanh")(L.ReLU()(x))
+    x = x + np.linspace(-1, 1, 64, dtype="float32").reshape(8, 8)
+    x = x + L.MultiHeadAttention(2, 4, name="attention")(x, x)
+    x = L.LayerNormalization(name="norm")(x)
+    x = L.GlobalAveragePooling1D()(L.Dense(8, activation="relu")(x))
+    return with_statistics(keras.Model(image, L.Dense(5, name="logits")(x), name="attention"))
+
+
 def mobilenet() -> keras.Model:
     return with_statistics(kd_keras.models.mobilenet((8, 8, 3), 5, width=0.25, seed=0))
 
@@ -129,4 +159,4 @@ def resnet() -> keras.Model:
     return with_statistics(kd_keras.models.resnet((8, 8, 3), 5, depth=8, width=4, seed=0))
 
 
-ALL = (conv, separable, activations, branches, nested, sequential, resnet)
+ALL = (conv, separable, activations, branches, nested, sequential, resnet, blocks)

@@ -137,7 +137,11 @@ def image_size_of(recipe: Recipe) -> tuple[int, int] | None:
         return recipe.image_size, recipe.image_size
     if not is_file(recipe.student):
         return None
-    shape = load_network(network_file(recipe.student, "student"), "student").input_shape
+    student = load_network(network_file(recipe.student, "student"), "student")
+    try:
+        shape = student.input_shape
+    except (AttributeError, ValueError):  # not built yet, for no size
+        return None
     is_fixed = isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3]
     return shape[1:3] if is_fixed else None
 

@@ -256,6 +256,7 @@ def test_networks_that_are_built_here_begin_alike_alone_and_distilled(
     alone, taught = (
         networks.build(own.stage(stage), own, splits.info) for stage in ("student_alone", "student")
     )
+    assert networks.image_size_of(own) is None
     assert alone.output_shape == (None, 10)
     assert len(alone.get_weights()) >= 2
     for mine, theirs in zip(alone.get_weights(), taught.get_weights(), strict=True):

@@ -15,7 +15,7 @@ from kd_keras import data, models
 from kd_keras.experiments.own_functions import returned_by
 from kd_keras.losses.contract.logit_form import LogitForm, as_logits
 from kd_keras.network_files import load_network, network_file
-from kd_keras.own_modules import importable_from
+from kd_keras.own_modules import import_own, importable_from
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import Stage, function_of, is_file
 from kd_keras.whole_file import scratch_folder
@@ -45,6 +45,8 @@ def build(stage: Stage, recipe: Recipe, info: data.DataInfo) -> keras.Model:
             own = load_network(network_file(stage.network, stage.role), stage.role)
             return fitted(own, stage, info)
     if function is not None:
+        # Once, and what it draws itself must not change what the first network begins with.
+        import_own(function[0], stage.role, stage.network)
         with _seeded(recipe.seed), importable_from(function[0]):
             made = fitted(returned_by(*function, stage, recipe, info), stage, info)
         _refuse_unsavable(made, stage)

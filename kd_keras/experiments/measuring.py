@@ -117,12 +117,14 @@ def _rows(
     # As many training images as there are test images: as exact, and no dearer.
     batches = math.ceil(splits.info.test_examples / recipe.batch_size)
     policy = material.views()
+    draw = tf.function(lambda images, step: policy(images, step=step), autograph=False)
     examinations = evaluate.examine(
         models,
         splits.test,
         teacher=_TITLES[TEACHER],
         training=splits.training().take(min(batches, splits.steps_per_epoch)),
-        views=tf.function(lambda images, step: policy(images, step=step), autograph=False),
+        # A tensor: of each Python number a graph of its own would be traced.
+        views=lambda images, number: draw(images, tf.constant(number, tf.int64)),
         trials=evaluate.Trials() if robustness else _NO_TRIALS,
         progress=progress,
     )

@@ -19,7 +19,10 @@ class Fingerprint:
     def __init__(self, model: Any):
         self._weights = [weight for weight in model.weights if np.prod(weight.shape) > 0]
         # The graph must neither keep the model alive nor be kept by it: of the weights only.
-        self._hash = tf.function(self._hash_weights, autograph=False)
+        if self._weights:
+            # One graph for good: TensorFlow would take those of several models for one retraced.
+            hashing = tf.function(self._hash_weights, autograph=False)
+            self._hash = hashing.get_concrete_function()
 
     def __call__(self) -> bytes:
         """Return 8 bytes for each weight: FarmHash64 of its bytes."""

@@ -2,9 +2,10 @@
 
     python benchmarks/kill.py --folders 4 --kills 5 -- distill digits --smoke --no-robustness
     python benchmarks/kill.py --folders 1 --kills 5 -- study digits --smoke --seeds 1
+    python benchmarks/kill.py --folders 2 --kills 4 -- record digits --teacher teacher.keras --epochs 30
 
 A moment is a random time behind the appearance of a random one of the next files. Networks are
-compared by their weights, `.tflite` files and arrays of predictions by their bytes. TensorFlow runs
+compared by their weights, `.tflite` files, recordings and arrays of predictions by their bytes. TensorFlow runs
 with op determinism. Prints a line for each folder; ends with 1 where something differs.
 """
 
@@ -75,7 +76,7 @@ def contents(folder: Path) -> dict[str, list[bytes]]:
         if path.suffix == ".keras":
             weights = keras.models.load_model(path, compile=False).get_weights()
             found[name] = [weight.tobytes() for weight in weights]
-        elif path.suffix == ".tflite":
+        elif path.suffix in (".tflite", ".npy"):
             found[name] = [path.read_bytes()]
         elif path.suffix == ".npz":
             with np.load(path) as arrays:

@@ -2,11 +2,12 @@
 
     python benchmarks/kill.py --folders 4 --kills 5 -- distill digits --smoke --no-robustness
     python benchmarks/kill.py --folders 1 --kills 5 -- study digits --smoke --seeds 1
-    python benchmarks/kill.py --folders 2 --kills 4 -- record digits --teacher teacher.keras --epochs 30
+    python benchmarks/kill.py --folders 2 --kills 4 -- record digits --teacher FILE --epochs 30
 
 A moment is a random time behind the appearance of a random one of the next files. Networks are
-compared by their weights, `.tflite` files, recordings and arrays of predictions by their bytes. TensorFlow runs
-with op determinism. Prints a line for each folder; ends with 1 where something differs.
+compared by their weights, `.tflite` files, recordings and arrays of predictions by their bytes.
+TensorFlow runs with op determinism. Prints a line for each folder; ends with 1 where something
+differs.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def _loops(signature: Signature) -> bool:
 def converted_apart(
     folder: Path, settings: tuple[Any, ...], representative: Mapping[str, np.ndarray]
 ) -> bytes:
-    """Return what `conversion.converted` returns, from a process of its own.
+    """Return what `converter.converted` returns, from a process of its own.
 
     Args:
         folder: The SavedModel.
@@ -78,7 +78,7 @@ def converted_apart(
 
 def main() -> None:
     """Convert as the one argument says, and write the file or the refusal."""
-    from kd_keras.export.conversion import converted
+    from kd_keras.export.converter import converted
 
     folder, settings, examples, answer = json.loads(sys.argv[1])
     with np.load(examples) as values:

@@ -18,7 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kd_keras.export.conversion import configured_converter, convert, saved
+from kd_keras.export.conversion import convert, saved
+from kd_keras.export.converter import configured_converter
 from kd_keras.export.matching import match
 from kd_keras.export.metadata_file import serialized
 from kd_keras.export.plain import PlainModel

@@ -90,7 +90,7 @@ def folder(tmp_path_factory):
     """A class for each kind."""
     folder = tmp_path_factory.mktemp("kinds")
     for name, write in KINDS.items():
-        for split in ("train", "test"):
+        for split in ("train", "validation", "test"):
             (folder / split / name).mkdir(parents=True)
             write(folder / split / name / name)
     return folder

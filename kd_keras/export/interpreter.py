@@ -15,6 +15,9 @@ from kd_keras.regular_file import open_regular
 
 # A TFLite file is a flatbuffer that names its kind in bytes 4 to 8.
 _IDENTIFIER = b"TFL3"
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+# Of a product of weights against that of its output: XNNPACK's own bound.
+_MOST_SCALE = 256.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def open_interpreter(content: bytes, path: Path, **options: Any) -> Any:
 
     try:
         with quiet_stderr():
+            if "experimental_op_resolver_type" not in options:
+                _refuse_what_aborts(Interpreter(model_content=content, **without_delegates()))
             # From memory and not by name: LiteRT then checks the structure of the whole buffer,
             # and the file can be replaced meanwhile.
             interpreter = Interpreter(model_content=content, **options)
@@ -78,6 +83,41 @@ def open_interpreter(content: bytes, path: Path, **options: Any) -> Any:
             f"Received: path={str(path)!r} of {len(content)} bytes"
         ) from error
     return interpreter
+
+
+def _refuse_what_aborts(plain: Any) -> None:
+    """Raise where XNNPACK, which is to run a file, would end the process instead of refusing it.
+
+    It takes no product of weights whose output has a scale of 1/256 of the product's or less, such
+    as that of a layer that was silent while the ranges were measured; refusing that of a
+    FULLY_CONNECTED with bias and activation, LiteRT 2.3 frees memory twice.
+
+    Args:
+        plain: An interpreter without delegates.
+
+    Raises:
+        ValueError: If there is such an operator.
+    """
+    details = {detail["index"]: detail for detail in plain.get_tensor_details()}
+
+    def scales(index: int) -> np.ndarray:
+        detail = details[index]
+        found: np.ndarray = detail["quantization_parameters"]["scales"]
+        # 16-bit activations are not XNNPACK's.
+        return found if detail["dtype"] in (np.int8, np.uint8) else found[:0]
+
+    for operator in plain._get_ops_details():
+        if operator["op_name"] not in _WEIGHTED:
+            continue
+        # A transposed convolution has the shape of its output before them.
+        first = 1 if operator["op_name"] == "TRANSPOSE_CONV" else 0
+        values, weights = (int(index) for index in operator["inputs"][first : first + 2])
+        output = scales(int(operator["outputs"][0]))
+        if not all(map(len, (scales(values), scales(weights), output))):
+            continue  # not in int8
+        if scales(values)[0] * scales(weights).max() >= _MOST_SCALE * output[0]:
+            name = details[int(operator["outputs"][0])]["name"]
+            raise ValueError(f"the range of {name!r} is too narrow for the weights before it")
 
 
 def invoke(interpreter: Any, path: Path) -> None:

@@ -7,6 +7,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kd_keras import export
 from kd_keras.export.judging import Bar
@@ -213,6 +214,33 @@ def test_a_layer_that_is_silent_on_the_examples_gets_a_range(silent, coloured, t
 
     assert result.agreement >= 0.98
     assert (result.kept_float, result.float_operators) == ((), ())
+
+
+def test_a_silent_dense_layer_ends_no_process(tmp_path):
+    """LiteRT's XNNPACK frees memory twice where it is to refuse such a file."""
+    keras.utils.set_random_seed(0)
+    student = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, activation="relu", name="dead"),
+            keras.layers.Dense(3, name="logits"),
+        ]
+    )
+    kernel, bias = student.get_layer("dead").get_weights()
+    student.get_layer("dead").set_weights([-np.abs(kernel), bias - 1])
+    images = np.random.default_rng(0).uniform(0, 1, (120, 8, 8, 1)).astype("float32")
+
+    student.export(tmp_path / "saved", verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None]] for image in images)
+    (tmp_path / "narrow.tflite").write_bytes(converter.convert())
+    with pytest.raises(ValueError, match="range of '.*dead.*' is too narrow for the weights"):
+        export.LiteModel(tmp_path / "narrow.tflite")
+    result = export.to_tflite(student, tmp_path / "s.tflite", "int8", images, input_range=(0, 1))
+    assert result.agreement == 1.0
+    assert result.kept_float == ()
 
 
 def test_a_silent_layer_in_int16_is_refused_by_the_name_of_the_one_behind_it(

@@ -19,6 +19,7 @@ import kd_keras
 from kd_keras import data, evaluate, export
 from kd_keras.experiments import distill
 from kd_keras.experiments.history import read_history
+from kd_keras.report import read_report
 from tests.experiments.conftest import DEATHS
 
 # Half a minute to make the run; CI has a step for slow tests, and one for the main job itself.
@@ -194,7 +195,7 @@ def test_the_report_says_what_was_run_and_on_what(unbroken, quick):
     assert report.recipe == quick.to_dict()
     assert report.environment["kd_keras"] == kd_keras.__version__
     assert report.environment["keras"] == keras.__version__
-    assert report.read_report(folder / "report.json") == report
+    assert read_report(folder / "report.json") == report
     assert "distilled student" in (folder / "report.html").read_text()
 
 
@@ -317,7 +318,7 @@ def test_another_recipe_in_the_folder_of_a_finished_run_is_refused(unbroken, qui
     folder, report, _ = unbroken
     with pytest.raises(ValueError, match="seed is 3 there and 4 here"):
         run(dataclasses.replace(quick, seed=4), folder, data_dir)
-    assert report.read_report(folder / "report.json") == report
+    assert read_report(folder / "report.json") == report
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ABSENT = "\N{EN DASH}"
+_WORD = 20  # what is longer is a path or a name that was made
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,16 @@ def show(table: Table, console: Console) -> None:
         caption=terminal(table.caption, "table.caption") if table.caption else None,
         box=box.SIMPLE_HEAD if table.compact else box.HEAVY_HEAD,
         pad_edge=not table.compact,
+        padding=(0, 1, 0, 0) if table.compact else (0, 1),
     )
     for index, name in enumerate(table.headings):
         heading = name.replace(" ", "\n") if table.compact else name
         if index < table.texts:
-            drawn.add_column(heading, overflow="fold")
+            # Where there is too little room a path is broken, and not a word.
+            cells = (name, *(row[index] for row in table.rows))
+            words = [word for cell in cells for word in cell.split()]
+            longest = max((len(word) for word in words if len(word) <= _WORD), default=0)
+            drawn.add_column(heading, overflow="fold", min_width=longest or None)
         else:
             drawn.add_column(heading, justify="right", no_wrap=True)
     grouped = any(not row[0] for row in table.rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-RELEASED = Path(__file__).parents[1] / "saved_models" / "released"
+RELEASED = Path(__file__).parents[2] / "saved_models" / "released"
 
 
 @pytest.mark.slow

@@ -103,3 +103,21 @@ def test_markdown_shows_what_stands_there_and_aligns_numbers():
     assert lines[1].endswith("-:|")
     assert "&lt;i&gt;" in lines[2]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_where_there_is_little_room_paths_are_broken_and_words_and_numbers_are_not():
+    rows = [("interaction", "kl", "standard", "cutmix+pick", "5", "-3.35", "-4.44, -2.17")]
+    columns = ("effect", "distilled", "teacher", "augmentation", "seeds", "points", "95% interval")
+    text = drawn(Table(columns, rows, texts=4, compact=True), width=80)
+    assert all(cell in text for cell in rows[0])
+    assert "interval" in text
+
+    path = "/somewhere/" + "deep/" * 12 + "model.tflite"
+    text = drawn(Table(("file", "latency"), [(path, "0.1234 ms")]), width=40)
+    assert "0.1234 ms" in text
+    assert path not in text
+    assert path in "".join(
+        line.split("\N{BOX DRAWINGS LIGHT VERTICAL}")[1].strip()
+        for line in text.splitlines()
+        if "\N{BOX DRAWINGS LIGHT VERTICAL}" in line
+    )

@@ -31,7 +31,7 @@ def test_the_markdown_holds_every_row_of_every_table(finished):
     text = (folder / "study_report.md").read_text(encoding="utf-8")
     found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     for table in readable_tables(summary):
-        assert list(table.columns) in found
+        assert list(table.headings) in found
         for row in table.rows:
             assert list(row) in found
     assert summary.commands[0] in text.splitlines()

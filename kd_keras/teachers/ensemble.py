@@ -108,12 +108,16 @@ class Ensemble(Members):
             ValueError: If they differ in structure or classes, or cannot be combined so.
         """
         leaves = [keras.tree.flatten(member) for member in logits]
-        shapes = [[tuple(leaf.shape)[1:] for leaf in member] for member in leaves]
+        shapes = [
+            keras.tree.map_structure(lambda leaf: tuple(leaf.shape)[1:], member)
+            for member in logits
+        ]
         if any(shape != shapes[0] for shape in shapes):
             found = dict(zip(self.members, shapes, strict=True))
             raise ValueError(
-                "The members of an ensemble must answer in the same classes. Received, without the "
-                f"batch: {found}. Say which of a member's classes are the student's: "
+                "The members of an ensemble must answer in the same classes, by the same names of "
+                f"outputs. Received, without the batch: {found}."
+                " Say which of a member's classes are the student's: "
                 "kd_keras.teachers.Frozen(model, classes=[...])."
             )
         joined = [self._leaf(list(outputs), batch) for outputs in zip(*leaves, strict=True)]

@@ -177,7 +177,7 @@ class Recorded(keras.layers.Layer):
             ids: Of the examples, `(batch,)` or `(batch, 1)`.
         """
         ids = tf.reshape(tf.convert_to_tensor(ids), [-1])
-        if ids.dtype != tf.string:
+        if ids.dtype.is_integer:
             ids = tf.cast(ids, tf.int64)
         if ids.dtype != self._table.key_dtype:
             raise ValueError(
@@ -267,7 +267,8 @@ def _check_ids(ids: Any) -> np.ndarray:
     is_text = values.dtype.kind in "US" or (
         values.dtype.kind == "O" and all(isinstance(value, (str, bytes)) for value in values.flat)
     )
-    if values.ndim != 1 or not len(values) or not (is_text or values.dtype.kind in "iu"):
+    fits = is_text or (values.dtype.kind in "iu" and (values <= np.iinfo("int64").max).all())
+    if values.ndim != 1 or not len(values) or not fits:
         raise ValueError(
             "`ids` must be the number or the name of each example, (examples,) whole numbers or "
             f"text. Received: {values.dtype} of shape {values.shape}."

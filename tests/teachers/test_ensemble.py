@@ -203,7 +203,7 @@ def test_raw_logits_are_refused_where_probabilities_are_combined(make_mlp, rows)
 
 def test_members_that_do_not_fit_are_refused_with_their_classes(make_mlp, rows):
     a, other = make_mlp("a"), make_mlp("other", units=4)
-    with pytest.raises(ValueError, match=r"same classes.*'a': \[\(3,\)\], 'other': \[\(4,\)\]"):
+    with pytest.raises(ValueError, match=r"same classes.*'a': \(3,\), 'other': \(4,\)"):
         Ensemble([a, other])(rows[0])
     assert Ensemble([a, Frozen(other, classes=[3, 1, 0])])(rows[0]).shape == (12, 3)
     with pytest.raises(ValueError, match="Teacher and student output shapes are incompatible"):
@@ -228,6 +228,16 @@ def test_members_that_do_not_fit_are_refused_with_their_classes(make_mlp, rows):
 def test_arguments_out_of_range_are_refused(make_mlp, arguments, said):
     with pytest.raises(ValueError, match=said):
         Ensemble([make_mlp("a"), make_mlp("b")], **arguments)
+
+
+def test_outputs_of_other_names_are_not_paired():
+    def network(*names):
+        inputs = keras.Input((8,))
+        return keras.Model(inputs, {name: keras.layers.Dense(3)(inputs) for name in names})
+
+    crowd = Ensemble({"a": network("u", "v"), "b": network("v", "w")})
+    with pytest.raises(ValueError, match="by the same names of outputs.*'u'.*'w'"):
+        crowd(np.ones((2, 8), "float32"))
 
 
 def test_one_member_or_none_is_refused(make_mlp):

@@ -73,6 +73,15 @@ def test_a_missing_answer_or_number_stops_training_by_name():
         distiller(Recorded(IDS, LOGITS)).fit(batches(data(["a"]), np.zeros(1)), verbose=0)
 
 
+def test_numbers_that_are_not_whole_are_refused_and_not_cut():
+    x = data(IDS)
+    x["sample_index"] = IDS.astype("float64")
+    with pytest.raises(ValueError, match="kind of the ids.*int64.*float"):
+        distiller(Recorded(IDS, LOGITS)).fit(x, np.zeros(4), verbose=0)
+    with pytest.raises(ValueError, match="`ids` must be the number or the name"):
+        Recorded(np.array([2**63], "uint64"), np.ones((1, 3)))
+
+
 def test_data_without_numbers_are_measured_without_the_teacher():
     made = distiller(Recorded(IDS, LOGITS))
     x = data(IDS)

@@ -1,21 +1,8 @@
 """Deprecated: runs are in `kd_keras.experiments`, what is done with files in `kd_keras.jobs`."""
 
+from kd_keras import jobs
 from kd_keras.moved import moved
 
-_RUNS = ("RunFolder", "distill", "open_run")
-_JOBS = (
-    "benchmark_files",
-    "check_labels",
-    "classify",
-    "export_presets",
-    "rank_policies",
-    "read_picture",
-    "record_labels",
-    "verify_file",
-    "write_views",
-)
+_RUNS = dict.fromkeys(("RunFolder", "distill", "open_run"), "kd_keras.experiments")
 
-__getattr__ = moved(
-    "kd_keras.run",
-    dict.fromkeys(_RUNS, "kd_keras.experiments") | dict.fromkeys(_JOBS, "kd_keras.jobs"),
-)
+__getattr__ = moved("kd_keras.run", _RUNS | dict.fromkeys(jobs.__all__, jobs.__name__))

@@ -1,17 +1,6 @@
 """Deprecated: studies are in `kd_keras.experiments.study`."""
 
+from kd_keras.experiments import study
 from kd_keras.moved import moved
 
-_NAMES = (
-    "Cell",
-    "Estimate",
-    "Study",
-    "Summary",
-    "Treatment",
-    "hierarchical_bootstrap",
-    "interaction",
-    "run_study",
-    "summarise",
-)
-
-__getattr__ = moved("kd_keras.study", dict.fromkeys(_NAMES, "kd_keras.experiments.study"))
+__getattr__ = moved("kd_keras.study", dict.fromkeys(study.__all__, study.__name__))

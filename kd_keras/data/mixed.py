@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from kd_keras.arguments import check_number
+from kd_keras.graph_errors import MARKER
 
 UNLABELLED = -1
 
@@ -27,8 +28,8 @@ def mixed(
     pass over `labelled`; `unlabelled` begins anew whenever it ends, in each epoch from its start.
 
     Args:
-        labelled: Batches of (x, y) or (x, y, sample_weight), y class ids `(batch,)` or
-            `(batch, 1)`. Endless where it comes from `splits.training()`.
+        labelled: Batches of (x, y) or (x, y, sample_weight), the first of them the largest, y class
+            ids `(batch,)` or `(batch, 1)`. Endless where it comes from `splits.training()`.
         unlabelled: Batches of x, of the same structure, shapes and dtypes as in `labelled`, or of
             tuples that begin with it; labels are left out. Better shuffled, or endless, as
             `splits.training()` is.
@@ -64,14 +65,31 @@ def mixed(
     _check_labels(y_spec)
     others = unlabelled.map(_inputs)
     _check_inputs(x_spec, others.element_spec)
-    most = keras.tree.flatten(x_spec)[0].shape[0] or _rows_in(next(iter(labelled)))
+    for name, dataset in (("labelled", labelled), ("unlabelled", unlabelled)):
+        if int(dataset.cardinality()) == 0:
+            raise ValueError(f"`{name}` is empty. Received: a dataset without batches.")
+    most = keras.tree.flatten(x_spec)[0].shape[0]
+    if most is None:
+        first = next(iter(labelled), None)
+        if first is None:
+            raise ValueError("`labelled` is empty. Received: a dataset without batches.")
+        most = _rows_in(first)
     # Of a last batch that is smaller, the surplus goes.
     beside = others.unbatch().repeat().batch(max(1, round(ratio * int(most))))
 
     def join(batch: Any, more: Any) -> Any:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
         wanted = tf.cast(tf.round(ratio * tf.cast(_rows_in(batch), tf.float64)), tf.int32)
-        more = keras.tree.map_structure(lambda rows: rows[:wanted], more)
+        enough = tf.debugging.Assert(
+            wanted <= _rows_in(more),
+            [
+                f"{MARKER}`labelled` must begin with its largest batch, by which unlabelled rows "
+                "are cut. Received: a batch of examples, larger than the first",
+                _rows_in(batch),
+            ],
+        )
+        with tf.control_dependencies([] if enough is None else [enough]):
+            more = keras.tree.map_structure(lambda rows: rows[:wanted], more)
         y = y if y.dtype.min < 0 else tf.cast(y, tf.int64)
         beside_y = tf.concat([[_rows_in(more)], tf.shape(y)[1:]], 0)
         none = tf.fill(beside_y, tf.cast(UNLABELLED, y.dtype))

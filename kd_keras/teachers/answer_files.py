@@ -43,21 +43,28 @@ def read_answers(path: str | os.PathLike[str], ids: str, values: str | Sequence[
     names = [values] if isinstance(values, str) else list(values)
     try:
         found = reader(path, [ids, *names])
+        columns = [_stacked(name, found[name]) for name in names]
     except KeyError as error:
         raise ValueError(
             f"{str(path)!r} has no {error.args[0]}. Say what it is called there."
         ) from error
     except Exception as error:  # Arrow, NumPy and TensorFlow have many of their own
         raise ValueError(f"{str(path)!r} cannot be read: {error}") from error
-    columns = [_stacked(found[name]) for name in names]
     joined = columns[0] if isinstance(values, str) else np.stack(columns, axis=-1)
     return Answers(found[ids], joined)
 
 
-def _stacked(column: Any) -> np.ndarray:
+def _stacked(name: str, column: Any) -> np.ndarray:
     """Return a column of numbers, or of lists of one length, as one array."""
-    values = np.asarray(column)
-    return np.stack([np.asarray(v) for v in values]) if values.dtype == object else values
+    try:
+        values = np.asarray(column)
+        if values.dtype == object:
+            values = np.stack([np.asarray(value, "float32") for value in values])
+        return values.astype("float32")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name!r} must hold numbers, or lists of numbers of one length. It says: {error}"
+        ) from error
 
 
 def _npz(path: Path, names: Sequence[str]) -> dict[str, Any]:

@@ -101,6 +101,9 @@ class Teacher(Plugin):
     def forget(self) -> None:
         """Drop what was traced, as when the Distiller is compiled."""
 
+    def refuse_independent_labels(self) -> None:
+        """Raise `ValueError` where an answer about labels that do not compete would be wrong."""
+
     def refuse_losses(self, terms: Sequence[Any]) -> None:
         """Raise `ValueError` where a loss needs what this teacher does not provide.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kd_keras.arguments import check_number
@@ -199,6 +200,17 @@ class EnsembleTeacher(Team):
             "combine='logit' keeps the logits."
         )
 
+    def refuse_independent_labels(self) -> None:
+        super().refuse_independent_labels()
+        weights = self.network.weights_form
+        if isinstance(weights, str):
+            raise ValueError(
+                f"weights={weights!r} weighs the members of an ensemble by a softmax over classes "
+                "that compete, and the compiled binary crossentropy says that the labels are "
+                "independent (multi-label). Received: it on outputs of several units. Pass numbers "
+                "or None as weights."
+            )
+
     def answer(self, batch: Batch, watched: bool = False) -> Answer | None:
         asked = batch.extras.get(ASKED)
         if asked is not None and not watched:
@@ -246,9 +258,11 @@ def _check_weights(weights: Any, names: list[str]) -> Any:
     """Return shares, one for each member, or the rule that makes them."""
     if weights is None:
         return (1.0 / len(names),) * len(names)
-    if weights in (CONFIDENCE, ACCURACY):
+    if isinstance(weights, str) and weights in (CONFIDENCE, ACCURACY):
         return weights
     given = weights
+    if isinstance(weights, np.ndarray):
+        weights = weights.tolist()
     if isinstance(weights, Mapping) and set(weights) == set(names):
         weights = [weights[name] for name in names]
     fits = isinstance(weights, Sequence) and not isinstance(weights, str)

@@ -69,9 +69,9 @@ class Team(Teacher):
         for name, member in self._members.items():
             if not member.answers_always:
                 raise ValueError(
-                    f"A recording cannot be one of several teachers: it answers about recorded "
-                    f"views alone. Received: {name!r}, a {type(member.network).__name__}. Pass the "
-                    "live teacher, or record all of them as one: kd_keras.replay.record("
+                    "A recording cannot be one of several teachers: it answers about what was "
+                    f"recorded alone. Received: {name!r}, a {type(member.network).__name__}. Pass "
+                    "the live teacher, or record all of them as one: kd_keras.replay.record("
                     "kd_keras.teachers.Ensemble({...}), ...)."
                 )
         if len(set(self.names)) < len(self.names):
@@ -142,6 +142,10 @@ class Team(Teacher):
         for member in self._members.values():
             member.forget()
 
+    def refuse_independent_labels(self) -> None:
+        for member in self._members.values():
+            member.refuse_independent_labels()
+
 
 def _checked(members: Any) -> dict[str, Any]:
     if isinstance(members, Sequence) and not isinstance(members, str):
@@ -156,7 +160,7 @@ def _checked(members: Any) -> dict[str, Any]:
         name: member if is_description(member) else Frozen(member)
         for name, member in members.items()
     }
-    networks: list[Any] = [getattr(member, "model", member) for member in described.values()]
+    networks = [network for member in described.values() for network in _networks(member)]
     if len({id(network) for network in networks}) < len(networks):
         raise ValueError(
             "Each of several teachers needs a network of its own: a `.keras` file could not tell "
@@ -165,6 +169,14 @@ def _checked(members: Any) -> dict[str, Any]:
             "`copy.set_weights(model.get_weights())`."
         )
     return described
+
+
+def _networks(member: Any) -> list[Any]:
+    """Return the networks of a teacher, which may be several."""
+    inner = getattr(member, "members", None)
+    if inner is None:
+        return [getattr(member, "model", member)]
+    return [network for each in inner.values() for network in _networks(each)]
 
 
 def _by_name(members: Sequence[Any]) -> dict[str, Any]:

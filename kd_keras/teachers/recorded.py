@@ -176,7 +176,13 @@ class Recorded(keras.layers.Layer):
         Args:
             ids: Of the examples, `(batch,)` or `(batch, 1)`.
         """
-        ids = tf.reshape(tf.convert_to_tensor(ids), [-1])
+        ids = tf.convert_to_tensor(ids)
+        if ids.shape.rank not in (1, 2) or (ids.shape.rank == 2 and ids.shape[1] != 1):
+            raise ValueError(
+                "`sample_index` must be one number or name for each example, (batch,). Received: "
+                f"shape {tuple(ids.shape)}."
+            )
+        ids = tf.reshape(ids, [-1])
         if ids.dtype.is_integer:
             ids = tf.cast(ids, tf.int64)
         if ids.dtype != self._table.key_dtype:
@@ -240,7 +246,8 @@ class RecordedTeacher(Teacher):
                 "example, and the data carry none. Put it into x: {'image': x, 'sample_index': "
                 "ids}."
             )
-        if index is None:
+        # Where nothing is trained, `answer` looks them up, if anybody asks: `predict` does not.
+        if index is None or step is None:
             return batch, checks
         return batch.with_extras(**{_ANSWERS: self.network.answers_of(index)}), checks
 
@@ -251,7 +258,9 @@ class RecordedTeacher(Teacher):
                 "`augmentation` mixes two into one view. Received: a mixing augmentation. Leave "
                 "MixUp, CutMix and FMix out, or distil with a live teacher."
             )
-        logits = batch.extras.get(_ANSWERS)
+        logits, index = batch.extras.get(_ANSWERS), batch.extras.get(SAMPLE_INDEX)
+        if logits is None and index is not None:
+            logits = self.network.answers_of(index)
         return None if logits is None else Answer(logits, {}, logits)
 
 
@@ -286,7 +295,12 @@ def _check_ids(ids: Any) -> np.ndarray:
 
 
 def _check_answers(answers: Any, ids: np.ndarray, outputs: str) -> np.ndarray:
-    values = np.asarray(answers, "float32")
+    try:
+        values = np.asarray(answers, "float32")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The answers must be numbers, as many for each example. It says: {error}"
+        ) from error
     if values.ndim < 2 or len(values) != len(ids):
         raise ValueError(
             f"The answers must be one row of classes for each of the {len(ids)} ids. Received: "

@@ -231,13 +231,14 @@ def top_one(logits: Any) -> Any:
     return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
-def accuracy(loss: Any, y: Any, logits: Any) -> tuple[Any, Any]:
+def accuracy(loss: Any, y: Any, logits: Any, mask: Any = None) -> tuple[Any, Any]:
     """Return (share of labelled positions that `logits` class as `y` does, number of them).
 
     Args:
         loss: The compiled loss as given, which tells class ids from one value per class.
         y: Labels.
         logits: Of the teacher.
+        mask: Which positions count, `logits.shape[:-1]`; `None` for all.
 
     Returns:
         Float32 scalars; `(None, None)` where the labels are no classes of one output.
@@ -265,6 +266,8 @@ def accuracy(loss: Any, y: Any, logits: Any) -> tuple[Any, Any]:
     labelled = _labelled(loss, y, logits)
     if labelled is not None:
         counted = tf.cast(labelled, tf.float32)
+    if mask is not None and len(mask.shape) == len(counted.shape):
+        counted *= tf.cast(mask, tf.float32)
     hits = tf.cast(labels == chosen, tf.float32) * counted
     number = tf.reduce_sum(counted)
     return tf.math.divide_no_nan(tf.reduce_sum(hits), number), number
@@ -321,15 +324,31 @@ def of_labelled_rows(loss: Any, y: Any, y_pred: Any, weight: Any) -> tuple[Any, 
         y_pred: The student's outputs.
         weight: Weights of the rows, or `None`.
     """
-    if keras.tree.is_nested(y_pred) or len(y_pred.shape) != 2:
+    kept = {
+        id(output): _labelled(leaf_loss, labels, output)
+        for leaf_loss, labels, output in _aligned(loss, y, y_pred)
+        if len(output.shape) == 2
+    }
+    if all(rows is None for rows in kept.values()):
         return y, y_pred, weight
-    kept = [_labelled(*of_output) for of_output in _aligned(loss, y, y_pred)]
-    if not kept or kept[0] is None:
-        return y, y_pred, weight
-    y, y_pred, weight = keras.tree.map_structure(
-        lambda rows: None if rows is None else tf.boolean_mask(rows, kept[0]), (y, y_pred, weight)
-    )
-    return y, y_pred, weight
+    if not keras.tree.is_nested(y_pred):
+        return _rows(kept[id(y_pred)], y, y_pred, weight)
+    keys = list(y_pred) if isinstance(y_pred, dict) else list(range(len(y_pred)))
+    # Outputs may lack other rows, so each needs weights of its own.
+    weights = weight if keras.tree.is_nested(weight) else dict.fromkeys(keys, weight)
+    parts = [_rows(kept.get(id(y_pred[k])), y[k], y_pred[k], weights[k]) for k in keys]
+    joined = [
+        dict(zip(keys, part, strict=True)) if isinstance(y_pred, dict) else list(part)
+        for part in zip(*parts, strict=True)
+    ]
+    return joined[0], joined[1], None if weight is None else joined[2]
+
+
+def _rows(kept: Any, *tensors: Any) -> tuple[Any, ...]:
+    """Return the rows of tensors that are to be kept; `None` keeps all, and stays `None`."""
+    if kept is None:
+        return tensors
+    return tuple(None if t is None else tf.boolean_mask(t, kept) for t in tensors)
 
 
 def refuse_other_format_than_loss(loss: Any, y: Any, outputs: Any) -> None:

@@ -66,6 +66,7 @@ class Goal(NamedTuple):
         compiled: The loss as it was given to `compile`, for what it says of the labels.
         student: The student itself, which knows the names of its outputs.
         regularisers: Returns the additional losses, scaled for distribution.
+        teacher: Who teaches, or `None`.
     """
 
     terms: Sequence[Term]
@@ -74,6 +75,7 @@ class Goal(NamedTuple):
     compiled: Any
     student: Any
     regularisers: Callable[[], list[Any]]
+    teacher: Any = None
 
 
 def objective(
@@ -154,6 +156,8 @@ def _compared(
     )
     check_output_shapes(chosen.of(teacher.logits), chosen.of(student.logits), terms)
     refuse_softmax_of_independent(terms, chosen)
+    if chosen.independent and goal.teacher is not None:
+        goal.teacher.refuse_independent_labels()
     return chosen
 
 
@@ -163,7 +167,9 @@ def _opinion(
     agreement: tuple[Any, Any] = (None, None)
     if not chosen.independent:  # of labels that do not compete none is picked
         agreement = top1_agreement(chosen.of(teacher.logits), chosen.of(student.logits))
-    accuracy = labels.accuracy(goal.compiled, batch.y, teacher.logits)
+    # The student's mask: a teacher that runs as a graph of constants has lost its own.
+    mask = None if keras.tree.is_nested(student.logits) else mask_of(student.logits)
+    accuracy = labels.accuracy(goal.compiled, batch.y, teacher.logits, mask)
     broken = sum(
         tf.math.count_nonzero(~tf.math.is_finite(tf.cast(leaf, tf.float32)), dtype=tf.int32)
         for leaf in keras.tree.flatten(teacher.logits)

@@ -204,6 +204,7 @@ class Step(OpenModel):
             self.loss,
             self.student,
             self._regularisers,
+            parts.teacher,
         )
 
     def _regularisers(self) -> list[Any]:

@@ -142,3 +142,43 @@ def test_mixed_views_learn_from_the_labels_that_they_have():
         total += (2 * part * -log_p[np.arange(8), np.maximum(labels, 0)])[has].sum()
         count += has.sum()
     assert logs["loss"][0] == pytest.approx(total / count, rel=1e-4)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_each_of_several_outputs_counts_its_own_labelled_rows(weighted):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(10, 4)).astype("float32")
+    y = {name: random.integers(0, 3, 10) for name in ("a", "b")}
+    y["a"][[1, 2, 3, 9]] = y["b"][[0, 4]] = -1
+    weight = random.uniform(0.5, 1.5, 10).astype("float32") if weighted else None
+    inputs = keras.Input((4,))
+    outputs = {name: keras.layers.Dense(3, name=name)(inputs) for name in y}
+    student = keras.Model(inputs, outputs)
+    supervised = kd_keras.Supervised(student)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    names = {name: ["accuracy"] for name in y}
+    supervised.compile("sgd", dict.fromkeys(y, loss), metrics=names, weighted_metrics=names)
+
+    logs = supervised.evaluate(
+        x, y, sample_weight=weight, batch_size=4, verbose=0, return_dict=True
+    )
+    said = student.predict(x, verbose=0)
+    share = np.ones(10) if weight is None else weight
+    for name in y:
+        has = y[name] >= 0
+        right = (said[name].argmax(-1) == y[name])[has]
+        assert logs[f"{name}_accuracy"] == pytest.approx(right.mean(), rel=1e-5)
+        mean = (right * share[has]).sum() / share[has].sum()
+        assert logs[f"{name}_weighted_accuracy"] == pytest.approx(mean, rel=1e-5)
+
+
+def test_a_batch_larger_than_the_first_is_refused_and_empty_data_too():
+    few = rows(np.arange(6.0), np.zeros(6, int), size=2)
+    growing = few.take(1).concatenate(few.unbatch().batch(4))
+    growing = growing.map(lambda x, y: (tf.ensure_shape(x, [None]), y))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="begin with its largest batch"):
+        listed(mixed(growing, rows(np.arange(3.0), size=1), ratio=2))
+    with pytest.raises(ValueError, match="`unlabelled` is empty"):
+        mixed(few, rows(np.arange(3.0), size=1).take(0))
+    with pytest.raises(ValueError, match="`labelled` is empty"):
+        mixed(few.take(0), rows(np.arange(3.0), size=1))

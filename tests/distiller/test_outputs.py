@@ -118,6 +118,8 @@ def test_masked_tokens_count_nothing_in_losses_metrics_and_agreement(compile_opt
     picks = np.argmax(student, -1)
     assert logs["agreement"] == pytest.approx((np.argmax(teacher, -1) == picks)[valid].mean())
     assert logs["masked_accuracy"] == pytest.approx((picks == y)[valid].mean())
+    right = np.argmax(teacher, -1) == y
+    assert logs["teacher_accuracy"] == pytest.approx(right[valid].mean())
 
 
 def test_an_embeddings_sparse_gradient_passes_the_guard():

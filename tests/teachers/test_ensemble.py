@@ -240,6 +240,28 @@ def test_outputs_of_other_names_are_not_paired():
         crowd(np.ones((2, 8), "float32"))
 
 
+def test_weights_by_a_softmax_are_refused_for_labels_that_do_not_compete(make_mlp, rows):
+    x = rows[0]
+    labels = np.random.default_rng(0).integers(0, 2, (len(x), 3)).astype("float32")
+    for weights in ("confidence", "accuracy", np.array([1.0, 2.0])):
+        crowd = Ensemble({"a": make_mlp("a"), "b": make_mlp("b")}, "logit", weights)
+        distiller = kd_keras.Distiller(
+            crowd, make_mlp("s"), kd_keras.losses.BinaryKLDivergence(2.0)
+        )
+        distiller.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+        if isinstance(weights, str):
+            with pytest.raises(ValueError, match="labels are independent.*numbers or None"):
+                distiller.evaluate(x, labels, verbose=0)
+        else:
+            distiller.evaluate(x, labels, verbose=0)
+
+
+def test_one_network_at_two_places_is_refused_however_deep(make_mlp):
+    twice = make_mlp("twice")
+    with pytest.raises(ValueError, match="one of them twice"):
+        Ensemble({"crowd": Ensemble({"x": twice, "y": make_mlp("y")}), "one": twice})
+
+
 def test_one_member_or_none_is_refused(make_mlp):
     for members in ([make_mlp("a")], {}, make_mlp("a"), {1: make_mlp("a"), 2: make_mlp("b")}):
         with pytest.raises(ValueError, match="Several teachers are two or more"):

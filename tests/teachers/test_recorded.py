@@ -82,6 +82,18 @@ def test_numbers_that_are_not_whole_are_refused_and_not_cut():
         Recorded(np.array([2**63], "uint64"), np.ones((1, 3)))
 
 
+def test_predicting_asks_for_no_answer():
+    made = distiller(Recorded(IDS, LOGITS))
+    made.compile("adam", keras.losses.SparseCategoricalCrossentropy(True), jit_compile=True)
+    x = data([1, 2])
+    np.testing.assert_allclose(
+        made.predict(x, verbose=0), made.student.predict(x["x"], verbose=0), rtol=1e-5
+    )
+    wrong = {**data(IDS), "sample_index": np.ones((4, 2), int)}
+    with pytest.raises(ValueError, match=r"one number or name for each example.*2\)"):
+        distiller(Recorded(IDS, LOGITS)).fit(wrong, np.zeros(4), verbose=0)
+
+
 def test_data_without_numbers_are_measured_without_the_teacher():
     made = distiller(Recorded(IDS, LOGITS))
     x = data(IDS)
@@ -148,6 +160,13 @@ def test_a_forest_teaches_from_each_kind_of_file(tmp_path):
         )
         with pytest.raises(ValueError, match=rf"a\.{file}' has no id, only .*key"):
             Recorded.from_file(tmp_path / f"a.{file}", probabilities=columns)
+    ragged = {"key": ids, "p": [[0.5, 0.5], [1.0], [0.5, 0.5], None]}
+    parquet.write_table(pyarrow.table(ragged), tmp_path / "ragged.parquet")
+    with pytest.raises(ValueError, match="'p' must hold numbers, or lists of numbers of one"):
+        Recorded.from_file(tmp_path / "ragged.parquet", ids="key", logits="p")
+    csv.write_csv(pyarrow.table({"key": ids, "p": ["[0.1, 0.9]"] * 4}), tmp_path / "text.csv")
+    with pytest.raises(ValueError, match="'p' must hold numbers"):
+        Recorded.from_file(tmp_path / "text.csv", ids="key", logits="p")
     (tmp_path / "b.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"b\.npz' cannot be read"):
         Recorded.from_file(tmp_path / "b.npz", logits="p")

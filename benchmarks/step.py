@@ -24,9 +24,9 @@ import numpy as np
 import tensorflow as tf
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 import kd_keras
+from kd_keras.report.table import Table, show
 from kd_keras.teachers.inference import TeacherInference
 from kd_keras.training.taps import TappedModel
 
@@ -187,20 +187,24 @@ def report(times: dict[str, np.ndarray], console: Console) -> None:
             "",
         ),
     ]
-    milliseconds = Table(title="milliseconds a step")
-    for column in ("step", "median", "quartiles"):
-        milliseconds.add_column(column, justify="left" if column == "step" else "right")
-    for name, values in times.items():
-        low, mid, high = np.percentile(values * 1000, [25, 50, 75])
-        milliseconds.add_row(name, f"{mid:.1f}", f"{low:.1f} to {high:.1f}")
-    console.print(milliseconds)
-    table = Table(title="ratios within a round")
-    for column in ("ratio", "median", "quartiles", "bar"):
-        table.add_column(column, justify="left" if column == "ratio" else "right")
-    for name, values, bar in ratios:
-        low, mid, high = np.percentile(values, [25, 50, 75])
-        table.add_row(name, f"{mid:.3f}", f"{low:.3f} to {high:.3f}", bar)
-    console.print(table)
+    show_all(times, ratios, console)
+
+
+def show_all(
+    times: dict[str, np.ndarray], ratios: list[tuple[str, np.ndarray, str]], console: Console
+) -> None:
+    """Print medians and quartiles of times, and of ratios with the bar of each."""
+    rows = [(name, *quartiles(values * 1000, 1)) for name, values in times.items()]
+    show(Table(("step", "median", "quartiles"), rows, title="milliseconds"), console)
+    rows = [(name, *quartiles(values, 3), bar) for name, values, bar in ratios]
+    columns = ("ratio", "median", "quartiles", "bar")
+    show(Table(columns, rows, title="ratios within a round"), console)
+
+
+def quartiles(values: np.ndarray, digits: int) -> tuple[str, str]:
+    """Return the median, and the quartiles around it."""
+    low, mid, high = (f"{v:.{digits}f}" for v in np.percentile(values, [25, 50, 75]))
+    return mid, f"{low} to {high}"
 
 
 def main(

@@ -91,6 +91,7 @@ def _measured(
         seconds={**seconds, "measuring": time.monotonic() - started},
         classes=splits.info.class_names,
         baseline=_TITLES[STUDENT_ALONE],
+        noun=material.task.noun,
     )
 
 

@@ -26,7 +26,7 @@ def section(report: Report) -> Section | None:
     names = list(report.classes) if len(report.classes) == count else list(map(str, range(count)))
     headings = [
         "class",
-        "test images",
+        f"test {report.noun}s",
         *(f"{name}: {score}" for name, _ in examined for score in ("precision", "recall")),
     ]
     rows = []
@@ -39,8 +39,8 @@ def section(report: Report) -> Section | None:
         rows.append([name, f"{first.class_examples[index]:,}", *scores])
     many = count > _SHOWN
     notes = [
-        "Recall, the accuracy on a class: of its images, the share that is given it. Precision: of "
-        "the images that are given it, the share that has it."
+        f"Recall, the accuracy on a class: of its {report.noun}s, the share that is given it. "
+        f"Precision: of the {report.noun}s that are given it, the share that has it."
     ]
     if not many:
         notes.append("Below, how often a class (row) was taken for another (column).")

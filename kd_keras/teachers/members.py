@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from kd_keras.teachers.contract import Teacher, is_description
 from kd_keras.teachers.frozen import Frozen
@@ -81,6 +82,7 @@ class Team(Teacher):
             )
         self.moves = any(member.moves for member in self._members.values())
         self.is_trained = all(member.is_trained for member in self._members.values())
+        self.hears_students = any(member.hears_students for member in self._members.values())
         self.layers = [layer for member in self._members.values() for layer in member.layers]
         self.metrics = [metric for member in self._members.values() for metric in member.metrics]
 
@@ -145,6 +147,17 @@ class Team(Teacher):
     def refuse_independent_labels(self) -> None:
         for member in self._members.values():
             member.refuse_independent_labels()
+
+
+def mean_of(voices: list[Any]) -> Any:
+    """Return the mean of logits; those of the first where they are not all of one kind."""
+    shapes = [keras.tree.map_structure(lambda leaf: tuple(leaf.shape), said) for said in voices]
+    if len(voices) == 1 or any(shape != shapes[0] for shape in shapes):
+        return voices[0]
+    return keras.tree.map_structure(
+        lambda *leaves: tf.add_n([tf.cast(leaf, tf.float32) for leaf in leaves]) / len(leaves),
+        *voices,
+    )
 
 
 def _checked(members: Any) -> dict[str, Any]:

@@ -133,9 +133,18 @@ class Step(OpenModel):
             tape: Where the student's operations are recorded, and the teacher's are not.
         """
         parts = self._parts
-        with contextlib.nullcontext() if tape is None else tape.stop_recording():
-            teacher = parts.ask(batch, training)
-        return teacher, parts.network(self._of_student(batch.x), training, watched=parts.watched)
+
+        def ask(batch: Batch) -> Answer | None:
+            with contextlib.nullcontext() if tape is None else tape.stop_recording():
+                return parts.ask(batch, training)
+
+        def run() -> Answer:
+            return parts.network(self._of_student(batch.x), training, watched=parts.watched)
+
+        if parts.teacher is not None and parts.teacher.hears_students:
+            student = run()
+            return ask(parts.overheard(batch, student)), student
+        return ask(batch), run()
 
     def losses_of(
         self, batch: Batch, teacher: Answer | None, student: Answer, training: bool
@@ -184,8 +193,8 @@ class Step(OpenModel):
         if y_pred is None or parts.network.tapped.names or parts.watched:
             teacher, student = self.forward(batch, training)
         else:
-            teacher = None if parts.teacher is None else parts.teacher.answer(batch)
             student = Answer(y_pred, {}, parts.network.logits(y_pred))
+            teacher = parts.ask(parts.overheard(batch, student), training=True)
         return self._objective(batch, teacher, student, training).objective
 
     def _objective(

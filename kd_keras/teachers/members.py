@@ -75,6 +75,12 @@ class Team(Teacher):
                     "the live teacher, or record all of them as one: kd_keras.replay.record("
                     "kd_keras.teachers.Ensemble({...}), ...)."
                 )
+            if member.optimizer is not None:
+                raise ValueError(
+                    "A teacher that learns cannot be one of several yet. Received: "
+                    f"{name!r}, a {type(member.network).__name__}. Let it teach alone, or pass the "
+                    "model itself, which then teaches as it is."
+                )
         if len(set(self.names)) < len(self.names):
             raise ValueError(
                 "Members of members are called <name>_<name>, and that must be no other's name. "

@@ -80,6 +80,18 @@ class Batch(NamedTuple):
         return self._replace(extras={**others, **kept})
 
 
+class Lesson(NamedTuple):
+    """What a teacher that learns while it teaches has learnt of a batch, before it moves.
+
+    Attributes:
+        loss: Its loss on the labels, a float32 scalar.
+        gradients: Of its weights that train, scaled where its optimizer scales the loss.
+    """
+
+    loss: Any
+    gradients: list[Any]
+
+
 class Answer(NamedTuple):
     """What one network says of one batch.
 
@@ -95,6 +107,7 @@ class Answer(NamedTuple):
         members: Where several teachers answer, what each says, by its name.
         rounds: Where several teach one after the other, what is said each time: a loss is the mean
             over them. Empty where one thing is said.
+        lesson: Of a teacher that learns, what it has learnt of the batch, in training.
     """
 
     outputs: Any
@@ -103,6 +116,7 @@ class Answer(NamedTuple):
     input_gradient: Callable[..., Any] | None = None
     members: dict[str, Answer] = {}  # noqa: RUF012, never changed in place
     rounds: tuple[Answer, ...] = ()
+    lesson: Lesson | None = None
 
     def of(self, name: str | None) -> Answer:
         """Return what a member says; by the name `None` the whole."""

@@ -9,9 +9,9 @@ import numpy as np
 from kd_keras.data.texts import Texts, TextSource
 
 _TRAIN, _TEST = 3000, 500
-_THINGS = "film story plot cast acting music ending script camera dialogue".split()
-_GOOD = "fine moving funny clever warm brilliant honest charming fresh gripping".split()
-_BAD = "dull awful clumsy boring hollow stale tedious silly cold messy".split()
+_THINGS = ("film", "story", "plot", "cast", "acting", "music", "ending", "script", "dialogue")
+_GOOD = ("fine", "moving", "funny", "clever", "warm", "brilliant", "honest", "fresh", "gripping")
+_BAD = ("dull", "awful", "clumsy", "boring", "hollow", "stale", "tedious", "silly", "messy")
 _DEGREES = ("", "", "", "very", "really", "quite", "rather")
 _LABELS = ("negative", "positive")
 

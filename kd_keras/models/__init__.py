@@ -1,4 +1,4 @@
-"""Small teachers and students: raw images or ids of words in, logits out, taps with stable names."""
+"""Small teachers and students: raw images or ids of words in, logits out, taps with names."""
 
 from kd_keras.models.from_name import from_name
 from kd_keras.models.mlp import mlp

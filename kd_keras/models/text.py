@@ -35,10 +35,13 @@ def text_network(
 
     | form | example | is |
     |---|---|---|
-    | `bag<width>` | `bag32` | the mean of the words' vectors (Iyyer et al., ACL 2015), no layer above |
-    | `textcnn<width>` | `textcnn32` | convolutions over 2, 3 and 4 words, `width` channels each, and their largest values (Kim, EMNLP 2014, arXiv:1408.5882); vectors of `width` |
-    | `bigru<width>` | `bigru64` | a GRU in each direction (Cho et al., EMNLP 2014, arXiv:1406.1078), the mean of their states; vectors of `width` |
-    | `transformer<layers>x<width>` | `transformer2x64` | layers of attention by four heads and a network of `2 * width`, normalised before each (Vaswani et al., NeurIPS 2017, arXiv:1706.03762), the mean over the words; vectors of `width` |
+    | `bag<width>` | `bag32` | the mean of the words' vectors [1] |
+    | `textcnn<width>` | `textcnn32` | the largest values of convolutions of 2, 3, 4 words [2] |
+    | `bigru<width>` | `bigru64` | the mean of the states of a GRU in each direction [3] |
+    | `transformer<layers>x<width>` | `transformer2x64` | the mean of layers of attention [4] |
+
+    The vectors of the words are as wide as what follows; a transformer has four heads, networks of
+    `2 * width` and a normalisation before each.
 
     Args:
         name: One of the forms above.
@@ -69,6 +72,14 @@ def text_network(
     )
     student.count_params()  # 10,000 * 32 + 32 * 2 + 2 = 320,066
     ```
+
+    References:
+        [1] Iyyer et al., "Deep Unordered Composition Rivals Syntactic Methods for Text
+        Classification", ACL 2015, without its layers. [2] Kim, "Convolutional Neural Networks for
+        Sentence Classification", EMNLP 2014, arXiv:1408.5882. [3] Cho et al., "Learning Phrase
+        Representations using RNN Encoder-Decoder for Statistical Machine Translation", EMNLP 2014,
+        arXiv:1406.1078. [4] Vaswani et al., "Attention Is All You Need", NeurIPS 2017,
+        arXiv:1706.03762.
     """
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a string such as 'bag32'. Received: name={name!r}.")

@@ -50,6 +50,14 @@ if TYPE_CHECKING:
         strong,
     )
     from kd_keras.augment.policy import Policy
+    from kd_keras.augment.tokens import (
+        NGram,
+        SpanSwap,
+        TokenPolicy,
+        WordDropout,
+        WordMask,
+        WordReplacement,
+    )
 
 __all__ = [
     "AugMix",
@@ -63,6 +71,7 @@ __all__ = [
     "GridMask",
     "JpegCompression",
     "MixUp",
+    "NGram",
     "Pick",
     "Policy",
     "Posterize",
@@ -72,7 +81,12 @@ __all__ = [
     "RandomSubset",
     "SaltAndPepper",
     "Sharpness",
+    "SpanSwap",
     "SpeckleNoise",
+    "TokenPolicy",
+    "WordDropout",
+    "WordMask",
+    "WordReplacement",
     "augmix",
     "blur",
     "colour",
@@ -93,6 +107,8 @@ __all__ = [
 
 _POLICIES = "kd_keras.augment.policies"
 _LAYERS = "kd_keras.augment.layers"
+_TOKENS = "kd_keras.augment.tokens"
+_OF_TOKENS = ("NGram", "SpanSwap", "TokenPolicy", "WordDropout", "WordMask", "WordReplacement")
 
 
 def __getattr__(name: str) -> Any:
@@ -100,6 +116,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kd_keras.augment' has no attribute {name!r}")
     if name in ("Feedback", "Pick", "Policy"):
         home = f"kd_keras.augment.{name.lower()}"
+    elif name in _OF_TOKENS:
+        home = _TOKENS
     else:
         home = _POLICIES if name.islower() else _LAYERS
     return getattr(importlib.import_module(home), name)

@@ -4,5 +4,6 @@ from kd_keras.models.from_name import from_name
 from kd_keras.models.mlp import mlp
 from kd_keras.models.mobilenet import mobilenet
 from kd_keras.models.resnet import resnet
+from kd_keras.models.unet import unet
 
-__all__ = ["from_name", "mlp", "mobilenet", "resnet"]
+__all__ = ["from_name", "mlp", "mobilenet", "resnet", "unet"]

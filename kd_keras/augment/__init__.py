@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RandomResizedCrop,
         RandomShift,
         RandomSubset,
+        RandomTranspose,
         SaltAndPepper,
         Sharpness,
         SpeckleNoise,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         policy_names,
         standard,
         strong,
+        turns,
     )
     from kd_keras.augment.policy import Policy
 
@@ -70,6 +72,7 @@ __all__ = [
     "RandomResizedCrop",
     "RandomShift",
     "RandomSubset",
+    "RandomTranspose",
     "SaltAndPepper",
     "Sharpness",
     "SpeckleNoise",
@@ -89,6 +92,7 @@ __all__ = [
     "policy_names",
     "standard",
     "strong",
+    "turns",
 ]
 
 _POLICIES = "kd_keras.augment.policies"

@@ -31,9 +31,9 @@ def unet(
     and batch-normalised, so that the logits have the size of the image, and maps are doubled by
     repetition instead of by transposed convolutions: no checkerboards, and kernels in int8.
 
-    The model takes raw pixels and returns logits. Taps, by layer name: `down1_out`, `down2_out`, ...
-    for the levels from the top; `bottom`; ... `up3_out`, `up2_out` on the way back, and `features`
-    for the last level, `width` wide and of the size of the image; `logits`.
+    The model takes raw pixels and returns logits. Taps, by layer name: `down1_out`, `down2_out`,
+    ... for the levels from the top; `bottom`; ... `up3_out`, `up2_out` on the way back, and
+    `features` for the last level, `width` wide and of the size of the image; `logits`.
 
     Args:
         input_shape: (height, width, channels) of the images, without the batch axis; height and

@@ -33,6 +33,7 @@ PolicyName = Literal[
     "digits",
     "standard",
     "geometric",
+    "turns",
     "colour",
     "noise",
     "blur",

@@ -1,4 +1,4 @@
-"""What the losses share that compare pairs of features with as many channels, made so if need be."""
+"""What the losses share that bring the student's features to the teacher's number of channels."""
 
 from __future__ import annotations
 

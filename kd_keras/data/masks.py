@@ -196,7 +196,9 @@ def is_folder_of_masks(folder: Path) -> bool:
     return False
 
 
-def open_masks(folder: Path, tile: tuple[int, int] | None) -> MaskFolderSource:
+def open_masks(
+    folder: Path, tile: tuple[int, int] | None, names: tuple[str, ...] = ()
+) -> MaskFolderSource:
     """Return the images of a folder with their masks.
 
     Every file is decoded once, so that what does not fit is known before the training starts.
@@ -205,6 +207,7 @@ def open_masks(folder: Path, tile: tuple[int, int] | None) -> MaskFolderSource:
         folder: A folder that `is_folder_of_masks`. It may hold `classes.txt`, the name of each
             class in a line of its own, in the order of the ids.
         tile: (height, width) of the tiles that images are cut into, or None for whole images.
+        names: Of the classes, where there is no `classes.txt`.
 
     Raises:
         ValueError: If an image has no mask, a mask no image or another size, a file cannot be read,
@@ -216,7 +219,7 @@ def open_masks(folder: Path, tile: tuple[int, int] | None) -> MaskFolderSource:
         places = {name: folder / name for name in _folders(folder) if name in _SPLITS}
     files = {split: _examined(place) for split, place in places.items()}
     everything = [file for of_split in files.values() for file in of_split]
-    classes, of_values = _classes(folder, everything)
+    classes, of_values = _classes(folder, everything, names)
     if tile is None:
         sizes = sorted({(file.height, file.width) for file in everything})
         if len(sizes) > 1:
@@ -324,28 +327,24 @@ def _opened(path: Path, formats: Sequence[str]) -> Picture:
         ) from error
 
 
-def _classes(folder: Path, files: Sequence[MaskedImage]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _classes(
+    folder: Path, files: Sequence[MaskedImage], names: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return the names of the classes, and the class of each value of a mask."""
-    values = frozenset().union(*(file.values for file in files))
+    values = sorted(frozenset().union(*(file.values for file in files)))
     file = folder / CLASSES
-    names = tuple(file.read_text("utf-8").split("\n")) if file.is_file() else ()
-    names = tuple(name.strip() for name in names if name.strip())
-    two = values == {0, IGNORED} and len(names) in (0, 2)
-    if two:
-        ids = (0, *[IGNORED] * 254, 1)
-        names = names or ("0", "255")
-    else:
-        ids = tuple(range(256))
-        names = names or tuple(map(str, range(max(values - {IGNORED}, default=0) + 1)))
-    check_class_names(names, repr(str(file)), "Write one name in a line, for each class id.")
-    known = set(range(len(names))) | {IGNORED}
-    unknown = sorted(values - known)
-    unseen = sorted(known - values - {IGNORED})
-    if not two and (unknown or len(names) < 2 or (unseen and not file.is_file())):
+    if file.is_file():
+        names = tuple(name.strip() for name in file.read_text("utf-8").splitlines() if name.strip())
+        check_class_names(names, repr(str(file)), "Write one name in a line, for each class id.")
+    if values == [0, IGNORED] and len(names) in (0, 2):
+        return names or ("0", "255"), (0, *[IGNORED] * 254, 1)
+    ids = [value for value in values if value != IGNORED]
+    known = list(range(len(names) or max(ids, default=0) + 1))
+    if not set(ids) <= set(known) or len(known) < 2 or not (names or ids == known):
         raise ValueError(
             f"The values of masks must be class ids: {_IDS}. Received: {str(folder)!r} with the "
-            f"values {sorted(values)[:10]}{' and more' if len(values) > 10 else ''}"
-            f"{f' and {len(names)} names in {CLASSES}' if file.is_file() else ''}. Write ids "
-            f"without gaps, or a file {CLASSES} in that folder with the name of each id in a line."
+            f"values {values[:10]}{' and more' if len(values) > 10 else ''}"
+            f"{f' and {len(names)} names of classes' if names else ''}. Write ids without gaps, or "
+            f"a file {CLASSES} in that folder with the name of each id in a line."
         )
-    return names, ids
+    return names or tuple(map(str, known)), tuple(range(256))

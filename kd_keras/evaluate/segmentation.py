@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ class SegmentationScores:
     def mean_dice(self) -> float:
         """Mean Dice coefficient of the classes that there are, 0..1."""
         return float(np.mean([value for value in self.dice if value is not None]))
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> SegmentationScores:
+        """Return what `dataclasses.asdict` and JSON made a dict of."""
+        return cls(**{**fields, "iou": tuple(fields["iou"]), "dice": tuple(fields["dice"])})
 
 
 def segmentation_scores(

@@ -66,6 +66,8 @@ class Report:
         classes: Names of the classes, by label; empty where they have none.
         baseline: Name of the row that `mce` compares with; empty where there is none.
         noun: What one example is called, in the singular.
+        strips: Of data with a class for every pixel, some test images side by side as a PNG in
+            base 64, by "image", "label" and the names of rows; class ids are grey values.
     """
 
     title: str
@@ -78,6 +80,7 @@ class Report:
     classes: Sequence[str] = ()
     baseline: str = ""
     noun: str = "image"
+    strips: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the report as JSON text; values of a history that are not finite become null.
@@ -102,6 +105,7 @@ class Report:
                 "classes": list(self.classes),
                 "baseline": self.baseline,
                 "noun": self.noun,
+                **({"strips": dict(self.strips)} if self.strips else {}),
             },
             indent=2,
             allow_nan=False,
@@ -141,6 +145,7 @@ class Report:
                 classes=tuple(content.get("classes", ())),
                 baseline=content.get("baseline", ""),
                 noun=content.get("noun", "image"),
+                strips=content.get("strips", {}),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"The text is no report of kd_keras: {error!r}.") from error

@@ -33,7 +33,7 @@ def load(
     cache: bool | None = None,
     download: bool = True,
 ) -> Splits:
-    """Load an image classification dataset as batches of (x, y) for train, validation and test.
+    """Load a dataset as batches of (x, y) for train, validation and test.
 
     x stays uint8 0..255 until it is on the device; the models of `kd_keras.models` take it so.
     The j-th epoch of training has an order of its own, a function of `seed` and j. Never choose
@@ -47,7 +47,9 @@ def load(
         name: `"digits"`, which is embedded; a dataset of TensorFlow Datasets, such as
             `"cifar10"` or `"emnist/balanced"`; or the path of a folder of images, laid out as
             `<class>/*.png`, or as `train/<class>/*.png` with `test` and `validation` likewise where
-            there are any. Images of a folder are read as RGB, upright as their EXIF
+            there are any; or as `image/*.png` and `label/*.png`, masks of the same names whose
+            values are class ids (255: no label), likewise with splits or without. "membrane" is
+            such a folder, "blobs" is generated. Images of a folder are read as RGB, upright as their EXIF
             orientation says, transparent ones on black, as `kd-keras predict` reads them.
         data_dir: Where TFDS keeps prepared data; its default where None. With `name="folder"`,
             the folder of images.
@@ -55,7 +57,8 @@ def load(
         seed: Seed of the order of training examples, from 0 to 2^63 - 1.
         validation_fraction: Share of `train` to cut off for a missing split, in (0, 1).
         image_size: Height and width to resize to, one number for both or a pair. Needed where
-            images differ in size.
+            images differ in size. Of images with masks, which are not resized, the size of the
+            tiles that they are cut into.
         limit: Use only the first `limit` training examples, for smoke runs.
         drop_remainder: Leave out the last training batch of an epoch where it is smaller.
         cache: Keep decoded images in memory after the first pass. None does so for each split

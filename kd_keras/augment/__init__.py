@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RandomResizedCrop,
         RandomShift,
         RandomSubset,
+        RandomTranspose,
         SaltAndPepper,
         Sharpness,
         SpeckleNoise,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         policy_names,
         standard,
         strong,
+        turns,
     )
     from kd_keras.augment.policy import Policy
     from kd_keras.augment.tokens import (
@@ -79,6 +81,7 @@ __all__ = [
     "RandomResizedCrop",
     "RandomShift",
     "RandomSubset",
+    "RandomTranspose",
     "SaltAndPepper",
     "Sharpness",
     "SpanSwap",
@@ -103,6 +106,7 @@ __all__ = [
     "policy_names",
     "standard",
     "strong",
+    "turns",
 ]
 
 _POLICIES = "kd_keras.augment.policies"

@@ -14,6 +14,7 @@ from kd_keras import jobs
 from kd_keras.cli.job import Command, Job
 from kd_keras.escaping import terminal
 from kd_keras.jobs.predicting import Classified
+from kd_keras.report.saying import say
 from kd_keras.report.table import Table, show
 
 
@@ -26,6 +27,9 @@ class Predict(Job):
     file's metadata give another normalisation. A file of texts takes sentences in quotes instead,
     and makes ids of their words by the vocabulary in it.
 
+    A file that gives a class for every pixel takes one picture, which is not resized but covered
+    with tiles, and --output, where the mask goes.
+
     Attributes:
         model: A classifier of images or texts, such as saved_models/digits/student_int8.tflite.
         pictures: PNG, JPEG, BMP, GIF or WebP pictures, the first frame of several; or texts.
@@ -34,6 +38,8 @@ class Predict(Job):
         mean: Subtracted from the pixels 0..255, one value or one for each channel, instead of what
             the model file says.
         std: Divides them then: 255 for a model that takes 0 to 1.
+        output: Where the mask goes, a PNG whose values are class ids, for a file that gives a class
+            for every pixel.
         json: Print JSON instead of the table.
     """
 
@@ -45,6 +51,7 @@ class Predict(Job):
     labels: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    output: Annotated[Path | None, tyro.conf.arg(metavar="MASK.png")] = None
     json: tyro.conf.FlagCreatePairsOff[bool] = False
 
     def __post_init__(self) -> None:
@@ -52,8 +59,16 @@ class Predict(Job):
             raise ValueError("name a picture after the model: kd-keras predict FILE.tflite IMAGE")
         if self.top < 1:
             raise ValueError(f"--top must be at least 1. Received: {self.top}")
+        if self.output is not None and len(self.pictures) > 1:
+            raise ValueError(
+                f"--output is the mask of one picture. Received: {len(self.pictures)} pictures. "
+                "Run the command for each"
+            )
 
     def run(self, call: str, console: Console) -> None:
+        if self.output is not None:
+            self._segment(self.output, call, console)
+            return
         found = jobs.classify(
             self.model,
             self.pictures,
@@ -66,6 +81,23 @@ class Predict(Job):
             console.print(terminal(_as_json(found, call), keep="\n"), soft_wrap=True)
         else:
             _print(found, console)
+
+    def _segment(self, output: Path, call: str, console: Console) -> None:
+        found = jobs.segment(
+            self.model,
+            self.pictures[0],
+            output,
+            labels=self.labels,
+            mean=self.mean,
+            std=self.std,
+        )
+        if self.json:
+            text = json.dumps({"command": call, **dataclasses.asdict(found)}, indent=2)
+            console.print(terminal(text, keep="\n"), soft_wrap=True)
+            return
+        rows = [(name, f"{100 * share:.2f} %") for name, share in found.shares]
+        show(Table(("class", "share of the pixels"), rows, title=found.picture), console)
+        say(console, f"{found.mask}: the class of each of {found.size[0]}x{found.size[1]} pixels")
 
 
 def _print(found: Classified, console: Console) -> None:
@@ -117,5 +149,6 @@ COMMAND = Command(
     examples={
         "kd-keras predict student.tflite photo.jpg": "classify pictures with a .tflite file",
         'kd-keras predict student.tflite "A fine film."': "or texts, where the file takes texts",
+        "kd-keras predict student.tflite cells.png --output mask.png": "classify every pixel",
     },
 )

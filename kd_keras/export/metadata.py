@@ -318,11 +318,16 @@ def _outputs(
             f"`labelled_output` must name one of the file's outputs: {', '.join(names)}. "
             f"Received: labelled_output={labelled!r}"
         )
-    fitting = [
-        name
-        for name, shape in zip(names, shapes, strict=True)
-        if len(shape) == 2 and shape[-1] == len(labels) and labelled in (None, name)
-    ]
+    # The classes of each input, else those of each of its pixels.
+    of_rank = {
+        rank: [
+            name
+            for name, shape in zip(names, shapes, strict=True)
+            if len(shape) == rank and shape[-1] == len(labels) and labelled in (None, name)
+        ]
+        for rank in (2, 4)
+    }
+    fitting = of_rank[2] or of_rank[4]
     if not fitting:
         raise ValueError(
             "`labels` must name each class of an output once. Received: "

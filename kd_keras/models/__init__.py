@@ -5,5 +5,6 @@ from kd_keras.models.mlp import mlp
 from kd_keras.models.mobilenet import mobilenet
 from kd_keras.models.resnet import resnet
 from kd_keras.models.text import text_network
+from kd_keras.models.unet import unet
 
-__all__ = ["from_name", "mlp", "mobilenet", "resnet", "text_network"]
+__all__ = ["from_name", "mlp", "mobilenet", "resnet", "text_network", "unet"]

@@ -12,7 +12,7 @@ from kd_keras.models.arguments import he_normal, kernel_regularizer, layer_seed
 from kd_keras.models.layers import logits_output
 from kd_keras.models.words import IsWord, MeanOfWords, Positions
 
-_FORM = re.compile(r"(?:(bag|textcnn|bigru)|transformer([0-9]{1,3})x)([0-9]{1,6})")
+_FORM = re.compile(r"(?:(bag|textcnn|bagcnn|bigru)|transformer([0-9]{1,3})x)([0-9]{1,6})")
 _DROPOUT = "0 for none; 0.5 is usual for a teacher of texts."
 
 
@@ -37,6 +37,7 @@ def text_network(
     |---|---|---|
     | `bag<width>` | `bag32` | the mean of the words' vectors [1] |
     | `textcnn<width>` | `textcnn32` | the largest values of convolutions of 2, 3, 4 words [2] |
+    | `bagcnn<width>` | `bagcnn32` | both, and the mean values of the convolutions |
     | `bigru<width>` | `bigru64` | the mean of the states of a GRU in each direction [3] |
     | `transformer<layers>x<width>` | `transformer2x64` | the mean of layers of attention [4] |
 
@@ -86,8 +87,8 @@ def text_network(
     form = _FORM.fullmatch(name)
     if form is None:
         raise ValueError(
-            "`name` must be one of the forms bag<width>, textcnn<width>, bigru<width>, "
-            "transformer<layers>x<width>, such as 'bag32', 'textcnn32', 'bigru64' or "
+            "`name` must be one of the forms bag<width>, textcnn<width>, bagcnn<width>, "
+            "bigru<width>, transformer<layers>x<width>, such as 'bag32', 'textcnn32', 'bigru64' or "
             f"'transformer2x64'. Received: name={name!r}."
         )
     kind, layers, width = form[1], form[2], check_integer("width", int(form[3]), 1, 4096)
@@ -104,8 +105,8 @@ def text_network(
     x = parts.words(ids, mask, vocabulary_size)
     if kind == "bag":
         x = parts.mean(x, mask)
-    elif kind == "textcnn":
-        x = parts.convolutions(x, mask)
+    elif kind in ("textcnn", "bagcnn"):
+        x = parts.convolutions(x, mask, with_means=kind == "bagcnn")
     elif kind == "bigru":
         x = parts.mean(parts.recurrent(x, mask), mask)
     else:
@@ -140,9 +141,9 @@ class _Parts:
     def mean(self, x: Any, mask: Any) -> Any:
         return MeanOfWords(name="features")([x, mask])
 
-    def convolutions(self, x: Any, mask: Any) -> Any:
-        """Return the largest value of each channel over the places of the words."""
-        largest = []
+    def convolutions(self, x: Any, mask: Any, with_means: bool) -> Any:
+        """Return the largest value of each channel over the places of the words; means too."""
+        found = [MeanOfWords(name="mean")([x, mask])] if with_means else []
         for size in (2, 3, 4):
             name = f"conv{size}"
             y = keras.layers.Conv1D(
@@ -154,10 +155,12 @@ class _Parts:
                 kernel_regularizer=self.regularizer,
                 name=name,
             )(x)
+            if with_means:
+                found.append(MeanOfWords(name=f"{name}_mean")([y, mask]))
             # A bias alone can be the largest value in the padding.
             y = keras.layers.Multiply(name=f"{name}_words")([y, mask])
-            largest.append(keras.layers.GlobalMaxPooling1D(name=f"{name}_max")(y))
-        return keras.layers.Concatenate(name="features")(largest)
+            found.append(keras.layers.GlobalMaxPooling1D(name=f"{name}_max")(y))
+        return keras.layers.Concatenate(name="features")(found)
 
     def recurrent(self, x: Any, mask: Any) -> Any:
         states = []

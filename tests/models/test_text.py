@@ -11,6 +11,7 @@ from kd_keras.models.words import MeanOfWords
 EACH = (
     "bag4",
     "textcnn4",
+    "bagcnn4",
     pytest.param("bigru4", marks=pytest.mark.slow),
     pytest.param("transformer2x8", marks=pytest.mark.slow),
 )

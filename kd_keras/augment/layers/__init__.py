@@ -15,7 +15,7 @@ from kd_keras.augment.layers.posterize import Posterize
 from kd_keras.augment.layers.random_subset import RandomSubset
 from kd_keras.augment.layers.resized_crop import RandomResizedCrop
 from kd_keras.augment.layers.sharpness import Sharpness
-from kd_keras.augment.layers.whole_pixels import RandomFlip, RandomShift
+from kd_keras.augment.layers.whole_pixels import RandomFlip, RandomShift, RandomTranspose
 
 __all__ = [
     "AugMix",
@@ -34,6 +34,7 @@ __all__ = [
     "RandomResizedCrop",
     "RandomShift",
     "RandomSubset",
+    "RandomTranspose",
     "SaltAndPepper",
     "Sharpness",
     "SpeckleNoise",

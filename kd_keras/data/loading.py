@@ -154,17 +154,13 @@ def _open(
         return source_of("digits", open_digits(data_dir), image_size)
     if name == "opinions":
         return open_opinions()
-<<<<<<< HEAD
-    folder = _own_files(name, data_dir)
-    if folder is not None and is_of_texts(folder):
-        return open_texts(folder)
-=======
     if name == "blobs":
         return BlobsSource("blobs")
     if name == "membrane":
         return open_membrane(data_dir, image_size)
-    folder = _folder_of_images(name, data_dir)
->>>>>>> main
+    folder = _own_files(name, data_dir)
+    if folder is not None and is_of_texts(folder):
+        return open_texts(folder)
     if folder is None:
         text = os.fspath(name)
         return source_of(text, open_catalogue(text, data_dir, image_size, download), image_size)

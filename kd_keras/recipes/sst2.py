@@ -9,7 +9,7 @@ def sst2() -> Recipe:
     """Return the recipe of `kd-keras distill sst2`."""
     return Recipe(
         dataset="glue/sst2",
-        teacher="bagcnn32",
+        teacher="bagcnn32-drop0.5",
         student="textcnn8",
         policy="word_dropout",
         temperature=2.0,

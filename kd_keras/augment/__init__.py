@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from kd_keras.augment.feedback import Feedback
     from kd_keras.augment.layers import (
         AugMix,
+        BandMask,
         CutMix,
         Equalize,
         FMix,
+        Gain,
         GaussianBlur,
         GaussianNoise,
         Generated,
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
         SaltAndPepper,
         Sharpness,
         SpeckleNoise,
+        Speed,
+        TimeMask,
+        TimeShift,
+        WhiteNoise,
     )
     from kd_keras.augment.pick import Pick
     from kd_keras.augment.policies import (
@@ -50,13 +56,16 @@ if TYPE_CHECKING:
         strong,
     )
     from kd_keras.augment.policy import Policy
+    from kd_keras.augment.recordings import WaveformPolicy, speech, speech_mixup, speech_strong
 
 __all__ = [
     "AugMix",
+    "BandMask",
     "CutMix",
     "Equalize",
     "FMix",
     "Feedback",
+    "Gain",
     "GaussianBlur",
     "GaussianNoise",
     "Generated",
@@ -73,6 +82,11 @@ __all__ = [
     "SaltAndPepper",
     "Sharpness",
     "SpeckleNoise",
+    "Speed",
+    "TimeMask",
+    "TimeShift",
+    "WaveformPolicy",
+    "WhiteNoise",
     "augmix",
     "blur",
     "colour",
@@ -87,12 +101,16 @@ __all__ = [
     "noise",
     "none",
     "policy_names",
+    "speech",
+    "speech_mixup",
+    "speech_strong",
     "standard",
     "strong",
 ]
 
 _POLICIES = "kd_keras.augment.policies"
 _LAYERS = "kd_keras.augment.layers"
+_RECORDINGS = "kd_keras.augment.recordings"
 
 
 def __getattr__(name: str) -> Any:
@@ -100,6 +118,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kd_keras.augment' has no attribute {name!r}")
     if name in ("Feedback", "Pick", "Policy"):
         home = f"kd_keras.augment.{name.lower()}"
+    elif name.startswith("speech") or name == "WaveformPolicy":
+        home = _RECORDINGS
     else:
         home = _POLICIES if name.islower() else _LAYERS
     return getattr(importlib.import_module(home), name)

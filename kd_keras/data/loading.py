@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from kd_keras.arguments import check_integer, check_number, is_integer
-from kd_keras.data.by_class import by_class
 from kd_keras.data.catalogue import is_in_catalogue, open_catalogue
 from kd_keras.data.embedded import open_digits
-from kd_keras.data.folder import FolderSource, open_folder
+from kd_keras.data.folder import open_folder
+from kd_keras.data.kinds import source_of
 from kd_keras.data.pipeline import Pipeline
-from kd_keras.data.source import Source, as_source
-from kd_keras.data.splits import DataInfo, Order, Splits, cut
+from kd_keras.data.source import Source
+from kd_keras.data.splits import DataInfo, Order, Splits
 
 
 def load(
@@ -96,12 +96,8 @@ def load(
         download,
     )
 
-    fraction, share = float(validation_fraction), None
-    if isinstance(source, FolderSource):
-        source, share = by_class(source, fraction)
-    train, validation, test = cut(source.name, source.available, fraction, share)
-    rule = f"train: {train}, validation: {validation}, test: {test}"
-    rule += "" if share is None else ", of each class alike"
+    parts = source.cut(float(validation_fraction))
+    source, train, validation, test, _ = parts
     if limit is not None:
         train = train._replace(stop=min(train.stop, train.start + limit))
     pipelines = [Pipeline(source, part, batch_size, cache) for part in (train, validation, test)]
@@ -122,12 +118,16 @@ def load(
             version=source.version,
             num_classes=len(source.class_names),
             class_names=source.class_names,
-            image_shape=source.image_shape,
+            input_shape=source.input_shape,
             train_examples=train.examples,
             validation_examples=validation.examples,
             test_examples=test.examples,
-            split_rule=rule,
-            folder=source.name if isinstance(source, FolderSource) else None,
+            split_rule=parts.rule,
+            folder=source.folder,
+            task=source.task,
+            input_dtype=source.input_dtype,
+            label_shape=source.label_shape,
+            details=source.details,
         ),
         steps_per_epoch=batches.steps_per_epoch,
         order=Order(int(batch_size), int(seed), bool(drop_remainder), pipelines[0].shuffle_window),
@@ -142,11 +142,11 @@ def _open(
     download: bool,
 ) -> Source:
     if name == "digits":
-        return as_source("digits", open_digits(data_dir), image_size)
+        return source_of("digits", open_digits(data_dir), image_size)
     folder = _folder_of_images(name, data_dir)
     if folder is None:
         text = os.fspath(name)
-        return as_source(text, open_catalogue(text, data_dir, image_size, download), image_size)
+        return source_of(text, open_catalogue(text, data_dir, image_size, download), image_size)
     return open_folder(folder, image_size)
 
 

@@ -114,7 +114,7 @@ def distill(
         folder.begin(fresh, material.identity(), repair, console)
         again = f"the same command{' without --fresh' if fresh else ''}"
         try:
-            with going_on(recipe, again, material.splits.info.image_shape):
+            with going_on(recipe, again, material.splits.info.input_shape):
                 train_networks(material, folder, console)
                 export_student(material, folder, console)
                 command = command or _call(recipe, output, data_dir)

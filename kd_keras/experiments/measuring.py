@@ -125,7 +125,7 @@ def _rows(
         training=splits.training().take(min(batches, splits.steps_per_epoch)),
         # A tensor: of each Python number a graph of its own would be traced.
         views=lambda images, number: draw(images, tf.constant(number, tf.int64)),
-        trials=evaluate.Trials() if robustness else _NO_TRIALS,
+        trials=material.task.trials() if robustness else _NO_TRIALS,
         progress=progress,
     )
     alone = examinations[_TITLES[STUDENT_ALONE]]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from kd_keras.experiments.folder import RunFolder
 from kd_keras.experiments.stage_record import StageRecord
-from kd_keras.experiments.stages import Material, prepare, train, views_of
+from kd_keras.experiments.stages import Material, prepare, train
 from kd_keras.experiments.study.cell_folder import COUNTED, awaited
 from kd_keras.experiments.study.folder import TRAINING, StudyFolder
 from kd_keras.experiments.study.grid import Cell
@@ -70,7 +70,7 @@ def train_student(
     stage = recipe.stage(STUDENT_ALONE if teacher is None else STUDENT)
     calls = 0
     if teacher is not None:
-        views = getattr(views_of(stage, recipe), "pool", 1)
+        views = getattr(material.views_of(stage), "pool", 1)
         calls = views * recipe.epochs * material.splits.steps_per_epoch * recipe.batch_size
     started = time.monotonic()
     file = folder.network(STUDENT)

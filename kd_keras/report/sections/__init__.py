@@ -9,6 +9,7 @@ from kd_keras.report.sections import (
     corruptions,
     fidelity,
     overfit,
+    perturbed,
     shifts,
     training,
     untried,
@@ -17,7 +18,17 @@ from kd_keras.report.sections.section import Section
 
 __all__ = ["Section", "sections"]
 
-_IN_ORDER = (fidelity, calibration, classes, corruptions, shifts, untried, overfit, training)
+_IN_ORDER = (
+    fidelity,
+    calibration,
+    classes,
+    corruptions,
+    perturbed,
+    shifts,
+    untried,
+    overfit,
+    training,
+)
 
 
 def sections(report: Report) -> list[Section]:

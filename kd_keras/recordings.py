@@ -1,12 +1,12 @@
 """How a .wav file becomes samples, alike in training and in `predict`; imports no TensorFlow.
 
-| the file                            | what a network hears                                        |
-|-------------------------------------|-------------------------------------------------------------|
-| 16-bit PCM, one channel             | its samples / 32768, so -1 to below 1                       |
-| shorter than the network's input    | silence behind                                              |
-| longer                              | its beginning; what is cut off is not heard                 |
-| another sample rate, several        | refused, with the line that converts it: what to leave out  |
-| channels, other formats             | is the user's choice                                        |
+| the file                            | what a network hears                               |
+|-------------------------------------|----------------------------------------------------|
+| 16-bit PCM, one channel             | its samples / 32768, so -1 to below 1              |
+| shorter than the network's input    | silence behind                                     |
+| longer                              | its beginning; what is cut off is not heard        |
+| another sample rate, several        | refused, with the line that converts it: what to   |
+| channels, other formats             | leave out is the user's choice                     |
 """
 
 from __future__ import annotations

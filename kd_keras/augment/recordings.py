@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -159,6 +159,19 @@ def speech_mixup(seed: int = 0) -> WaveformPolicy:
         Zhang et al., "mixup: Beyond Empirical Risk Minimization", arXiv:1710.09412.
     """
     return WaveformPolicy([*_small_changes(), MixUp(alpha=0.4)], seed=seed, name="speech_mixup")
+
+
+def _nothing(seed: int = 0) -> WaveformPolicy:
+    return WaveformPolicy([], seed=seed, name="none")
+
+
+# By the names that recipes know them by.
+NAMED: Mapping[str, Callable[[int], WaveformPolicy]] = {
+    "none": _nothing,
+    "speech": speech,
+    "speech_strong": speech_strong,
+    "speech_mixup": speech_mixup,
+}
 
 
 def _small_changes() -> list[Any]:

@@ -13,6 +13,7 @@ from kd_keras.data.folder import open_folder
 from kd_keras.data.kinds import source_of
 from kd_keras.data.pipeline import Pipeline
 from kd_keras.data.source import Source
+from kd_keras.data.speech import Tones
 from kd_keras.data.splits import DataInfo, Order, Splits
 
 
@@ -143,6 +144,8 @@ def _open(
 ) -> Source:
     if name == "digits":
         return source_of("digits", open_digits(data_dir), image_size)
+    if name == "tones":
+        return Tones("tones")
     folder = _folder_of_images(name, data_dir)
     if folder is None:
         text = os.fspath(name)

@@ -16,9 +16,6 @@ from kd_keras.data.source import Cut, Source
 from kd_keras.data.splits import Part
 from kd_keras.recordings import FULL_SCALE
 
-SPOKEN_DIGIT = "spoken_digit"
-TONES = "tones"
-
 
 @dataclasses.dataclass(frozen=True)
 class SpeechSource(Source):
@@ -111,22 +108,24 @@ class SpokenDigits(SpeechSource):
 
     @functools.cached_property
     def speakers(self) -> Sequence[str]:
-        names = self._examples({"audio": tfds.decode.SkipDecoding()}).as_numpy_iterator()
+        names = self._examples.map(lambda example: example["audio/filename"]).as_numpy_iterator()
         # "7_jackson_32.wav": the digit, who says it, and the how-many-eth time.
-        return [name["audio/filename"].decode().split("_")[1] for name in names]
+        return [name.decode().split("_")[1] for name in names]
 
     def all_encoded(self) -> tf.data.Dataset:
-        return self._examples().map(lambda example: (example["audio"], example["label"]))
+        return self._examples.map(lambda example: (example["audio"], example["label"]))
 
     def decode(self, encoded: Any, label: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        encoded = self.builder.info.features["audio"].decode_example(encoded)
         beginning = tf.cast(encoded[: self.samples], tf.float32) / FULL_SCALE
         audio = tf.pad(beginning, [[0, self.samples - tf.shape(beginning)[0]]])
         return tf.ensure_shape(audio, self.input_shape), tf.cast(label, tf.int64)
 
-    def _examples(self, decoders: Any = None) -> tf.data.Dataset:
+    @property
+    def _examples(self) -> tf.data.Dataset:
         return self.builder.as_dataset(
             split="train",  # which is all that there is
-            decoders=decoders,
+            decoders={"audio": tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(try_autocache=False, skip_prefetch=True),
         )
 
@@ -151,6 +150,11 @@ class Tones(SpeechSource):
 
     def decode(self, encoded: Any, label: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return encoded, tf.cast(label, tf.int64)
+
+
+def is_spoken_digit(builder: tfds.core.DatasetBuilder) -> bool:
+    """Whether a builder is that of `SpokenDigits`, whose speakers are known from its file names."""
+    return builder.name == "spoken_digit"
 
 
 _VOICES = 6

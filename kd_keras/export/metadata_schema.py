@@ -1,4 +1,4 @@
-"""The tables of TensorFlow Lite's metadata schema that an image classifier needs, as a flatbuffer.
+"""The tables of TensorFlow Lite's metadata schema that a classifier needs, as a flatbuffer.
 
 No light package writes them on today's Pythons (`tflite-support` has no wheels for Python 3.12 and
 later; MediaPipe brings OpenCV and sound), so they are built here, slot by slot as numbered in
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import flatbuffers
-from flatbuffers.number_types import Float32Flags, Int8Flags, UOffsetTFlags
+from flatbuffers.number_types import Float32Flags, Int8Flags, Uint32Flags, UOffsetTFlags
 from flatbuffers.table import Table
 
 IDENTIFIER = b"M001"
@@ -21,7 +21,7 @@ _PARSER_VERSION = "1.0.0"
 # Members of the schema's enumerations and unions.
 _AXIS_LABELS = 2  # AssociatedFileType.TENSOR_AXIS_LABELS
 _RGB, _GREY = 1, 2  # ColorSpaceType
-_FEATURE, _IMAGE = 1, 2  # ContentProperties
+_FEATURE, _IMAGE, _AUDIO = 1, 2, 4  # ContentProperties
 _NORMALIZATION = 1  # ProcessUnitOptions.NormalizationOptions
 
 # Any number of entries may point to one and the same text or table, so that a small buffer could
@@ -41,6 +41,7 @@ class TensorDescription:
         mean: Subtracted from the pixels, a value for each channel or one for all; empty if unsaid.
         std: Divides them then, of the same length.
         label_file: Name of the packed file with one label a line, or "".
+        sample_rate: Of a recording of one channel, samples in a second; 0 for anything else.
     """
 
     name: str
@@ -49,6 +50,7 @@ class TensorDescription:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     label_file: str = ""
+    sample_rate: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,9 @@ def _tensor(builder: flatbuffers.Builder, tensor: TensorDescription) -> int:
     if tensor.channels:
         colours = _table(builder, numbers={0: _RGB if tensor.channels == 3 else _GREY})
         content = _table(builder, offsets={1: colours}, numbers={0: _IMAGE})
+    elif tensor.sample_rate:
+        sound = _table(builder, words={0: tensor.sample_rate, 1: 1})
+        content = _table(builder, offsets={1: sound}, numbers={0: _AUDIO})
     else:
         content = _table(builder, offsets={1: _table(builder)}, numbers={0: _FEATURE})
     offsets = {
@@ -149,14 +154,17 @@ def _table(
     builder: flatbuffers.Builder,
     offsets: Mapping[int, int] | None = None,
     numbers: Mapping[int, int] | None = None,
+    words: Mapping[int, int] | None = None,
 ) -> int:
-    """Write a table of which `offsets` and 8-bit `numbers` are known by slot; 0 is left out."""
-    offsets, numbers = offsets or {}, numbers or {}
-    builder.StartObject(max((*offsets, *numbers), default=-1) + 1)
+    """Write a table by slot: `offsets`, numbers of 8 bits and words of 32; 0 is left out."""
+    offsets, numbers, words = offsets or {}, numbers or {}, words or {}
+    builder.StartObject(max((*offsets, *numbers, *words), default=-1) + 1)
     for slot, offset in offsets.items():
         builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
     for slot, number in numbers.items():
         builder.PrependInt8Slot(slot, number, 0)
+    for slot, word in words.items():
+        builder.PrependUint32Slot(slot, word, 0)
     return builder.EndObject()
 
 
@@ -184,11 +192,15 @@ def _floats(builder: flatbuffers.Builder, values: Sequence[float]) -> int:
 
 
 def _described(table: Table) -> TensorDescription:
-    content, channels = _child(table, 3), 0
+    content, channels, sample_rate = _child(table, 3), 0, 0
     if content is not None and _number(content, 0) == _IMAGE:
         colours = _child(content, 1)
         space = _number(colours, 0) if colours is not None else 0
         channels = {_RGB: 3, _GREY: 1}.get(space, 0)
+    if content is not None and _number(content, 0) == _AUDIO:
+        sound = _child(content, 1)
+        place = 0 if sound is None else _at(sound, 0)
+        sample_rate = sound.Get(Uint32Flags, place) if sound is not None and place else 0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     units = [unit for unit in _tables(table, 4) if _number(unit, 0) == _NORMALIZATION]
@@ -196,7 +208,9 @@ def _described(table: Table) -> TensorDescription:
     if options is not None:
         mean, std = _float_values(options, 0), _float_values(options, 1)
     files = (_text(file, 0) for file in _tables(table, 6) if _number(file, 2) == _AXIS_LABELS)
-    return TensorDescription(_text(table, 0), _text(table, 1), channels, mean, std, next(files, ""))
+    return TensorDescription(
+        _text(table, 0), _text(table, 1), channels, mean, std, next(files, ""), sample_rate
+    )
 
 
 def _at(table: Table, slot: int) -> int:

@@ -15,6 +15,7 @@ def packed(
     name: str,
     main: Ending,
     input_range: tuple[float, float] | None,
+    sample_rate: int | None,
 ) -> bytes:
     """Return a file with the labels and the normalisation in it; as it is where there are none."""
     if labels is None:
@@ -30,6 +31,7 @@ def packed(
         name=name,
         input_mean=-low * std,
         input_std=std,
+        sample_rate=sample_rate,
     )
 
 

@@ -69,6 +69,7 @@ def to_tflite(
     signatures: Mapping[str, Callable[..., Any]] | None = None,
     labels: Sequence[str] | None = None,
     name: str | None = None,
+    sample_rate: int | None = None,
 ) -> ExportResult:
     """Convert a Keras student to TensorFlow Lite, run the file on LiteRT, and say how close it is.
 
@@ -124,6 +125,7 @@ def to_tflite(
         labels: The names of the classes, to pack into the file together with its normalisation, see
             `kd_keras.export.metadata`. None packs nothing.
         name: What the packed metadata call the model; the student's name by default.
+        sample_rate: What the packed metadata say of a student of recordings: samples in a second.
 
     Returns:
         `ExportResult` with the path, size, SHA-256, largest and mean difference from the Keras
@@ -235,7 +237,9 @@ def to_tflite(
                 expected,
                 verified,
                 bar,
-                lambda content: packed(content, labels, name or student.name, main, input_range),
+                lambda content: packed(
+                    content, labels, name or student.name, main, input_range, sample_rate
+                ),
             )
             looping = preset.integer and not is_trained
             with unrolled(student) if looping else contextlib.nullcontext():

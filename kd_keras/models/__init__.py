@@ -1,8 +1,17 @@
-"""Small teachers and students: raw 0..255 images in, logits out, taps with stable names."""
+"""Small teachers and students: raw images or waveforms in, logits out, taps with stable names."""
 
 from kd_keras.models.from_name import from_name
 from kd_keras.models.mlp import mlp
 from kd_keras.models.mobilenet import mobilenet
 from kd_keras.models.resnet import resnet
+from kd_keras.models.sound import audio_resnet, dscnn, sound_from_name
 
-__all__ = ["from_name", "mlp", "mobilenet", "resnet"]
+__all__ = [
+    "audio_resnet",
+    "dscnn",
+    "from_name",
+    "mlp",
+    "mobilenet",
+    "resnet",
+    "sound_from_name",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import keras
@@ -18,7 +19,7 @@ _FRAME_SECONDS = 0.032
 _HOP_SECONDS = 0.016
 _LOWEST_HERTZ = 60.0
 # Power below which nothing is heard, so that digital silence is no minus infinity.
-_FLOOR = float(os.environ.get('FLOOR', '1e-6'))
+_FLOOR = float(os.environ.get("FLOOR", "1e-6"))
 # Far below the floor. Keras takes the loudest of the whole batch as the reference of `top_db`, and
 # an answer must not depend on the other recordings of a batch.
 _TOP_DB = 1000.0
@@ -216,3 +217,64 @@ def _log_mel_input(samples: int, sample_rate: int) -> tuple[Any, Any]:
 def _batch_norm_relu(x: Any, norm_name: str, name: str) -> Any:
     x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=norm_name)(x)
     return keras.layers.ReLU(name=name)(x)
+
+
+_DSCNN = re.compile(r"dscnn(?:x(?P<width>[0-9]{1,9}))?")
+_RESNET = re.compile(r"audio_resnet(?P<depth>[0-9]{1,9})(?:x(?P<width>[0-9]{1,9}))?")
+
+
+def sound_from_name(
+    name: str,
+    *,
+    samples: int,
+    num_classes: int,
+    sample_rate: int,
+    weight_decay: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build the network for recordings that a short name describes.
+
+    | form | example | is |
+    |---|---|---|
+    | `dscnn` | `dscnn` | `dscnn()` |
+    | `dscnnx<width>` | `dscnnx32` | `dscnn(width=32)` |
+    | `audio_resnet<depth>` | `audio_resnet20` | `audio_resnet(depth=20)` |
+    | `audio_resnet<depth>x<width>` | `audio_resnet8x32` | `audio_resnet(depth=8, width=32)` |
+
+    Args:
+        name: One of the forms above.
+        samples: Length of a recording.
+        num_classes: Number of classes.
+        sample_rate: Samples in a second.
+        weight_decay: As in the architecture's own function.
+        seed: As in the architecture's own function.
+
+    Returns:
+        The model, named after `name`.
+
+    Raises:
+        ValueError: If `name` has none of the forms, or an argument is out of its range.
+
+    Example:
+
+    >>> from kd_keras.models import sound_from_name
+    >>> sound_from_name("dscnnx8", samples=4000, num_classes=4, sample_rate=8000).output.shape
+    (None, 4)
+    """
+    shape: dict[str, Any] = {
+        "samples": samples,
+        "num_classes": num_classes,
+        "sample_rate": sample_rate,
+        "weight_decay": weight_decay,
+        "seed": seed,
+        "name": name,
+    }
+    if match := _DSCNN.fullmatch(name):
+        return dscnn(**shape, width=int(match["width"] or 64))
+    if match := _RESNET.fullmatch(name):
+        return audio_resnet(**shape, depth=int(match["depth"]), width=int(match["width"] or 16))
+    raise ValueError(
+        "For recordings a network by name must be one of the forms dscnn, dscnnx<width>, "
+        "audio_resnet<depth>, audio_resnet<depth>x<width>, such as 'dscnnx32' or "
+        f"'audio_resnet20'. Received: name={name!r}."
+    )

@@ -44,9 +44,12 @@ PolicyName = Literal[
     "cutmix",
     "fmix",
 ]
+# Those of recordings beside "none", as `kd_keras.tasks.AudioTask.policies` has them.
+SpeechPolicyName = Literal["speech", "speech_strong", "speech_mixup"]
+TeacherPolicyName = Literal[PolicyName, SpeechPolicyName]
 # Policies that follow the gap between teacher and student, and their control that does not.
 FEEDBACK, UNIFORM = "feedback", "uniform"
-StudentPolicyName = Literal[PolicyName, "feedback", "uniform"]
+StudentPolicyName = Literal[TeacherPolicyName, "feedback", "uniform"]
 
 _FORMAT = "kd_keras_recipe"
 _FORMAT_VERSION = 1
@@ -136,7 +139,7 @@ class Recipe:
     losses: tuple[str, ...] = ("KLDivergence",)
     combine: Combine = "convex"
     warm_up: float = 0.0
-    teacher_policy: PolicyName | None = None
+    teacher_policy: TeacherPolicyName | None = None
     train_teacher: Literal["auto", "yes", "no"] = "auto"
     teacher_epochs: int = 30
     epochs: int = 30
@@ -160,7 +163,7 @@ class Recipe:
         check_text("student", self.student, "resnet8")
         check_choice("policy", self.policy, get_args(StudentPolicyName))
         if self.teacher_policy is not None:
-            check_choice("teacher_policy", self.teacher_policy, get_args(PolicyName))
+            check_choice("teacher_policy", self.teacher_policy, get_args(TeacherPolicyName))
         for name, choices in (
             ("train_teacher", ("auto", "yes", "no")),
             ("combine", get_args(Combine)),

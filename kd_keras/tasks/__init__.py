@@ -5,10 +5,11 @@ they are trained with, what their robustness is measured by and how their files 
 """
 
 from kd_keras.data.splits import DataInfo
+from kd_keras.tasks.audio import AudioTask
 from kd_keras.tasks.image import ImageTask
 from kd_keras.tasks.task import Task
 
-_TASKS: tuple[type[Task], ...] = (ImageTask,)
+_TASKS: tuple[type[Task], ...] = (ImageTask, AudioTask)
 
 
 def task_of(info: DataInfo) -> Task:
@@ -24,4 +25,4 @@ def task_of(info: DataInfo) -> Task:
     return next(task() for task in _TASKS if task.name == info.task)
 
 
-__all__ = ["ImageTask", "Task", "task_of"]
+__all__ = ["AudioTask", "ImageTask", "Task", "task_of"]

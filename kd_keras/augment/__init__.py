@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         RandomResizedCrop,
         RandomShift,
         RandomSubset,
+        RandomTranspose,
         SaltAndPepper,
         Sharpness,
         SpeckleNoise,
@@ -54,9 +55,18 @@ if TYPE_CHECKING:
         policy_names,
         standard,
         strong,
+        turns,
     )
     from kd_keras.augment.policy import Policy
     from kd_keras.augment.recordings import WaveformPolicy, speech, speech_mixup, speech_strong
+    from kd_keras.augment.tokens import (
+        NGram,
+        SpanSwap,
+        TokenPolicy,
+        WordDropout,
+        WordMask,
+        WordReplacement,
+    )
 
 __all__ = [
     "AugMix",
@@ -72,6 +82,7 @@ __all__ = [
     "GridMask",
     "JpegCompression",
     "MixUp",
+    "NGram",
     "Pick",
     "Policy",
     "Posterize",
@@ -79,14 +90,20 @@ __all__ = [
     "RandomResizedCrop",
     "RandomShift",
     "RandomSubset",
+    "RandomTranspose",
     "SaltAndPepper",
     "Sharpness",
+    "SpanSwap",
     "SpeckleNoise",
     "Speed",
     "TimeMask",
     "TimeShift",
+    "TokenPolicy",
     "WaveformPolicy",
     "WhiteNoise",
+    "WordDropout",
+    "WordMask",
+    "WordReplacement",
     "augmix",
     "blur",
     "colour",
@@ -106,10 +123,13 @@ __all__ = [
     "speech_strong",
     "standard",
     "strong",
+    "turns",
 ]
 
 _POLICIES = "kd_keras.augment.policies"
 _LAYERS = "kd_keras.augment.layers"
+_TOKENS = "kd_keras.augment.tokens"
+_OF_TOKENS = ("NGram", "SpanSwap", "TokenPolicy", "WordDropout", "WordMask", "WordReplacement")
 _RECORDINGS = "kd_keras.augment.recordings"
 
 
@@ -120,6 +140,8 @@ def __getattr__(name: str) -> Any:
         home = f"kd_keras.augment.{name.lower()}"
     elif name.startswith("speech") or name == "WaveformPolicy":
         home = _RECORDINGS
+    elif name in _OF_TOKENS:
+        home = _TOKENS
     else:
         home = _POLICIES if name.islower() else _LAYERS
     return getattr(importlib.import_module(home), name)

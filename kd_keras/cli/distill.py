@@ -50,7 +50,7 @@ class Distill(Job):
         if self.distillation is not None:
             recipe = distilled_by(recipe, self.distillation)
         if self.smoke:
-            recipe = recipe.smoke()
+            recipe = recipe.smoke(without_files=self.data_dir is None)
         if self.print_recipe:
             console.file.write(recipe.to_json())
             return

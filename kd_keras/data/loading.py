@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from kd_keras.arguments import check_integer, check_number, is_integer
+from kd_keras.data.blobs import BlobsSource
 from kd_keras.data.catalogue import is_in_catalogue, open_catalogue
 from kd_keras.data.embedded import open_digits
 from kd_keras.data.folder import open_folder
 from kd_keras.data.kinds import source_of
+from kd_keras.data.masks import is_folder_of_masks, open_masks
+from kd_keras.data.membrane import open_membrane
+from kd_keras.data.opinions import open_opinions
 from kd_keras.data.pipeline import Pipeline
 from kd_keras.data.source import Source
 from kd_keras.data.speech import Tones
@@ -144,12 +148,20 @@ def _open(
 ) -> Source:
     if name == "digits":
         return source_of("digits", open_digits(data_dir), image_size)
+    if name == "opinions":
+        return open_opinions()
+    if name == "blobs":
+        return BlobsSource("blobs")
+    if name == "membrane":
+        return open_membrane(data_dir, image_size)
     if name == "tones":
         return Tones("tones")
     folder = _folder_of_images(name, data_dir)
     if folder is None:
         text = os.fspath(name)
         return source_of(text, open_catalogue(text, data_dir, image_size, download), image_size)
+    if is_folder_of_masks(folder):
+        return open_masks(folder, image_size)
     return open_folder(folder, image_size)
 
 

@@ -135,6 +135,7 @@ def try_models(
     trials: Trials,
     progress: Callable[[str], None],
     kept: MutableMapping[str, np.ndarray] | None = None,
+    ignored: int | None = None,
 ) -> dict[str, Robustness]:
     """Return how each model comes through; all see the same images, which are made once.
 
@@ -147,6 +148,7 @@ def try_models(
         progress: Called with what is done next.
         kept: Changed images of an earlier call on the same images and trials, to which those of
             this one are added.
+        ignored: The class id of positions that do not count; None if all do.
     """
 
     def accuracies(change: Callable[[Any], Any], part: str) -> dict[str, float]:
@@ -157,7 +159,7 @@ def try_models(
             if kept is not None:
                 kept[part] = changed
         return {
-            name: accuracy(in_batches(predict, changed), classes)
+            name: accuracy(in_batches(predict, changed), classes, ignored)
             for name, predict in predictors.items()
         }
 

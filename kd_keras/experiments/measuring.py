@@ -68,7 +68,9 @@ def _measured(
     started = time.monotonic()
     recipe, splits = folder.recipe, material.splits
     with console.status("Measuring on the test split, in Keras and in LiteRT ...") as status:
-        rows = _rows(folder, material, robustness, lambda part: status.update(f"Measuring: {part}"))
+        rows, strips = _rows(
+            folder, material, robustness, lambda part: status.update(f"Measuring: {part}")
+        )
     # Without epochs: a network of an earlier version whose history is lost.
     histories = {network: epochs for network, epochs in folder.histories().items() if epochs}
     seconds = {
@@ -90,7 +92,9 @@ def _measured(
         environment=environment(),
         seconds={**seconds, "measuring": time.monotonic() - started},
         classes=splits.info.class_names,
+        strips=strips,
         baseline=_TITLES[STUDENT_ALONE],
+        noun=material.task.noun,
     )
 
 
@@ -104,7 +108,8 @@ def _kept(recipe: Recipe, histories: Mapping[str, Any]) -> dict[str, str]:
 
 def _rows(
     folder: RunFolder, material: Material, robustness: bool, progress: Callable[[str], None]
-) -> tuple[ResultRow, ...]:
+) -> tuple[tuple[ResultRow, ...], dict[str, str]]:
+    """Return what was found of each model, and strips of some test images where there are any."""
     models: dict[str, Any] = {}
     paths: dict[str, Path] = {}
     for name in NETWORKS:
@@ -126,11 +131,12 @@ def _rows(
         # A tensor: of each Python number a graph of its own would be traced.
         views=lambda images, number: draw(images, tf.constant(number, tf.int64)),
         trials=material.task.trials() if robustness else _NO_TRIALS,
+        ignored=material.task.ignored,
         progress=progress,
     )
     alone = examinations[_TITLES[STUDENT_ALONE]]
     student = models[_TITLES[STUDENT]]
-    return tuple(
+    rows = tuple(
         ResultRow(
             name=name,
             accuracy=examination.accuracy,
@@ -145,6 +151,7 @@ def _rows(
         )
         for name, examination in examinations.items()
     )
+    return rows, material.task.strips(models, splits.test)
 
 
 def _mce(examination: evaluate.Examination, baseline: evaluate.Examination) -> float | None:

@@ -10,6 +10,7 @@ from kd_keras.jobs.pictures import read_picture
 from kd_keras.jobs.predicting import classify
 from kd_keras.jobs.ranking import rank_policies
 from kd_keras.jobs.recording import check_labels, record_labels
+from kd_keras.jobs.segmenting import segment
 from kd_keras.jobs.verifying import verify_file
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "rank_policies",
     "read_picture",
     "record_labels",
+    "segment",
     "verify_file",
     "write_views",
 ]

@@ -33,6 +33,7 @@ PolicyName = Literal[
     "digits",
     "standard",
     "geometric",
+    "turns",
     "colour",
     "noise",
     "blur",
@@ -44,15 +45,19 @@ PolicyName = Literal[
     "cutmix",
     "fmix",
 ]
+# Those of texts beside "none", as `kd_keras.tasks.TextTask.policies` has them.
+TextPolicyName = Literal["word_dropout", "text"]
 # Those of recordings beside "none", as `kd_keras.tasks.AudioTask.policies` has them.
 SpeechPolicyName = Literal["speech", "speech_strong", "speech_mixup"]
-TeacherPolicyName = Literal[PolicyName, SpeechPolicyName]
+TeacherPolicyName = Literal[PolicyName, TextPolicyName, SpeechPolicyName]
 # Policies that follow the gap between teacher and student, and their control that does not.
 FEEDBACK, UNIFORM = "feedback", "uniform"
 StudentPolicyName = Literal[TeacherPolicyName, "feedback", "uniform"]
 
 _FORMAT = "kd_keras_recipe"
 _FORMAT_VERSION = 1
+# What stands in a smoke run for data that no package brings.
+_GENERATED = {"membrane": "blobs"}
 _SMOKE_EPOCHS = 2
 _SMOKE_EXAMPLES = 256
 _SMOKE_BATCH = 64
@@ -255,10 +260,18 @@ class Recipe:
         """Return the training of one of the networks."""
         return next(stage for stage in self.stages() if stage.name == name)
 
-    def smoke(self) -> Recipe:
-        """Return a copy that runs in seconds: at most 2 epochs of 256 examples in batches of 64."""
+    def smoke(self, without_files: bool = False) -> Recipe:
+        """Return a copy that runs in seconds: at most 2 epochs of 256 examples in batches of 64.
+
+        Args:
+            without_files: Take generated data in the place of data that a user must bring.
+        """
+        changes: dict[str, Any] = {}
+        if without_files and self.dataset in _GENERATED:
+            changes = {"dataset": _GENERATED[self.dataset], "image_size": None}
         return dataclasses.replace(
             self,
+            **changes,
             teacher_epochs=min(self.teacher_epochs, _SMOKE_EPOCHS),
             epochs=min(self.epochs, _SMOKE_EPOCHS),
             limit=min(self.limit or _SMOKE_EXAMPLES, _SMOKE_EXAMPLES),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
+import tensorflow as tf
 
 from kd_keras.augment.contract import Augmentation
 from kd_keras.data.splits import DataInfo, TaskName
@@ -20,11 +21,13 @@ class Task(abc.ABC):
         name: As `DataInfo.task`.
         noun: What one example is called, in the singular, such as "image".
         policies: Names of the policies that fit, for recipes. The first changes nothing.
+        ignored: The label of positions that count nothing, where there is such a one.
     """
 
     name: ClassVar[TaskName]
     noun: ClassVar[str]
     policies: ClassVar[Sequence[str]]
+    ignored: ClassVar[int | None] = None
 
     @abc.abstractmethod
     def network(
@@ -61,6 +64,15 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def trials(self, seed: int = 0) -> Trials:
         """Return what the robustness of a network is measured by."""
+
+    def strips(self, models: Mapping[str, Any], test: tf.data.Dataset) -> dict[str, str]:
+        """Return what a report shows of some test examples, as `Report.strips`; by default none.
+
+        Args:
+            models: Keras models, or functions from examples to logits, by name.
+            test: The batches of the test split.
+        """
+        return {}
 
     def export_arguments(self, info: DataInfo) -> dict[str, Any]:
         """Return what `kd_keras.export.to_tflite` needs to know of the student's inputs."""

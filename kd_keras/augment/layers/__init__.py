@@ -23,7 +23,7 @@ from kd_keras.augment.layers.waveform import (
     TimeShift,
     WhiteNoise,
 )
-from kd_keras.augment.layers.whole_pixels import RandomFlip, RandomShift
+from kd_keras.augment.layers.whole_pixels import RandomFlip, RandomShift, RandomTranspose
 
 __all__ = [
     "AugMix",
@@ -44,6 +44,7 @@ __all__ = [
     "RandomResizedCrop",
     "RandomShift",
     "RandomSubset",
+    "RandomTranspose",
     "SaltAndPepper",
     "Sharpness",
     "SpeckleNoise",

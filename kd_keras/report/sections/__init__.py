@@ -8,6 +8,7 @@ from kd_keras.report.sections import (
     classes,
     corruptions,
     fidelity,
+    maps,
     overfit,
     perturbed,
     shifts,
@@ -19,6 +20,7 @@ from kd_keras.report.sections.section import Section
 __all__ = ["Section", "sections"]
 
 _IN_ORDER = (
+    maps,
     fidelity,
     calibration,
     classes,

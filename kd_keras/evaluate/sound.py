@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kd_keras.arguments import check_integer, check_number, check_seed
+from kd_keras.arguments import check_number, check_seed
 
 _LEAST_POWER = 1e-12  # of silence, to which no noise has a given distance
 
@@ -40,18 +40,16 @@ def noisy(audio: np.ndarray, snr: float, seed: int = 0) -> np.ndarray:
     return np.clip(heard, -1.0, 1.0).astype(audio.dtype)
 
 
-def reverberant(
-    audio: np.ndarray, sample_rate: int, seconds: float = 0.4, seed: int = 0
-) -> np.ndarray:
+def reverberant(audio: np.ndarray, share: float = 0.4, seed: int = 0) -> np.ndarray:
     """Return recordings as in a room whose echo dies away.
 
-    x * h, with h(0) = 1 and behind it white noise that falls by 60 decibels in `seconds` and has
-    together as much energy as the direct sound; each recording keeps its power.
+    x * h, with h(0) = 1 and behind it white noise that falls by 60 decibels in a share of the
+    recording's length and has together as much energy as the direct sound; each recording keeps its power.
 
     Args:
         audio: (batch, samples) floats in -1..1.
-        sample_rate: Samples in a second.
-        seconds: Until the echo has fallen by 60 decibels, above 0, at most 10.
+        share: Of the length of a recording, until the echo has fallen by 60 decibels; above 0, at
+            most 1. Of a second 0.4 is a living room.
         seed: Seed of the room, which is one for all recordings.
 
     Returns:
@@ -65,16 +63,15 @@ def reverberant(
     >>> import numpy as np
     >>> from kd_keras.evaluate.sound import reverberant
     >>> click = np.zeros((1, 800)); click[0, 0] = 0.5
-    >>> echo = reverberant(click, 8000)[0]
-    >>> bool(np.abs(echo[1:400]).mean() > np.abs(echo[400:]).mean() > 0)
+    >>> echo = reverberant(click)[0]
+    >>> bool(np.abs(echo[1:160]).mean() > np.abs(echo[160:]).mean() > 0)
     True
     """
-    sample_rate = check_integer("sample_rate", sample_rate, 1)
-    seconds = check_number("seconds", seconds, above=0, high=10)
+    share = check_number("share", share, above=0, high=1)
     audio = _checked(audio)
     samples = audio.shape[1]
-    length = min(samples, max(2, round(seconds * sample_rate)))
-    falling = 10.0 ** (-3.0 * np.arange(1, length) / (seconds * sample_rate))
+    length = max(2, round(share * samples))
+    falling = 10.0 ** (-3.0 * np.arange(1, length) / length)
     tail = falling * np.random.default_rng(check_seed(seed)).standard_normal(length - 1)
     room = np.concatenate([[1.0], tail / np.linalg.norm(tail)])
     size = samples + length - 1

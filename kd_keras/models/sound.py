@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -15,11 +14,13 @@ from kd_keras.models.resnet import blocks_per_stage, conv_bn, residual_stages
 
 # Bands of the spectrogram, and the time that one frame sees and that lies between two.
 _BANDS = 40
-_FRAME_SECONDS = 0.032
-_HOP_SECONDS = 0.016
+_FRAME_SECONDS = 0.04
+_HOP_SECONDS = 0.02
 _LOWEST_HERTZ = 60.0
 # Power below which nothing is heard, so that digital silence is no minus infinity.
-_FLOOR = float(os.environ.get("FLOOR", "1e-6"))
+_FLOOR = 1e-6
+# By which a level is divided before the network sees it.
+_DECIBELS = 10.0
 # Far below the floor. Keras takes the loudest of the whole batch as the reference of `top_db`, and
 # an answer must not depend on the other recordings of a batch.
 _TOP_DB = 1000.0
@@ -45,7 +46,7 @@ def dscnn(
     classes it has 24,906 parameters.
 
     The spectrogram is part of the model, so that the exported file takes samples: 40 mel bands,
-    frames of 32 ms every 16 ms, each band less its mean over the recording, which takes the level
+    frames of 40 ms every 20 ms, each band less its mean over the recording, which takes the level
     and the microphone out. It is made of layers of Keras, has no parameters and calculates in
     float32 under every dtype policy. Taps, by layer name: `stem`; `stage1_block1`, `stage1_out`,
     `stage2_out`, `stage3_out` for the four blocks; `features` (pooled); `logits`.
@@ -199,17 +200,10 @@ def _log_mel_input(samples: int, sample_rate: int) -> tuple[Any, Any]:
         dtype="float32",
         name="log_mel",
     )(audio)
-    x = keras.layers.Permute((2, 1), name="frames")(x)
-    mode = os.environ.get("FRONT", "mean")
-    if mode == "fixed":
-        x = keras.layers.Rescaling(1 / 20.0)(x)
-    elif mode == "mean":
-        mean = keras.layers.GlobalAveragePooling1D(keepdims=True)(x)
-        x = keras.layers.Rescaling(1 / 10.0)(keras.layers.Subtract()([x, mean]))
-    elif mode == "ln":
-        x = keras.layers.LayerNormalization(axis=(1, 2), center=False, scale=False)(x)
-    elif mode == "bandln":
-        x = keras.layers.LayerNormalization(axis=1, center=False, scale=False)(x)
+    x = keras.layers.Permute((2, 1), dtype="float32", name="frames")(x)
+    mean = keras.layers.GlobalAveragePooling1D(keepdims=True, dtype="float32", name="mean")(x)
+    x = keras.layers.Subtract(dtype="float32", name="without_mean")([x, mean])
+    x = keras.layers.Rescaling(1.0 / _DECIBELS, dtype="float32", name="rescaling")(x)
     frames = x.shape[1]
     return audio, keras.layers.Reshape((frames, _BANDS, 1), name="log_mel_map")(x)
 

@@ -57,7 +57,7 @@ StudentPolicyName = Literal[TeacherPolicyName, "feedback", "uniform"]
 _FORMAT = "kd_keras_recipe"
 _FORMAT_VERSION = 1
 # What stands in a smoke run for data that no package brings.
-_GENERATED = {"membrane": "blobs"}
+_GENERATED = {"membrane": "blobs", "spoken_digit": "tones"}
 _SMOKE_EPOCHS = 2
 _SMOKE_EXAMPLES = 256
 _SMOKE_BATCH = 64

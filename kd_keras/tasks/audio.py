@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kd_keras import models
+from kd_keras.arguments import check_choice
 from kd_keras.augment.contract import Augmentation
 from kd_keras.augment.recordings import NAMED
 from kd_keras.data.splits import DataInfo
@@ -40,6 +41,7 @@ class AudioTask(Task):
         )
 
     def policy(self, name: str, seed: int) -> Augmentation:
+        check_choice("policy", name, self.policies)
         return NAMED[name](seed)
 
     def trials(self, seed: int = 0) -> Trials:
@@ -47,8 +49,8 @@ class AudioTask(Task):
         changes: dict[str, Callable[[Any], np.ndarray]] = {
             f"noise, SNR {snr} dB": partial(noisy, snr=snr, seed=seed) for snr in _DECIBELS
         }
-        changes["reverberation, 0.4 s"] = partial(reverberant, seed=seed)
-        return Trials(perturbations=changes, seed=seed)
+        changes["reverberation"] = partial(reverberant, seed=seed)
+        return Trials((), (), (), (), attacks=False, perturbations=changes)
 
     def export_arguments(self, info: DataInfo) -> dict[str, Any]:
         return {

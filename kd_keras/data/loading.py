@@ -17,6 +17,7 @@ from kd_keras.data.membrane import open_membrane
 from kd_keras.data.opinions import open_opinions
 from kd_keras.data.pipeline import Pipeline
 from kd_keras.data.source import Source
+from kd_keras.data.speech import Tones
 from kd_keras.data.splits import DataInfo, Order, Splits
 from kd_keras.data.text_files import is_of_texts, open_texts
 
@@ -161,6 +162,8 @@ def _open(
         return BlobsSource("blobs")
     if name == "membrane":
         return open_membrane(data_dir, image_size)
+    if name == "tones":
+        return Tones("tones")
     folder = _own_files(name, data_dir)
     if folder is not None and is_of_texts(folder):
         return open_texts(folder)

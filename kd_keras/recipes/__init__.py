@@ -6,6 +6,7 @@ from kd_keras.recipes.distillation import distilled_by
 from kd_keras.recipes.membrane import membrane
 from kd_keras.recipes.own_data import NAMED, recipe_for
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.spoken_digit import spoken_digit
 from kd_keras.recipes.sst2 import sst2
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "distilled_by",
     "membrane",
     "recipe_for",
+    "spoken_digit",
     "sst2",
 ]

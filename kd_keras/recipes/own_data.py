@@ -11,12 +11,13 @@ from kd_keras.recipes.cifar10 import cifar10
 from kd_keras.recipes.digits import digits
 from kd_keras.recipes.membrane import membrane
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.spoken_digit import spoken_digit
 from kd_keras.recipes.sst2 import sst2
 
 # By the name that the command line knows them by.
-NAMED = {recipe.__name__: recipe for recipe in (digits, cifar10, membrane, sst2)}
+NAMED = {recipe.__name__: recipe for recipe in (digits, cifar10, membrane, sst2, spoken_digit)}
 # Files of what is learnt as in a named recipe, by their suffix.
-_KINDS: dict[str, Callable[[], Recipe]] = {".txt": sst2, ".csv": sst2}
+_KINDS: dict[str, Callable[[], Recipe]] = {".txt": sst2, ".csv": sst2, ".wav": spoken_digit}
 _MOST_FILES = 1000
 
 

@@ -56,7 +56,9 @@ PolicyName = Literal[
 ]
 # Those of texts beside "none", as `kd_keras.tasks.TextTask.policies` has them.
 TextPolicyName = Literal["word_dropout", "text"]
-TeacherPolicyName = Literal[PolicyName, TextPolicyName]
+# Those of recordings beside "none", as `kd_keras.tasks.AudioTask.policies` has them.
+SpeechPolicyName = Literal["speech", "speech_strong", "speech_mixup"]
+TeacherPolicyName = Literal[PolicyName, TextPolicyName, SpeechPolicyName]
 # Policies that follow the gap between teacher and student, and their control that does not.
 FEEDBACK, UNIFORM = "feedback", "uniform"
 StudentPolicyName = Literal[TeacherPolicyName, "feedback", "uniform"]
@@ -65,7 +67,7 @@ _OURS = (0.0, 255.0)  # the range of images that networks by name take
 _FORMAT = "kd_keras_recipe"
 _FORMAT_VERSION = 1
 # What stands in a smoke run for data that no package brings.
-_GENERATED = {"membrane": "blobs", "glue/sst2": "opinions"}
+_GENERATED = {"membrane": "blobs", "glue/sst2": "opinions", "spoken_digit": "tones"}
 # Left out of what is written where they say nothing: earlier versions did not know them.
 _ADDED: dict[str, Any] = {"assistants": (), "taught_by": "last"}
 _SMOKE_EPOCHS = 2

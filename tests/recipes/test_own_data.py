@@ -12,6 +12,7 @@ from kd_keras.recipes import NAMED, recipe_for
         (["fine/a.txt", "poor/b.txt"], "sst2"),
         (["README.txt", "cats/a.jpg", "dogs/b.jpg"], None),
         (["train/fine/a.txt", "train/.hidden/x.jpg"], "sst2"),
+        (["yes/a.wav", "no/b.wav"], "spoken_digit"),
         (["image/a.png", "label/a.png"], "membrane"),
         (["image/a.png", "photo/a.png"], None),
         ([], None),

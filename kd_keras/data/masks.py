@@ -304,7 +304,7 @@ def _read(image: Path, mask: Path) -> MaskedImage:
     if values.dtype == bool:
         values = values.astype("uint8")
     buffer = io.BytesIO()
-    PIL.Image.fromarray(values, "L").save(buffer, "PNG")
+    PIL.Image.fromarray(values).save(buffer, "PNG")
     grey = picture.image.mode in _GREY and not picture.transparent
     return MaskedImage(
         image,

@@ -52,6 +52,14 @@ if TYPE_CHECKING:
         turns,
     )
     from kd_keras.augment.policy import Policy
+    from kd_keras.augment.tokens import (
+        NGram,
+        SpanSwap,
+        TokenPolicy,
+        WordDropout,
+        WordMask,
+        WordReplacement,
+    )
 
 __all__ = [
     "AugMix",
@@ -65,6 +73,7 @@ __all__ = [
     "GridMask",
     "JpegCompression",
     "MixUp",
+    "NGram",
     "Pick",
     "Policy",
     "Posterize",
@@ -75,7 +84,12 @@ __all__ = [
     "RandomTranspose",
     "SaltAndPepper",
     "Sharpness",
+    "SpanSwap",
     "SpeckleNoise",
+    "TokenPolicy",
+    "WordDropout",
+    "WordMask",
+    "WordReplacement",
     "augmix",
     "blur",
     "colour",
@@ -97,6 +111,8 @@ __all__ = [
 
 _POLICIES = "kd_keras.augment.policies"
 _LAYERS = "kd_keras.augment.layers"
+_TOKENS = "kd_keras.augment.tokens"
+_OF_TOKENS = ("NGram", "SpanSwap", "TokenPolicy", "WordDropout", "WordMask", "WordReplacement")
 
 
 def __getattr__(name: str) -> Any:
@@ -104,6 +120,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kd_keras.augment' has no attribute {name!r}")
     if name in ("Feedback", "Pick", "Policy"):
         home = f"kd_keras.augment.{name.lower()}"
+    elif name in _OF_TOKENS:
+        home = _TOKENS
     else:
         home = _POLICIES if name.islower() else _LAYERS
     return getattr(importlib.import_module(home), name)

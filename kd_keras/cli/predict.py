@@ -1,4 +1,4 @@
-"""`kd-keras predict`: what a `.tflite` file says of pictures."""
+"""`kd-keras predict`: what a `.tflite` file says of pictures or texts."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from kd_keras.report.table import Table, show
 
 @dataclasses.dataclass(frozen=True)
 class Predict(Job):
-    """Print the likeliest classes of pictures and their probabilities, in the LiteRT interpreter.
+    """Print the likeliest classes of pictures or texts and their probabilities, in LiteRT.
 
     Pictures of any size are turned upright, laid on black where they are transparent, resized to
     the file's input and made grey or RGB as it asks; the pixels go in raw, 0..255, unless the
-    file's metadata give another normalisation.
+    file's metadata give another normalisation. A file of texts takes sentences in quotes instead,
+    and makes ids of their words by the vocabulary in it.
 
     A file that gives a class for every pixel takes one picture, which is not resized but covered
     with tiles, and --output, where the mask goes.
 
     Attributes:
-        model: An image classifier, such as saved_models/digits/student_int8.tflite.
-        pictures: PNG, JPEG, BMP, GIF or WebP pictures; the first frame of several.
-        top: How many classes to print for each picture.
+        model: A classifier of images or texts, such as saved_models/digits/student_int8.tflite.
+        pictures: PNG, JPEG, BMP, GIF or WebP pictures, the first frame of several; or texts.
+        top: How many classes to print for each.
         labels: A text file with one label a line, instead of the labels in the model file.
         mean: Subtracted from the pixels 0..255, one value or one for each channel, instead of what
             the model file says.
@@ -43,7 +44,9 @@ class Predict(Job):
     """
 
     model: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE.tflite")]]
-    pictures: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]]
+    pictures: tyro.conf.Positional[
+        Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE|TEXT...")]
+    ]
     top: int = 3
     labels: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     mean: tuple[float, ...] | None = None
@@ -103,7 +106,15 @@ def _print(found: Classified, console: Console) -> None:
         for path, scores in found.pictures
         for place, score in enumerate(scores)
     ]
-    show(Table(("picture", "class", "probability"), rows, title=found.model, texts=2), console)
+    what = "text" if found.of_texts else "picture"
+    show(Table((what, "class", "probability"), rows, title=found.model, texts=2), console)
+    for text in found.unknown:
+        console.print(
+            f"No word of {text!r} is in the file's vocabulary: these are the probabilities of a "
+            "text of unknown words.",
+            highlight=False,
+            markup=False,
+        )
     if not found.labelled:
         console.print(
             "The file holds no labels, so the classes are numbered. Give names with --labels FILE, "
@@ -119,9 +130,10 @@ def _print(found: Classified, console: Console) -> None:
 
 
 def _as_json(found: Classified, call: str) -> str:
-    pictures = [
-        {"path": path, "classes": [dataclasses.asdict(score) for score in scores]}
-        for path, scores in found.pictures
+    entry, entries = ("text", "texts") if found.of_texts else ("path", "pictures")
+    classified = [
+        {entry: each, "classes": [dataclasses.asdict(score) for score in scores]}
+        for each, scores in found.pictures
     ]
     fields = {
         "model": found.model,
@@ -129,13 +141,14 @@ def _as_json(found: Classified, call: str) -> str:
         "labelled": found.labelled,
         "normalised": found.normalised,
     }
-    return json.dumps({"command": call, **fields, "pictures": pictures}, indent=2)
+    return json.dumps({"command": call, **fields, entries: classified}, indent=2)
 
 
 COMMAND = Command(
     parse=Predict,
     examples={
         "kd-keras predict student.tflite photo.jpg": "classify pictures with a .tflite file",
+        'kd-keras predict student.tflite "A fine film."': "or texts, where the file takes texts",
         "kd-keras predict student.tflite cells.png --output mask.png": "classify every pixel",
     },
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tensorflow_datasets as tfds
 
 from kd_keras.data.source import Source, as_source, image_and_label
+from kd_keras.data.texts import text_and_label, texts_of
 
 
 def check_kind(
@@ -18,7 +19,8 @@ def check_kind(
     Raises:
         ValueError: If it has none, or `image_size` does not fit them.
     """
-    image_and_label(name, builder, image_size)
+    if text_and_label(name, builder) is None:
+        image_and_label(name, builder, image_size)
 
 
 def source_of(
@@ -29,4 +31,7 @@ def source_of(
     Raises:
         ValueError: As `check_kind`, and if a class has a name that no label file can hold.
     """
+    texts = text_and_label(name, builder)
+    if texts is not None:
+        return texts_of(name, builder, texts)
     return as_source(name, builder, image_size)

@@ -101,14 +101,14 @@ def examine(
         )
     progress = progress or (lambda part: None)
     predictors = {name: as_predict(model, name) for name, model in models.items()}
-    progress("test images")
+    progress("test examples")
     logits, labels = _pass(predictors, dataset)
     classes = labels
     if ignored is None:
         classes = as_classes(labels, as_logits(next(iter(logits.values()))))
     training_scores: dict[str, TrainingScores] = {}
     if training is not None:
-        progress("training images")
+        progress("training examples")
         trained, training_labels = _pass(predictors, training)
         training_scores = {
             name: TrainingScores(

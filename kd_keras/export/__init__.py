@@ -15,6 +15,7 @@ from kd_keras.export.racing import Entry, Ratio, Standing, race
 from kd_keras.export.result import ExportResult, OutputDifference
 from kd_keras.export.runtime import LiteModel, Operator
 from kd_keras.export.segmenter import Segmenter
+from kd_keras.export.text_classifier import TextClassifier
 from kd_keras.export.tflite import to_tflite
 from kd_keras.export.thresholds import Miss, missed
 from kd_keras.export.timing import Latency, latency
@@ -36,6 +37,7 @@ __all__ = [
     "Ratio",
     "Segmenter",
     "Standing",
+    "TextClassifier",
     "Verification",
     "arena_bytes",
     "count_operations",

@@ -27,12 +27,18 @@ from kd_keras.export.metadata_file import (
     with_file,
 )
 from kd_keras.export.metadata_schema import Description, TensorDescription, build, parse
+from kd_keras.vocabulary import Vocabulary
 
 OutputKind = Literal["logits", "probabilities"]
 
 _LABEL_FILE = "labels.txt"
+_VOCABULARY_FILE = "vocab.txt"
 _BUFFER = b"TFLITE_METADATA"
 _RUNTIME_VERSION = b"min_runtime_version"
+_IDS = (
+    "Ids of words, padded with 0 behind the words: the text in lower case, without punctuation, "
+    "cut at white space. The line of a word in the vocabulary, from 0, is its id; 1 without one."
+)
 # MediaPipe's own writers call the output so.
 _TENSOR_NAMES = {"logits": "logits", "probabilities": "probability"}
 
@@ -52,6 +58,8 @@ class ModelMetadata:
         outputs: Whether that output holds "logits" or "probabilities".
         input_mean: Subtracted from the pixels 0..255, for each channel or one for all.
         input_std: Divides them then: input = (pixel - mean) / std.
+        vocabulary: The words that a text is made of, whose ids are 2, 3, ..., as
+            `kd_keras.vocabulary.Vocabulary.words`.
         minimum_runtime_version: The first TensorFlow Lite that has all the file's operators.
     """
 
@@ -65,6 +73,7 @@ class ModelMetadata:
     outputs: OutputKind | None = None
     input_mean: tuple[float, ...] = ()
     input_std: tuple[float, ...] = ()
+    vocabulary: tuple[str, ...] = ()
     minimum_runtime_version: str | None = None
 
 
@@ -81,6 +90,7 @@ def pack(
     license: str = "",
     input_mean: float | Sequence[float] = 0.0,
     input_std: float | Sequence[float] = 1.0,
+    vocabulary: Sequence[str] | None = None,
 ) -> bytes:
     """Return a `.tflite` file with its metadata and labels in it, in place of earlier ones.
 
@@ -103,6 +113,8 @@ def pack(
             each channel or one for all. A student of this package takes raw pixels: 0.
         input_std: What it divides them by then: input = (pixel - mean) / std. For an input of range
             (low, high), std = 255 / (high - low) and mean = -low * std.
+        vocabulary: For a file that takes ids of words `(batch, length)`: the words of the ids 2,
+            3, ..., as `kd_keras.vocabulary.Vocabulary.words`.
 
     Returns:
         The new file as bytes.
@@ -110,7 +122,7 @@ def pack(
     Raises:
         ValueError: If `content` is no whole TFLite file, a label is empty or of several lines, no
             output, or more than one, has as many classes as there are labels, or a normalisation
-            does not fit.
+            or a vocabulary does not fit.
 
     Example:
 
@@ -140,12 +152,24 @@ def pack(
         author=author,
         license=license,
         inputs=tuple(
-            _input(subgraph.tensors[index], input_mean, input_std) for index in subgraph.inputs
+            _input(subgraph.tensors[index], input_mean, input_std)
+            if vocabulary is None
+            else TensorDescription("ids", _IDS, vocabulary_file=_VOCABULARY_FILE)
+            for index in subgraph.inputs
         ),
         outputs=_outputs(model, names, outputs, labelled_output),
     )
     put_buffer(model, _BUFFER, build(described))
-    return with_file(serialized(model), _LABEL_FILE, "".join(f"{n}\n" for n in names))
+    whole = with_file(serialized(model), _LABEL_FILE, "".join(f"{n}\n" for n in names))
+    if vocabulary is None:
+        return whole
+    shapes = [tuple(map(int, subgraph.tensors[index].shape)) for index in subgraph.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        raise ValueError(
+            "`vocabulary` belongs to a file with one input of ids (batch, length). Received: a "
+            f"vocabulary for a file with inputs of shape {shapes}"
+        )
+    return with_file(whole, _VOCABULARY_FILE, Vocabulary(tuple(vocabulary), shapes[0][1]).lines())
 
 
 def read(source: bytes | str | os.PathLike[str]) -> ModelMetadata:
@@ -186,6 +210,8 @@ def read(source: bytes | str | os.PathLike[str]) -> ModelMetadata:
         if index is not None:
             text = read_file(content, described.outputs[index].label_file)
             labels = _lines(text)
+        words = next((each.vocabulary_file for each in described.inputs), "")
+        vocabulary = Vocabulary.from_lines(read_file(content, words), 1).words if words else ()
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"The metadata in the .tflite file cannot be read: {error}. Pack them again with "
@@ -203,6 +229,7 @@ def read(source: bytes | str | os.PathLike[str]) -> ModelMetadata:
         outputs=None if index is None else _kind(described.outputs[index].name),
         input_mean=image.mean if image else (),
         input_std=image.std if image else (),
+        vocabulary=vocabulary,
         minimum_runtime_version=runtime,
     )
 

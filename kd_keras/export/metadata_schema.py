@@ -1,4 +1,4 @@
-"""The tables of TensorFlow Lite's metadata schema that an image classifier needs, as a flatbuffer.
+"""The tables of TensorFlow Lite's metadata schema that a classifier needs, as a flatbuffer.
 
 No light package writes them on today's Pythons (`tflite-support` has no wheels for Python 3.12 and
 later; MediaPipe brings OpenCV and sound), so they are built here, slot by slot as numbered in
@@ -15,11 +15,11 @@ from flatbuffers.number_types import Float32Flags, Int8Flags, UOffsetTFlags
 from flatbuffers.table import Table
 
 IDENTIFIER = b"M001"
-# The first version of the schema has all that is written here.
-_PARSER_VERSION = "1.0.0"
+# The first version of the schema has all that is written here, but for vocabularies.
+_PARSER_VERSION, _PARSER_OF_VOCABULARIES = "1.0.0", "1.0.1"
 
 # Members of the schema's enumerations and unions.
-_AXIS_LABELS = 2  # AssociatedFileType.TENSOR_AXIS_LABELS
+_AXIS_LABELS, _VOCABULARY = 2, 5  # AssociatedFileType.TENSOR_AXIS_LABELS, VOCABULARY
 _RGB, _GREY = 1, 2  # ColorSpaceType
 _FEATURE, _IMAGE = 1, 2  # ContentProperties
 _NORMALIZATION = 1  # ProcessUnitOptions.NormalizationOptions
@@ -41,6 +41,7 @@ class TensorDescription:
         mean: Subtracted from the pixels, a value for each channel or one for all; empty if unsaid.
         std: Divides them then, of the same length.
         label_file: Name of the packed file with one label a line, or "".
+        vocabulary_file: Name of the packed file with one word a line, or "".
     """
 
     name: str
@@ -49,6 +50,7 @@ class TensorDescription:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     label_file: str = ""
+    vocabulary_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def build(described: Description) -> bytes:
     inputs = _vector(builder, [_tensor(builder, tensor) for tensor in described.inputs])
     outputs = _vector(builder, [_tensor(builder, tensor) for tensor in described.outputs])
     subgraph = _table(builder, offsets={2: inputs, 3: outputs})
+    has_words = any(tensor.vocabulary_file for tensor in described.inputs)
     root = _table(
         builder,
         offsets={
@@ -93,7 +96,7 @@ def build(described: Description) -> bytes:
             3: _vector(builder, [subgraph]),
             4: _string(builder, described.author),
             5: _string(builder, described.license),
-            7: _string(builder, _PARSER_VERSION),
+            7: _string(builder, _PARSER_OF_VOCABULARIES if has_words else _PARSER_VERSION),
         },
     )
     builder.Finish(root, file_identifier=IDENTIFIER)
@@ -138,10 +141,14 @@ def _tensor(builder: flatbuffers.Builder, tensor: TensorDescription) -> int:
         )
         unit = _table(builder, offsets={1: options}, numbers={0: _NORMALIZATION})
         offsets[4] = _vector(builder, [unit])
-    if tensor.label_file:
-        name = _string(builder, tensor.label_file)
-        labels = _table(builder, offsets={0: name}, numbers={2: _AXIS_LABELS})
-        offsets[6] = _vector(builder, [labels])
+    named = ((tensor.label_file, _AXIS_LABELS), (tensor.vocabulary_file, _VOCABULARY))
+    files = [
+        _table(builder, offsets={0: _string(builder, name)}, numbers={2: kind})
+        for name, kind in named
+        if name
+    ]
+    if files:
+        offsets[6] = _vector(builder, files)
     return _table(builder, offsets=offsets)
 
 
@@ -195,8 +202,17 @@ def _described(table: Table) -> TensorDescription:
     options = next(filter(None, (_child(unit, 1) for unit in reversed(units))), None)
     if options is not None:
         mean, std = _float_values(options, 0), _float_values(options, 1)
-    files = (_text(file, 0) for file in _tables(table, 6) if _number(file, 2) == _AXIS_LABELS)
-    return TensorDescription(_text(table, 0), _text(table, 1), channels, mean, std, next(files, ""))
+    # The first one of a kind.
+    files = {_number(file, 2): _text(file, 0) for file in reversed(_tables(table, 6))}
+    return TensorDescription(
+        _text(table, 0),
+        _text(table, 1),
+        channels,
+        mean,
+        std,
+        files.get(_AXIS_LABELS, ""),
+        files.get(_VOCABULARY, ""),
+    )
 
 
 def _at(table: Table, slot: int) -> int:

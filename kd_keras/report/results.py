@@ -65,6 +65,7 @@ class Report:
         seconds: Wall time of each stage.
         classes: Names of the classes, by label; empty where they have none.
         baseline: Name of the row that `mce` compares with; empty where there is none.
+        noun: What one example is called, in the singular.
         strips: Of data with a class for every pixel, some test images side by side as a PNG in
             base 64, by "image", "label" and the names of rows; class ids are grey values.
     """
@@ -78,6 +79,7 @@ class Report:
     seconds: Mapping[str, float] = field(default_factory=dict)
     classes: Sequence[str] = ()
     baseline: str = ""
+    noun: str = "image"
     strips: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -102,6 +104,7 @@ class Report:
                 "seconds": {name: float(value) for name, value in self.seconds.items()},
                 "classes": list(self.classes),
                 "baseline": self.baseline,
+                "noun": self.noun,
                 **({"strips": dict(self.strips)} if self.strips else {}),
             },
             indent=2,
@@ -141,6 +144,7 @@ class Report:
                 seconds=content["seconds"],
                 classes=tuple(content.get("classes", ())),
                 baseline=content.get("baseline", ""),
+                noun=content.get("noun", "image"),
                 strips=content.get("strips", {}),
             )
         except (KeyError, TypeError, AttributeError) as error:

@@ -8,8 +8,9 @@ from kd_keras.data.splits import DataInfo
 from kd_keras.tasks.image import ImageTask
 from kd_keras.tasks.segmentation import SegmentationTask
 from kd_keras.tasks.task import Task
+from kd_keras.tasks.text import TextTask
 
-_TASKS: tuple[type[Task], ...] = (ImageTask, SegmentationTask)
+_TASKS: tuple[type[Task], ...] = (ImageTask, SegmentationTask, TextTask)
 
 
 def task_of(info: DataInfo) -> Task:
@@ -25,4 +26,4 @@ def task_of(info: DataInfo) -> Task:
     return next(task() for task in _TASKS if task.name == info.task)
 
 
-__all__ = ["ImageTask", "SegmentationTask", "Task", "task_of"]
+__all__ = ["ImageTask", "SegmentationTask", "Task", "TextTask", "task_of"]

@@ -133,9 +133,18 @@ class Step(OpenModel):
             tape: Where the student's operations are recorded, and the teacher's are not.
         """
         parts = self._parts
-        with contextlib.nullcontext() if tape is None else tape.stop_recording():
-            teacher = parts.ask(batch, training)
-        return teacher, parts.network(self._of_student(batch.x), training, watched=parts.watched)
+
+        def ask(batch: Batch) -> Answer | None:
+            with contextlib.nullcontext() if tape is None else tape.stop_recording():
+                return parts.ask(batch, training)
+
+        def run() -> Answer:
+            return parts.network(self._of_student(batch.x), training, watched=parts.watched)
+
+        if parts.teacher is not None and parts.teacher.hears_students:
+            student = run()
+            return ask(parts.overheard(batch, student)), student
+        return ask(batch), run()
 
     def losses_of(
         self, batch: Batch, teacher: Answer | None, student: Answer, training: bool
@@ -184,8 +193,8 @@ class Step(OpenModel):
         if y_pred is None or parts.network.tapped.names or parts.watched:
             teacher, student = self.forward(batch, training)
         else:
-            teacher = None if parts.teacher is None else parts.teacher.answer(batch)
             student = Answer(y_pred, {}, parts.network.logits(y_pred))
+            teacher = parts.ask(parts.overheard(batch, student), training=True)
         return self._objective(batch, teacher, student, training).objective
 
     def _objective(
@@ -224,7 +233,7 @@ class Step(OpenModel):
                 "`student.trainable = True` before building the Distiller."
             )
         gradients = tape.gradient(value, self.trainable_weights)
-        taught = None if teacher is None else teacher.logits
+        taught = None if teacher is None else (teacher.logits, teacher.lesson)
         return gradients, losses, taught, student.outputs, masks_of(student.outputs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -242,18 +251,27 @@ class Step(OpenModel):
         with tf.control_dependencies(checks):
             gradients, losses, taught, y_pred, masks = core(batch)
         y_pred = with_masks(y_pred, masks)
+        logits, lesson = (None, None) if taught is None else taught
+        moved = [(self.optimizer, gradients)]
+        named = named_losses(losses)
+        if lesson is not None:
+            moved.append((self._parts.teacher.optimizer, lesson.gradients))
+            named["teacher_loss"] = lesson.loss
+        scaled = keras.optimizers.LossScaleOptimizer
         checks = stop_unless_finite(
-            gradients,
-            named_losses(losses),
+            [g for optimizer, own in moved if not isinstance(optimizer, scaled) for g in own],
+            named,
             snapshot,
-            check_gradients=not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer),
             evidence=self._parts.evidence(losses),
         )
-        teacher = None if taught is None else Answer(taught, {}, taught)
         student = Answer(y_pred, {}, self._parts.network.logits(y_pred))
         with tf.control_dependencies(checks):
-            # Without the identities the optimizer could start before the checks are through.
-            gradients = [None if g is None else tf.identity(g) for g in gradients]
+            gradients = _behind_checks(gradients)
+            teacher = None
+            if taught is not None:
+                if lesson is not None:
+                    lesson = lesson._replace(gradients=_behind_checks(lesson.gradients))
+                teacher = Answer(logits, {}, logits, lesson=lesson)
             self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
             for plugin in self._parts.plugins:
                 plugin.after_step(Results(batch, teacher, student, losses), step)
@@ -370,3 +388,8 @@ class Step(OpenModel):
             rank = max(len(t.shape) for t in self.student.outputs) if built else None
             labels.refuse_class_weight_on_dense_labels(y, rank)
             labels.refuse_class_weight_on_independent_labels(self.loss, y)
+
+
+def _behind_checks(gradients: list[Any]) -> list[Any]:
+    """Return gradients as read behind the checks; the optimizer could start before them else."""
+    return [None if gradient is None else tf.identity(gradient) for gradient in gradients]

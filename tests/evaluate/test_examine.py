@@ -181,7 +181,7 @@ def test_progress_names_every_part(networks):
     trials = Trials(("fog",), (3,), rotations=(15,), scales=(0.5,))
     examine({"student": networks["student"]}, split(), trials=trials, progress=seen.append)
     assert seen == [
-        "test images",
+        "test examples",
         "fog, severity 3",
         "degrees 15",
         "factor 0.5",

@@ -177,6 +177,8 @@ _OF_CELLS: dict[str, Any] = {
     "combine": "convex",
     "warm_up": 0.0,
     "teacher_policy": None,
+    "assistants": (),
+    "taught_by": "last",
 }
 
 

@@ -24,7 +24,7 @@ def section(report: Report) -> Section | None:
     first = examined[0][1]
     count = len(first.class_examples)
     names = list(report.classes) if len(report.classes) == count else list(map(str, range(count)))
-    noun = "images" if first.segmentation is None else "pixels"
+    noun = f"{report.noun}s" if first.segmentation is None else "pixels"
     headings = [
         "class",
         f"test {noun}",

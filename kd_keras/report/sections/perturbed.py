@@ -23,5 +23,5 @@ def section(report: Report) -> Section | None:
         [change, *(percent(robustness.perturbed[change]) for robustness in tried.values())]
         for change in first.perturbed
     ]
-    notes = [f"Share of right answers on {first.examples:,} test examples, changed as named."]
+    notes = [f"Share of right answers on {first.examples:,} test {report.noun}s, changed as named."]
     return Section("Perturbations", notes, Table(["perturbation", *tried], rows))

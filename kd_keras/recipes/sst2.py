@@ -1,0 +1,23 @@
+"""SST-2: tbd."""
+
+from __future__ import annotations
+
+from kd_keras.recipes.recipe import Recipe
+
+
+def sst2() -> Recipe:
+    """Return the recipe of `kd-keras distill sst2`."""
+    return Recipe(
+        dataset="glue/sst2",
+        teacher="bagcnn32-drop0.5",
+        student="textcnn8",
+        policy="word_dropout",
+        temperature=2.0,
+        student_loss_weight=0.1,
+        teacher_epochs=3,
+        epochs=6,
+        batch_size=256,
+        optimizer="adam",
+        teacher_learning_rate=2e-3,
+        learning_rate=4e-3,
+    )

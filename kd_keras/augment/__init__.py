@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from kd_keras.augment.feedback import Feedback
     from kd_keras.augment.layers import (
         AugMix,
+        BandMask,
         CutMix,
         Equalize,
         FMix,
+        Gain,
         GaussianBlur,
         GaussianNoise,
         Generated,
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
         SaltAndPepper,
         Sharpness,
         SpeckleNoise,
+        Speed,
+        TimeMask,
+        TimeShift,
+        WhiteNoise,
     )
     from kd_keras.augment.pick import Pick
     from kd_keras.augment.policies import (
@@ -52,6 +58,7 @@ if TYPE_CHECKING:
         turns,
     )
     from kd_keras.augment.policy import Policy
+    from kd_keras.augment.recordings import WaveformPolicy, speech, speech_mixup, speech_strong
     from kd_keras.augment.tokens import (
         NGram,
         SpanSwap,
@@ -63,10 +70,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AugMix",
+    "BandMask",
     "CutMix",
     "Equalize",
     "FMix",
     "Feedback",
+    "Gain",
     "GaussianBlur",
     "GaussianNoise",
     "Generated",
@@ -86,7 +95,12 @@ __all__ = [
     "Sharpness",
     "SpanSwap",
     "SpeckleNoise",
+    "Speed",
+    "TimeMask",
+    "TimeShift",
     "TokenPolicy",
+    "WaveformPolicy",
+    "WhiteNoise",
     "WordDropout",
     "WordMask",
     "WordReplacement",
@@ -104,6 +118,9 @@ __all__ = [
     "noise",
     "none",
     "policy_names",
+    "speech",
+    "speech_mixup",
+    "speech_strong",
     "standard",
     "strong",
     "turns",
@@ -113,6 +130,7 @@ _POLICIES = "kd_keras.augment.policies"
 _LAYERS = "kd_keras.augment.layers"
 _TOKENS = "kd_keras.augment.tokens"
 _OF_TOKENS = ("NGram", "SpanSwap", "TokenPolicy", "WordDropout", "WordMask", "WordReplacement")
+_RECORDINGS = "kd_keras.augment.recordings"
 
 
 def __getattr__(name: str) -> Any:
@@ -120,6 +138,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kd_keras.augment' has no attribute {name!r}")
     if name in ("Feedback", "Pick", "Policy"):
         home = f"kd_keras.augment.{name.lower()}"
+    elif name.startswith("speech") or name == "WaveformPolicy":
+        home = _RECORDINGS
     elif name in _OF_TOKENS:
         home = _TOKENS
     else:

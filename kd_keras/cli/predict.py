@@ -1,4 +1,4 @@
-"""`kd-keras predict`: what a `.tflite` file says of pictures or texts."""
+"""`kd-keras predict`: what a `.tflite` file says of pictures, texts or recordings."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ from kd_keras.report.table import Table, show
 
 @dataclasses.dataclass(frozen=True)
 class Predict(Job):
-    """Print the likeliest classes of pictures or texts and their probabilities, in LiteRT.
+    """Print the likeliest classes of pictures, texts or recordings, as LiteRT finds them.
 
     Pictures of any size are turned upright, laid on black where they are transparent, resized to
     the file's input and made grey or RGB as it asks; the pixels go in raw, 0..255, unless the
     file's metadata give another normalisation. A file of texts takes sentences in quotes instead,
-    and makes ids of their words by the vocabulary in it.
+    and makes ids of their words by the vocabulary in it. A file of recordings takes .wav files of
+    its sample rate, 16 bits and one channel; it hears as much of their beginning as it takes.
 
     A file that gives a class for every pixel takes one picture, which is not resized but covered
     with tiles, and --output, where the mask goes.
 
     Attributes:
-        model: A classifier of images or texts, such as saved_models/digits/student_int8.tflite.
-        pictures: PNG, JPEG, BMP, GIF or WebP pictures, the first frame of several; or texts.
+        model: A classifier of images, texts or recordings, such as
+            saved_models/digits/student_int8.tflite.
+        pictures: PNG, JPEG, BMP, GIF or WebP pictures, the first frame of several; or texts;
+            or .wav recordings.
         top: How many classes to print for each.
         labels: A text file with one label a line, instead of the labels in the model file.
         mean: Subtracted from the pixels 0..255, one value or one for each channel, instead of what
@@ -45,7 +48,7 @@ class Predict(Job):
 
     model: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE.tflite")]]
     pictures: tyro.conf.Positional[
-        Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE|TEXT...")]
+        Annotated[tuple[str, ...], tyro.conf.arg(metavar="IMAGE|TEXT|WAV...")]
     ]
     top: int = 3
     labels: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -106,7 +109,7 @@ def _print(found: Classified, console: Console) -> None:
         for path, scores in found.pictures
         for place, score in enumerate(scores)
     ]
-    what = "text" if found.of_texts else "picture"
+    what = _what(found)
     show(Table((what, "class", "probability"), rows, title=found.model, texts=2), console)
     for text in found.unknown:
         console.print(
@@ -129,8 +132,12 @@ def _print(found: Classified, console: Console) -> None:
         )
 
 
+def _what(found: Classified) -> str:
+    return "text" if found.of_texts else "recording" if found.of_recordings else "picture"
+
+
 def _as_json(found: Classified, call: str) -> str:
-    entry, entries = ("text", "texts") if found.of_texts else ("path", "pictures")
+    entry, entries = "text" if found.of_texts else "path", f"{_what(found)}s"
     classified = [
         {entry: each, "classes": [dataclasses.asdict(score) for score in scores]}
         for each, scores in found.pictures
@@ -149,6 +156,7 @@ COMMAND = Command(
     examples={
         "kd-keras predict student.tflite photo.jpg": "classify pictures with a .tflite file",
         'kd-keras predict student.tflite "A fine film."': "or texts, where the file takes texts",
+        "kd-keras predict student.tflite hello.wav": "or recordings",
         "kd-keras predict student.tflite cells.png --output mask.png": "classify every pixel",
     },
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tensorflow_datasets as tfds
 
 from kd_keras.data.source import Source, as_source, image_and_label
+from kd_keras.data.speech import SpokenDigits, is_spoken_digit
 from kd_keras.data.texts import text_and_label, texts_of
 
 
@@ -19,7 +20,7 @@ def check_kind(
     Raises:
         ValueError: If it has none, or `image_size` does not fit them.
     """
-    if text_and_label(name, builder) is None:
+    if not is_spoken_digit(builder) and text_and_label(name, builder) is None:
         image_and_label(name, builder, image_size)
 
 
@@ -34,4 +35,6 @@ def source_of(
     texts = text_and_label(name, builder)
     if texts is not None:
         return texts_of(name, builder, texts)
+    if is_spoken_digit(builder):
+        return SpokenDigits(name, builder)
     return as_source(name, builder, image_size)

@@ -17,6 +17,7 @@ from kd_keras.data.membrane import open_membrane
 from kd_keras.data.opinions import open_opinions
 from kd_keras.data.pipeline import Pipeline
 from kd_keras.data.source import Source
+from kd_keras.data.speech import Tones
 from kd_keras.data.splits import DataInfo, Order, Splits
 from kd_keras.data.text_files import is_of_texts, open_texts
 
@@ -34,7 +35,7 @@ def load(
     cache: bool | None = None,
     download: bool = True,
 ) -> Splits:
-    """Load a classification dataset as batches of (x, y) for train, validation and test.
+    """Load a dataset as batches of (x, y) for train, validation and test.
 
     Images stay uint8 0..255 until they are on the device; the models of `kd_keras.models` take them
     so. Texts become int32 ids of their words, by a vocabulary of the training part.
@@ -47,20 +48,23 @@ def load(
     of `train`.
 
     Args:
-        name: `"digits"`, which is embedded, or `"opinions"`, generated texts; a dataset of
-            TensorFlow Datasets, such as `"cifar10"`, `"emnist/balanced"` or `"glue/sst2"`; the path
-            of a folder of images or texts, laid out as `<class>/*.png` or `<class>/*.txt`, or as
-            `train/<class>/*` with `test` and `validation` likewise where there are any; or of a CSV
-            file with the columns text and label. Images of a folder are read as RGB, upright as
-            their EXIF orientation says, transparent ones on black, as `kd-keras predict` reads
-            them.
+        name: `"digits"`, which is embedded; `"opinions"` or `"blobs"`, generated texts and label
+            maps; a dataset of TensorFlow Datasets, such as `"cifar10"`, `"emnist/balanced"` or
+            `"glue/sst2"`; or a path: of a folder of images or texts, laid out as `<class>/*.png` or
+            `<class>/*.txt`, or as `train/<class>/*` with `test` and `validation` likewise where
+            there are any; of a folder of images with masks of the same names, `image/*.png` and
+            `label/*.png`, whose values are class ids (255: no label), likewise with splits or
+            without (`"membrane"` is such a folder in `data_dir`); or of a CSV file with the columns
+            text and label. Images of classes are read as RGB, upright as their EXIF orientation
+            says, transparent ones on black, as `kd-keras predict` reads them.
         data_dir: Where TFDS keeps prepared data; its default where None. With `name="folder"`,
             the folder of files.
         batch_size: Examples in a batch, at least 1.
         seed: Seed of the order of training examples, from 0 to 2^63 - 1.
         validation_fraction: Share of `train` to cut off for a missing split, in (0, 1).
         image_size: Height and width to resize to, one number for both or a pair. Needed where
-            images differ in size.
+            images differ in size. Of images with masks, which are not resized, the size of the
+            tiles that they are cut into.
         limit: Use only the first `limit` training examples, for smoke runs.
         drop_remainder: Leave out the last training batch of an epoch where it is smaller.
         cache: Keep decoded images in memory after the first pass. None does so for each split
@@ -158,6 +162,8 @@ def _open(
         return BlobsSource("blobs")
     if name == "membrane":
         return open_membrane(data_dir, image_size)
+    if name == "tones":
+        return Tones("tones")
     folder = _own_files(name, data_dir)
     if folder is not None and is_of_texts(folder):
         return open_texts(folder)

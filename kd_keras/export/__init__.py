@@ -15,6 +15,7 @@ from kd_keras.export.racing import Entry, Ratio, Standing, race
 from kd_keras.export.result import ExportResult, OutputDifference
 from kd_keras.export.runtime import LiteModel, Operator
 from kd_keras.export.segmenter import Segmenter
+from kd_keras.export.sound_classifier import SoundClassifier
 from kd_keras.export.text_classifier import TextClassifier
 from kd_keras.export.tflite import to_tflite
 from kd_keras.export.thresholds import Miss, missed
@@ -36,6 +37,7 @@ __all__ = [
     "OutputDifference",
     "Ratio",
     "Segmenter",
+    "SoundClassifier",
     "Standing",
     "TextClassifier",
     "Verification",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from kd_keras.arguments import is_number
+from kd_keras.arguments import check_integer, is_number
 from kd_keras.class_names import is_class_name
 from kd_keras.export.interpreter import read_content
 from kd_keras.export.metadata_file import (
@@ -60,6 +60,7 @@ class ModelMetadata:
         input_std: Divides them then: input = (pixel - mean) / std.
         vocabulary: The words that a text is made of, whose ids are 2, 3, ..., as
             `kd_keras.vocabulary.Vocabulary.words`.
+        sample_rate: Of a file that hears, the samples in a second of what goes in.
         minimum_runtime_version: The first TensorFlow Lite that has all the file's operators.
     """
 
@@ -74,6 +75,7 @@ class ModelMetadata:
     input_mean: tuple[float, ...] = ()
     input_std: tuple[float, ...] = ()
     vocabulary: tuple[str, ...] = ()
+    sample_rate: int | None = None
     minimum_runtime_version: str | None = None
 
 
@@ -91,6 +93,7 @@ def pack(
     input_mean: float | Sequence[float] = 0.0,
     input_std: float | Sequence[float] = 1.0,
     vocabulary: Sequence[str] | None = None,
+    sample_rate: int | None = None,
 ) -> bytes:
     """Return a `.tflite` file with its metadata and labels in it, in place of earlier ones.
 
@@ -115,6 +118,8 @@ def pack(
             (low, high), std = 255 / (high - low) and mean = -low * std.
         vocabulary: For a file that takes ids of words `(batch, length)`: the words of the ids 2,
             3, ..., as `kd_keras.vocabulary.Vocabulary.words`.
+        sample_rate: Of a file that takes recordings, (batch, samples), the samples in a second, 1
+            to 2^32 - 1.
 
     Returns:
         The new file as bytes.
@@ -135,6 +140,8 @@ def pack(
     ('cat', 'dog')
     """
     names = _checked_labels(labels)
+    if sample_rate is not None:
+        check_integer("sample_rate", sample_rate, 1, 2**32 - 1)
     if outputs is not None and outputs not in get_args(OutputKind):
         raise ValueError(
             f"`outputs` must be one of {', '.join(map(repr, get_args(OutputKind)))}. "
@@ -152,7 +159,7 @@ def pack(
         author=author,
         license=license,
         inputs=tuple(
-            _input(subgraph.tensors[index], input_mean, input_std)
+            _input(subgraph.tensors[index], input_mean, input_std, sample_rate)
             if vocabulary is None
             else TensorDescription("ids", _IDS, vocabulary_file=_VOCABULARY_FILE)
             for index in subgraph.inputs
@@ -218,6 +225,7 @@ def read(source: bytes | str | os.PathLike[str]) -> ModelMetadata:
             f"`kd_keras.export.metadata.pack`. Received: {received}"
         ) from error
     image = next((tensor for tensor in described.inputs if tensor.mean), None)
+    rates = (tensor.sample_rate for tensor in described.inputs if tensor.sample_rate)
     return ModelMetadata(
         name=described.name,
         description=described.description,
@@ -230,6 +238,7 @@ def read(source: bytes | str | os.PathLike[str]) -> ModelMetadata:
         input_mean=image.mean if image else (),
         input_std=image.std if image else (),
         vocabulary=vocabulary,
+        sample_rate=next(rates, None),
         minimum_runtime_version=runtime,
     )
 
@@ -274,8 +283,14 @@ def _lines(text: str) -> tuple[str, ...]:
     return tuple(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n") if text)
 
 
-def _input(tensor: Any, mean: Any, std: Any) -> TensorDescription:
+def _input(tensor: Any, mean: Any, std: Any, sample_rate: int | None) -> TensorDescription:
     shape = tuple(int(size) for size in tensor.shape)
+    if len(shape) == 2 and sample_rate is not None:
+        return TensorDescription(
+            "audio",
+            f"One recording of {shape[1]} samples in -1..1, {sample_rate} in a second.",
+            sample_rate=sample_rate,
+        )
     if len(shape) != 4 or shape[-1] not in (1, 3):
         return TensorDescription("input")
     channels = shape[-1]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import flatbuffers
-from flatbuffers.number_types import Float32Flags, Int8Flags, UOffsetTFlags
+from flatbuffers.number_types import Float32Flags, Int8Flags, Uint32Flags, UOffsetTFlags
 from flatbuffers.table import Table
 
 IDENTIFIER = b"M001"
@@ -21,7 +21,7 @@ _PARSER_VERSION, _PARSER_OF_VOCABULARIES = "1.0.0", "1.0.1"
 # Members of the schema's enumerations and unions.
 _AXIS_LABELS, _VOCABULARY = 2, 5  # AssociatedFileType.TENSOR_AXIS_LABELS, VOCABULARY
 _RGB, _GREY = 1, 2  # ColorSpaceType
-_FEATURE, _IMAGE = 1, 2  # ContentProperties
+_FEATURE, _IMAGE, _AUDIO = 1, 2, 4  # ContentProperties
 _NORMALIZATION = 1  # ProcessUnitOptions.NormalizationOptions
 
 # Any number of entries may point to one and the same text or table, so that a small buffer could
@@ -42,6 +42,7 @@ class TensorDescription:
         std: Divides them then, of the same length.
         label_file: Name of the packed file with one label a line, or "".
         vocabulary_file: Name of the packed file with one word a line, or "".
+        sample_rate: Of a recording of one channel, samples in a second; 0 for anything else.
     """
 
     name: str
@@ -51,6 +52,7 @@ class TensorDescription:
     std: tuple[float, ...] = ()
     label_file: str = ""
     vocabulary_file: str = ""
+    sample_rate: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,9 @@ def _tensor(builder: flatbuffers.Builder, tensor: TensorDescription) -> int:
     if tensor.channels:
         colours = _table(builder, numbers={0: _RGB if tensor.channels == 3 else _GREY})
         content = _table(builder, offsets={1: colours}, numbers={0: _IMAGE})
+    elif tensor.sample_rate:
+        sound = _table(builder, words={0: tensor.sample_rate, 1: 1})
+        content = _table(builder, offsets={1: sound}, numbers={0: _AUDIO})
     else:
         content = _table(builder, offsets={1: _table(builder)}, numbers={0: _FEATURE})
     offsets = {
@@ -156,14 +161,17 @@ def _table(
     builder: flatbuffers.Builder,
     offsets: Mapping[int, int] | None = None,
     numbers: Mapping[int, int] | None = None,
+    words: Mapping[int, int] | None = None,
 ) -> int:
-    """Write a table of which `offsets` and 8-bit `numbers` are known by slot; 0 is left out."""
-    offsets, numbers = offsets or {}, numbers or {}
-    builder.StartObject(max((*offsets, *numbers), default=-1) + 1)
+    """Write a table by slot: `offsets`, numbers of 8 bits and words of 32; 0 is left out."""
+    offsets, numbers, words = offsets or {}, numbers or {}, words or {}
+    builder.StartObject(max((*offsets, *numbers, *words), default=-1) + 1)
     for slot, offset in offsets.items():
         builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
     for slot, number in numbers.items():
         builder.PrependInt8Slot(slot, number, 0)
+    for slot, word in words.items():
+        builder.PrependUint32Slot(slot, word, 0)
     return builder.EndObject()
 
 
@@ -191,11 +199,15 @@ def _floats(builder: flatbuffers.Builder, values: Sequence[float]) -> int:
 
 
 def _described(table: Table) -> TensorDescription:
-    content, channels = _child(table, 3), 0
+    content, channels, sample_rate = _child(table, 3), 0, 0
     if content is not None and _number(content, 0) == _IMAGE:
         colours = _child(content, 1)
         space = _number(colours, 0) if colours is not None else 0
         channels = {_RGB: 3, _GREY: 1}.get(space, 0)
+    if content is not None and _number(content, 0) == _AUDIO:
+        sound = _child(content, 1)
+        place = 0 if sound is None else _at(sound, 0)
+        sample_rate = sound.Get(Uint32Flags, place) if sound is not None and place else 0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     units = [unit for unit in _tables(table, 4) if _number(unit, 0) == _NORMALIZATION]
@@ -212,6 +224,7 @@ def _described(table: Table) -> TensorDescription:
         std,
         files.get(_AXIS_LABELS, ""),
         files.get(_VOCABULARY, ""),
+        sample_rate,
     )
 
 

@@ -16,6 +16,7 @@ def packed(
     main: Ending,
     input_range: tuple[float, float] | None,
     vocabulary: Sequence[str] | None,
+    sample_rate: int | None,
 ) -> bytes:
     """Return a file with labels and normalisation or vocabulary in it; as it is without labels."""
     if labels is None:
@@ -32,6 +33,7 @@ def packed(
         input_mean=-low * std,
         input_std=std,
         vocabulary=vocabulary,
+        sample_rate=sample_rate,
     )
 
 

@@ -70,6 +70,7 @@ def to_tflite(
     labels: Sequence[str] | None = None,
     name: str | None = None,
     vocabulary: Sequence[str] | None = None,
+    sample_rate: int | None = None,
 ) -> ExportResult:
     """Convert a Keras student to TensorFlow Lite, run the file on LiteRT, and say how close it is.
 
@@ -127,6 +128,7 @@ def to_tflite(
         name: What the packed metadata call the model; the student's name by default.
         vocabulary: For a student that takes ids of words: the words of the ids 2, 3, ..., to pack
             into the file beside the labels, see `kd_keras.vocabulary.Vocabulary`.
+        sample_rate: What the packed metadata say of a student of recordings: samples in a second.
 
     Returns:
         `ExportResult` with the path, size, SHA-256, largest and mean difference from the Keras
@@ -244,7 +246,13 @@ def to_tflite(
                 verified,
                 bar,
                 lambda content: packed(
-                    content, labels, name or student.name, main, input_range, vocabulary
+                    content,
+                    labels,
+                    name or student.name,
+                    main,
+                    input_range,
+                    vocabulary,
+                    sample_rate,
                 ),
             )
             looping = preset.integer and not is_trained

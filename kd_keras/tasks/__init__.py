@@ -5,12 +5,13 @@ they are trained with, what their robustness is measured by and how their files 
 """
 
 from kd_keras.data.splits import DataInfo
+from kd_keras.tasks.audio import AudioTask
 from kd_keras.tasks.image import ImageTask
 from kd_keras.tasks.segmentation import SegmentationTask
 from kd_keras.tasks.task import Task
 from kd_keras.tasks.text import TextTask
 
-_TASKS: tuple[type[Task], ...] = (ImageTask, SegmentationTask, TextTask)
+_TASKS: tuple[type[Task], ...] = (ImageTask, SegmentationTask, TextTask, AudioTask)
 
 
 def task_of(info: DataInfo) -> Task:
@@ -26,4 +27,4 @@ def task_of(info: DataInfo) -> Task:
     return next(task() for task in _TASKS if task.name == info.task)
 
 
-__all__ = ["ImageTask", "SegmentationTask", "Task", "TextTask", "task_of"]
+__all__ = ["AudioTask", "ImageTask", "SegmentationTask", "Task", "TextTask", "task_of"]

@@ -13,6 +13,7 @@ from kd_keras.cli import (
     predict,
     record,
     study,
+    teachers,
     verify,
     views,
 )
@@ -22,6 +23,7 @@ from kd_keras.cli.job import Command
 COMMANDS: dict[str, Command] = {
     "distill": distill.COMMAND,
     "study": study.COMMAND,
+    "teachers": teachers.COMMAND,
     "policies": policies.COMMAND,
     "losses": losses.COMMAND,
     "views": views.COMMAND,

@@ -85,7 +85,7 @@ def is_in_catalogue(name: str) -> bool:
 
 
 def _unknown_name(name: str) -> str:
-    known = sorted({"digits", *tfds.list_builders(with_community_datasets=False)})
+    known = sorted({"digits", "opinions", *tfds.list_builders(with_community_datasets=False)})
     close = difflib.get_close_matches(name, known, n=3)
     return (
         "`name` must be 'digits', a dataset of TensorFlow Datasets such as 'cifar10', or the path "

@@ -149,7 +149,7 @@ class MaskFolderSource(DenseSource):
         if channels == 1:
             pixels = decode_jpeg(content, 1)
         else:
-            pixels = decode_file(content, encoded["transparent"], 1)
+            pixels = decode_file(content, encoded["transparent"], tf.constant(1))
         values = tf.io.decode_png(label["mask"], channels=1)
         image, mask = (
             whole[place["row"] : place["row"] + height, place["column"] : place["column"] + width]

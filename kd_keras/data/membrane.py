@@ -28,7 +28,7 @@ def open_membrane(data_dir: Path | None, tile: tuple[int, int] | None) -> MaskFo
         raise ValueError(
             "`data_dir` must be the folder of the ISBI 2012 images, which this package does not "
             f"bring: {IMAGES}/*.png and {MASKS}/*.png of the same names, 0 for membrane and 255 "
-            f"for cell. Received: data_dir={None if data_dir is None else str(data_dir)!r}. Without "
+            f"for cell. Received: data_dir={data_dir and str(data_dir)!r}. Without "
             "them: 'blobs' is generated (kd-keras distill membrane --smoke takes it)."
         )
     return open_masks(folder, tile, _CLASSES)

@@ -26,11 +26,16 @@ from kd_keras.experiments.history import best_epoch, write_history
 from kd_keras.experiments.stages import Material
 from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import NETWORKS, STUDENT, STUDENT_ALONE, TEACHER, network_title
+from kd_keras.recipes.stage import ASSISTANTS, STUDENT, STUDENT_ALONE, TEACHER
 from kd_keras.report import Report, ResultRow, read_report, write_report
 from kd_keras.report.environment import environment
 
-_TITLES = {TEACHER: "teacher", STUDENT_ALONE: "student alone", STUDENT: "distilled student"}
+_TITLES = {
+    TEACHER: "teacher",
+    **{name: name.replace("_", " ") for name in ASSISTANTS},
+    STUDENT_ALONE: "student alone",
+    STUDENT: "distilled student",
+}
 _NO_TRIALS = evaluate.Trials(corruptions=(), rotations=(), scales=(), attacks=False)
 
 
@@ -78,8 +83,7 @@ def _measured(
         for network, epochs in histories.items()
     }
     return Report(
-        title=f"{splits.info.title}: {network_title(recipe.teacher)} teaches "
-        f"{network_title(recipe.student)}",
+        title=f"{splits.info.title}: {recipe.title}",
         command=command,
         recipe={**recipe.portable().to_dict(), **_kept(recipe, histories)},
         rows=rows,
@@ -112,7 +116,7 @@ def _rows(
     """Return what was found of each model, and strips of some test images where there are any."""
     models: dict[str, Any] = {}
     paths: dict[str, Path] = {}
-    for name in NETWORKS:
+    for name in (stage.name for stage in folder.recipe.stages()):
         paths[_TITLES[name]] = folder.network(name)
         models[_TITLES[name]] = load_network(folder.network(name), name)
     for name, kind in ((FLOAT32, "float32"), (INT8, "int8")):

@@ -76,7 +76,8 @@ class Material:
 
     def build(self, stage: Stage) -> keras.Model:
         """Return the network that a stage begins with. The same stage has the same weights."""
-        return networks.build(stage, self.recipe, self.splits.info)
+        recipe = dataclasses.replace(self.recipe, seed=self.recipe.seed + stage.seed)
+        return networks.build(stage, recipe, self.splits.info)
 
     @property
     def task(self) -> Task:
@@ -144,14 +145,16 @@ def prepare(
     )
     material = Material(recipe, splits, digests)
     built = {}
-    for stage in (recipe.stage(TEACHER), recipe.stage(STUDENT)):
+    for stage in recipe.stages():
+        if stage.name == STUDENT_ALONE:
+            continue
         try:
             built[stage.name] = material.build(stage)
             if function_of(stage.network) is not None:
                 material.build(stage)  # whether it makes a new network each time
         except ValueError as error:
             raise ValueError(f"The recipe's `{stage.role}` cannot be built. {error}") from error
-        if stage.name == STUDENT or not may_be_taken(recipe):
+        if stage.is_taught or not may_be_taken(recipe):
             material.views_of(stage)  # whether there is such a policy for these data
             refuse_frozen(built[stage.name], stage)
     for each in (recipe,) if taught_by is None else taught_by:
@@ -162,11 +165,14 @@ def prepare(
 def _try_teaching(built: Mapping[str, keras.Model], material: Material) -> None:
     """Raise where losses do not fit the networks, with taps and all, or views not the images."""
     recipe = material.recipe
-    model = distiller(built[TEACHER], built[STUDENT], material)
-    asks = recipe.pick or recipe.policy in (FEEDBACK, UNIFORM)
-    # Of losses between logits the Distiller itself knows all; tracing takes seconds.
-    if asks or not all(map(_is_between_logits, model.distillation_losses)):
-        try_step(model, material.task.loss(), next(iter(material.splits.validation)))
+    for stage in filter(lambda stage: stage.is_taught, recipe.stages()):
+        teachers = {name: built[name] for name in stage.taught_by}
+        model = distiller(teachers, built[stage.name], material)
+        asks = recipe.pick or recipe.policy in (FEEDBACK, UNIFORM)
+        # Of losses between logits the Distiller itself knows all; tracing takes seconds.
+        losses = keras.tree.flatten(model.distillation_losses)
+        if asks or not all(map(_is_between_logits, losses)):
+            try_step(model, material.task.loss(), next(iter(material.splits.validation)))
 
 
 def _is_between_logits(loss: Any) -> bool:
@@ -174,22 +180,29 @@ def _is_between_logits(loss: Any) -> bool:
     return isinstance(loss, LogitLoss) and taps == (None, None)
 
 
-def distiller(teacher: keras.Model, student: keras.Model, material: Material) -> Distiller:
-    """Return what trains a student with a teacher, as the recipe says."""
+def distiller(
+    teachers: Mapping[str, keras.Model], student: keras.Model, material: Material
+) -> Distiller:
+    """Return what trains a student with a teacher, as the recipe says.
+
+    Of several teachers, by their names, each has the recipe's losses with an equal share.
+    """
     recipe = material.recipe
     terms = recipe.terms()
-    weights: list[Any] = [term.weight for term in terms]
+    weights: list[Any] = [term.weight / len(teachers) for term in terms]
     if recipe.warm_up:
         steps = max(1, round(recipe.warm_up * recipe.epochs * material.splits.steps_per_epoch))
         weights = [
             keras.optimizers.schedules.PolynomialDecay(0.0, steps, end_learning_rate=weight)
             for weight in weights
         ]
+    losses = {name: [term.build(recipe.temperature) for term in terms] for name in teachers}
+    (first, *others) = teachers
     return Distiller(
-        teacher,
+        dict(teachers) if others else teachers[first],
         student,
-        [term.build(recipe.temperature) for term in terms],
-        weights,
+        losses if others else losses[first],
+        dict.fromkeys(teachers, weights) if others else weights,
         recipe.student_loss_weight,
         combine=recipe.combine,
         augmentation=material.views_of(recipe.stage(STUDENT)),
@@ -197,15 +210,18 @@ def distiller(teacher: keras.Model, student: keras.Model, material: Material) ->
 
 
 def train_networks(material: Material, folder: RunFolder, console: Console) -> None:
-    """Train the teacher, the student alone and the student with the teacher, where not yet done.
+    """Train the networks of a recipe that are not yet: teacher, assistants and both students.
 
     The two students differ in the teacher alone: same initial weights, data, views and schedule.
     """
-    teacher_title = network_title(material.recipe.teacher)
+    networks_of = {stage.name: network_title(stage.network) for stage in material.recipe.stages()}
     for stage in material.recipe.stages():
-        suffix = {STUDENT_ALONE: " alone", STUDENT: f" with teacher {teacher_title}"}
-        title = f"{stage.title}{suffix.get(stage.name, '')}"
-        train(stage, title, material, folder, folder.network(TEACHER), console)
+        title = f"{stage.title} alone" if stage.name == STUDENT_ALONE else stage.title
+        if stage.is_taught:
+            by = " and ".join(networks_of[name] for name in stage.taught_by)
+            title += f" with teacher{'s' if len(stage.taught_by) > 1 else ''} {by}"
+        teachers = {name: folder.network(name) for name in stage.taught_by}
+        train(stage, title, material, folder, teachers, console)
 
 
 def train(
@@ -213,7 +229,7 @@ def train(
     title: str,
     material: Material,
     folder: RunFolder,
-    teacher: Path,
+    teachers: Mapping[str, Path],
     console: Console,
     name: str | None = None,
 ) -> None:
@@ -224,7 +240,7 @@ def train(
         title: What a person reads about it.
         material: Data and networks.
         folder: Where the network goes.
-        teacher: File of the trained teacher, where the stage is taught.
+        teachers: Files of the trained networks that teach it, by their names.
         console: Where progress goes.
         name: The network's name in the folder; by default the stage's.
     """
@@ -237,7 +253,8 @@ def train(
         return
     if stage.is_taught:
         # A copy from the file, which stays trainable: the Distiller freezes what it gets.
-        model: Any = distiller(load_network(teacher, TEACHER), network, material)
+        taught_by = {name: load_network(file, name) for name, file in teachers.items()}
+        model: Any = distiller(taught_by, network, material)
     else:
         model = Supervised(network, material.views_of(stage))
     training = Training(name, stage, title, network, model, material.task)

@@ -4,6 +4,7 @@ Imports no TensorFlow until a job is done.
 """
 
 from kd_keras.jobs.benchmarking import benchmark_files
+from kd_keras.jobs.choosing import rank_teachers
 from kd_keras.jobs.exporting import export_presets
 from kd_keras.jobs.gallery import write_views
 from kd_keras.jobs.pictures import read_picture
@@ -19,6 +20,7 @@ __all__ = [
     "classify",
     "export_presets",
     "rank_policies",
+    "rank_teachers",
     "read_picture",
     "record_labels",
     "segment",

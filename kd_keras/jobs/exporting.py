@@ -146,6 +146,7 @@ def export_presets(
 
         from kd_keras import export
         from kd_keras.export.presets import check_quantization
+        from kd_keras.tasks import task_of
 
         asked = [check_quantization(preset) for preset in presets]
         # What bytes cannot be asked of keeps its float32.
@@ -175,7 +176,7 @@ def export_presets(
                     classes_output=classes_output,
                     batch_size=batch_size,
                     min_agreement=min_agreement,
-                    labels=splits.info.class_names,
+                    **task_of(splits.info).export_arguments(splits.info),
                     name=f"{network.name} on {splits.info.title}",
                 )
             )

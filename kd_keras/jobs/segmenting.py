@@ -13,7 +13,7 @@ import PIL.Image
 
 from kd_keras.jobs.pictures import read_pixels
 from kd_keras.quiet_start import quiet_start
-from kd_keras.whole_file import write_whole
+from kd_keras.whole_file import written_beside
 
 # Of the classes in the mask's palette: the first is black, the others as in a report's overlays.
 _BLACK = (0, 0, 0)
@@ -83,7 +83,8 @@ def segment(
         segmenter = Segmenter(model, labels, mean=mean, std=std)
     pixels = read_pixels(picture, segmenter.image_shape[-1])
     classes = segmenter.class_map(pixels)
-    write_whole(mask, _png(classes))
+    with written_beside(mask) as beside:
+        beside.write_bytes(_png(classes))
     counts = np.bincount(classes.ravel(), minlength=len(segmenter.labels)) / classes.size
     return Segmented(
         str(model),

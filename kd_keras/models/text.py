@@ -7,13 +7,14 @@ from typing import Any
 
 import keras
 
-from kd_keras.arguments import check_integer, check_number, check_seed
+from kd_keras.arguments import check_integer, check_seed
 from kd_keras.models.arguments import he_normal, kernel_regularizer, layer_seed
 from kd_keras.models.layers import logits_output
 from kd_keras.models.words import IsWord, MeanOfWords, Positions
 
-_FORM = re.compile(r"(?:(bag|textcnn|bigru)|transformer([0-9]{1,3})x)([0-9]{1,6})")
-_DROPOUT = "0 for none; 0.5 is usual for a teacher of texts."
+_FORM = re.compile(
+    r"(?:(bag|textcnn|bagcnn|bigru)|transformer([0-9]{1,3})x)([0-9]{1,6})(?:-drop(0\.[0-9]{1,6}))?"
+)
 
 
 def text_network(
@@ -22,7 +23,6 @@ def text_network(
     length: int,
     num_classes: int,
     vocabulary_size: int,
-    dropout: float = 0.0,
     weight_decay: float = 0.0,
     seed: int | None = None,
 ) -> keras.Model:
@@ -37,19 +37,20 @@ def text_network(
     |---|---|---|
     | `bag<width>` | `bag32` | the mean of the words' vectors [1] |
     | `textcnn<width>` | `textcnn32` | the largest values of convolutions of 2, 3, 4 words [2] |
+    | `bagcnn<width>` | `bagcnn32` | both, and the mean values of the convolutions |
     | `bigru<width>` | `bigru64` | the mean of the states of a GRU in each direction [3] |
     | `transformer<layers>x<width>` | `transformer2x64` | the mean of layers of attention [4] |
 
     The vectors of the words are as wide as what follows; a transformer has four heads, networks of
-    `2 * width` and a normalisation before each.
+    `2 * width` and a normalisation before each. Behind any of them, `-drop0.5` stands for the share
+    of the features that is dropped in training, and of the channels of the vectors half of it
+    (Srivastava et al., JMLR 2014).
 
     Args:
         name: One of the forms above.
         length: Ids in each text.
         num_classes: Number of classes, the width of the logits.
         vocabulary_size: How many ids there are, at least 3. An id beyond them is an error on a CPU.
-        dropout: Share of the words' vectors and of the features that are dropped in training,
-            in [0, 1).
         weight_decay: Decay of the kernels, in [0, 1), as a loss term whose gradient is
             `weight_decay * kernel`; the words' vectors have none.
         seed: Makes the initial weights and the dropout repeatable. None draws new ones.
@@ -86,15 +87,15 @@ def text_network(
     form = _FORM.fullmatch(name)
     if form is None:
         raise ValueError(
-            "`name` must be one of the forms bag<width>, textcnn<width>, bigru<width>, "
-            "transformer<layers>x<width>, such as 'bag32', 'textcnn32', 'bigru64' or "
-            f"'transformer2x64'. Received: name={name!r}."
+            "`name` must be one of the forms bag<width>, textcnn<width>, bagcnn<width>, "
+            "bigru<width>, transformer<layers>x<width>, such as 'bag32', 'textcnn32', 'bigru64' or "
+            f"'transformer2x64', with -drop<share> behind it or not. Received: name={name!r}."
         )
     kind, layers, width = form[1], form[2], check_integer("width", int(form[3]), 1, 4096)
     length = check_integer("length", length, 1, 2**16)
     num_classes = check_integer("num_classes", num_classes, 2, 2**20)
     vocabulary_size = check_integer("vocabulary_size", vocabulary_size, 3, 2**24)
-    dropout = check_number("dropout", dropout, low=0, below=1, remedy=_DROPOUT)
+    dropout = float(form[4] or 0)
     regularizer = kernel_regularizer(weight_decay)
     seed = None if seed is None else check_seed(seed)
     parts = _Parts(width, dropout, regularizer, seed)
@@ -104,8 +105,8 @@ def text_network(
     x = parts.words(ids, mask, vocabulary_size)
     if kind == "bag":
         x = parts.mean(x, mask)
-    elif kind == "textcnn":
-        x = parts.convolutions(x, mask)
+    elif kind in ("textcnn", "bagcnn"):
+        x = parts.convolutions(x, mask, with_means=kind == "bagcnn")
     elif kind == "bigru":
         x = parts.mean(parts.recurrent(x, mask), mask)
     else:
@@ -134,15 +135,15 @@ class _Parts:
         x = keras.layers.Multiply(name="words")([x, mask])
         if self.dropout:
             seed = layer_seed(self.seed, "drop_words")
-            x = keras.layers.Dropout(self.dropout, seed=seed, name="drop_words")(x)
+            x = keras.layers.SpatialDropout1D(self.dropout / 2, seed=seed, name="drop_words")(x)
         return x
 
     def mean(self, x: Any, mask: Any) -> Any:
         return MeanOfWords(name="features")([x, mask])
 
-    def convolutions(self, x: Any, mask: Any) -> Any:
-        """Return the largest value of each channel over the places of the words."""
-        largest = []
+    def convolutions(self, x: Any, mask: Any, with_means: bool) -> Any:
+        """Return the largest value of each channel over the places of the words; means too."""
+        found = [MeanOfWords(name="mean")([x, mask])] if with_means else []
         for size in (2, 3, 4):
             name = f"conv{size}"
             y = keras.layers.Conv1D(
@@ -154,10 +155,12 @@ class _Parts:
                 kernel_regularizer=self.regularizer,
                 name=name,
             )(x)
+            if with_means:
+                found.append(MeanOfWords(name=f"{name}_mean")([y, mask]))
             # A bias alone can be the largest value in the padding.
             y = keras.layers.Multiply(name=f"{name}_words")([y, mask])
-            largest.append(keras.layers.GlobalMaxPooling1D(name=f"{name}_max")(y))
-        return keras.layers.Concatenate(name="features")(largest)
+            found.append(keras.layers.GlobalMaxPooling1D(name=f"{name}_max")(y))
+        return keras.layers.Concatenate(name="features")(found)
 
     def recurrent(self, x: Any, mask: Any) -> Any:
         states = []

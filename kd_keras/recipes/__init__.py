@@ -4,12 +4,10 @@ from kd_keras.recipes.cifar10 import cifar10
 from kd_keras.recipes.digits import digits
 from kd_keras.recipes.distillation import distilled_by
 from kd_keras.recipes.membrane import membrane
+from kd_keras.recipes.own_data import NAMED, recipe_for
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.spoken_digit import spoken_digit
 from kd_keras.recipes.sst2 import sst2
-
-# By the name that the command line knows them by.
-NAMED = {recipe.__name__: recipe for recipe in (digits, cifar10, membrane, sst2, spoken_digit)}
 
 __all__ = [
     "NAMED",
@@ -18,6 +16,7 @@ __all__ = [
     "digits",
     "distilled_by",
     "membrane",
+    "recipe_for",
     "spoken_digit",
     "sst2",
 ]

@@ -9,15 +9,15 @@ def sst2() -> Recipe:
     """Return the recipe of `kd-keras distill sst2`."""
     return Recipe(
         dataset="glue/sst2",
-        teacher="bigru32",
-        student="textcnn16",
-        policy="text",
+        teacher="bagcnn32-drop0.5",
+        student="textcnn8",
+        policy="word_dropout",
         temperature=2.0,
         student_loss_weight=0.1,
         teacher_epochs=3,
-        epochs=4,
+        epochs=6,
         batch_size=256,
         optimizer="adam",
         teacher_learning_rate=2e-3,
-        learning_rate=2e-3,
+        learning_rate=4e-3,
     )

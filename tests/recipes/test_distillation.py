@@ -26,7 +26,8 @@ def splits(tmp_path_factory):
 
 def _distiller(recipe, splits):
     material = Material(recipe, splits)
-    return distiller(*(material.build(recipe.stage(name)) for name in (TEACHER, STUDENT)), material)
+    teacher, student = (material.build(recipe.stage(name)) for name in (TEACHER, STUDENT))
+    return distiller({TEACHER: teacher}, student, material)
 
 
 @pytest.mark.parametrize("name", get_args(Distillation))

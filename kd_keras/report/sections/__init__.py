@@ -5,6 +5,7 @@ from __future__ import annotations
 from kd_keras.report.results import Report
 from kd_keras.report.sections import (
     calibration,
+    chain,
     classes,
     corruptions,
     fidelity,
@@ -20,6 +21,7 @@ from kd_keras.report.sections.section import Section
 __all__ = ["Section", "sections"]
 
 _IN_ORDER = (
+    chain,
     maps,
     fidelity,
     calibration,

@@ -1,0 +1,68 @@
+"""The recipe that data of the user's own begin with: one of their kind. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from kd_keras.recipes.cifar10 import cifar10
+from kd_keras.recipes.digits import digits
+from kd_keras.recipes.membrane import membrane
+from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.spoken_digit import spoken_digit
+from kd_keras.recipes.sst2 import sst2
+
+# By the name that the command line knows them by.
+NAMED = {recipe.__name__: recipe for recipe in (digits, cifar10, membrane, sst2, spoken_digit)}
+# Files of what is learnt as in a named recipe, by their suffix.
+_KINDS: dict[str, Callable[[], Recipe]] = {".txt": sst2, ".csv": sst2, ".wav": spoken_digit}
+_MOST_FILES = 1000
+
+
+def recipe_for(dataset: str) -> Recipe:
+    """Return what a run on a dataset begins with, before any option.
+
+    Data that a named recipe is of begin as it does, and so do files of the same kind, as far as
+    networks, policy and optimizer go; everything else is images, which a ResNet-20 and a ResNet-8
+    learn.
+
+    Args:
+        dataset: A name of TensorFlow Datasets, or the path of a folder or file.
+
+    Example:
+
+    >>> from kd_keras.recipes import recipe_for
+    >>> recipe_for("glue/sst2").student == recipe_for("./reviews.csv").student
+    True
+    >>> recipe_for("mnist").student
+    'resnet8'
+    """
+    for make in NAMED.values():
+        if make().dataset == dataset:
+            return make()
+    make_like = _kind_of(Path(dataset).expanduser())
+    if make_like is not None:
+        return dataclasses.replace(make_like(), dataset=dataset)
+    return Recipe(dataset=dataset, teacher="resnet20", student="resnet8")
+
+
+def _kind_of(path: Path) -> Callable[[], Recipe] | None:
+    """Return the named recipe whose data are of the kind of a path, as far as names tell."""
+    if path.suffix.lower() in _KINDS:
+        return _KINDS[path.suffix.lower()]
+    seen = 0
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        if folder == str(path) and {"image", "label"} <= set(folders):
+            return membrane
+        kinds = {Path(name).suffix.lower() for name in files if not name.startswith(".")}
+        # Beside folders of classes there may lie a README.txt.
+        for suffix in sorted(kinds) if folder != str(path) else ():
+            if suffix in _KINDS:
+                return _KINDS[suffix]
+        seen += len(files)
+        if seen > _MOST_FILES:
+            break
+    return None

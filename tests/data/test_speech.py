@@ -28,6 +28,7 @@ def test_tones_are_of_one_form(tones):
     assert audio.shape == (info.train_examples, 4000)
     assert 0.02 < np.abs(audio).max(1).min() < np.abs(audio).max() <= 1
     assert set(labels) == {0, 1, 2, 3}
+    assert tones.validation.cardinality() == 2
     assert all(set(everything(part)[1]) == {0, 1, 2, 3} for part in (tones.validation, tones.test))
 
 

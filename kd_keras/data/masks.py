@@ -69,8 +69,13 @@ class MaskFolderSource(DenseSource):
         if self.tile is None:
             return of_images
         height, width = self.tile
-        parts = map(self._of_tiles, (of_images.train, of_images.validation, of_images.test))
-        return Cut(self, *parts, f" of tiles {height}x{width}, cut by image: {of_images.rule}")
+        return Cut(
+            self,
+            train=self._of_tiles(of_images.train),
+            validation=self._of_tiles(of_images.validation),
+            test=self._of_tiles(of_images.test),
+            rule_ends=f" of tiles {height}x{width}, cut by image: {of_images.rule}",
+        )
 
     def encoded(self, part: Part) -> tf.data.Dataset:
         tiles = self._tiles(part.split)[part.start : part.stop]

@@ -105,8 +105,9 @@ class Robustness:
 
     @property
     def corruption_error(self) -> float | None:
-        """Mean error over all corruptions and severities; None where none was tried."""
-        errors = list(self.corruption_errors.values())
+        """Mean error over all corruptions and severities, or perturbations; None without any."""
+        errors: list[Any] = list(self.corruption_errors.values())
+        errors = errors or [1.0 - right for right in self.perturbed.values()]
         return float(np.mean(errors)) if errors else None
 
     @classmethod

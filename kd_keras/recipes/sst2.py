@@ -15,7 +15,7 @@ def sst2() -> Recipe:
         temperature=2.0,
         student_loss_weight=0.1,
         teacher_epochs=3,
-        epochs=6,
+        epochs=10,
         batch_size=256,
         optimizer="adam",
         teacher_learning_rate=2e-3,

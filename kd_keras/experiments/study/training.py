@@ -17,14 +17,14 @@ from kd_keras.experiments.study.cell_folder import COUNTED, awaited
 from kd_keras.experiments.study.folder import TRAINING, StudyFolder
 from kd_keras.experiments.study.grid import Cell
 from kd_keras.network_files import load_network
-from kd_keras.recipes.recipe import PolicyName
+from kd_keras.recipes.recipe import TeacherPolicyName
 from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER
 from kd_keras.whole_file import write_whole
 
 
 def train_teacher(
     study: StudyFolder,
-    augmentation: PolicyName,
+    augmentation: TeacherPolicyName,
     data_dir: str | os.PathLike[str] | None,
     console: Console,
 ) -> Path:

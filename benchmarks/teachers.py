@@ -63,7 +63,11 @@ def contenders(names: Sequence[str], student_name: str, batch: int) -> dict[str,
         found[f"step, {count} named"] = step(described(count), of_each)
     found["step, moving average"] = step(MovingAverage())
     inputs = keras.Input(x.shape[1:])
-    peers = {name: network(student_name, seed)(inputs) for seed, name in enumerate("ab")}
+    peers = {}
+    for seed, name in enumerate("ab"):
+        peer = network(student_name, seed)
+        peer.name = name  # one network may not have two parts of one name
+        peers[name] = peer(inputs)
     mutual = kd_keras.Distiller(Peers(), keras.Model(inputs, peers), kl, combine="sum")
     mutual.compile(
         keras.optimizers.SGD(0.01),

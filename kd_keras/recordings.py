@@ -59,7 +59,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
             channels, width, rate = sound.getparams()[:3]
             content = sound.readframes(sound.getnframes())
     except (OSError, EOFError, wave.Error) as error:
-        reason = getattr(error, "strerror", None) or error or "it ends too soon"
+        reason = getattr(error, "strerror", None) or str(error) or "it ends too soon"
         raise ValueError(
             f"A recording cannot be read: {reason}. Received: {name}. Pass a .wav file of 16-bit "
             f"PCM; others become one by {conversion(path)}"

@@ -29,7 +29,9 @@ _ABOUT_DATA = """Data of your own: any name of TensorFlow Datasets, or a folder 
 
 A folder holds <class>/*.jpg, or train/<class>/*.jpg with test/ and validation/ where there are any.
 Texts are <class>/*.txt or a CSV file with the columns text and label; masks are image/*.png and
-label/*.png of the same names. What the options begin with is of the kind of the data.
+label/*.png of the same names. Recordings are <class>/*.wav; where they are called
+<speaker>_nohash_<number>.wav, nobody is heard in two parts of the data.
+What the options begin with is of the kind of the data.
 With --recipe FILE the options begin as the file says, which --print-recipe wrote."""
 
 

@@ -1,4 +1,4 @@
-"""`load`: one door to the embedded data, the TFDS catalogue, folders of images and of texts."""
+"""`load`: one door to embedded data, the TFDS catalogue, and images, texts and recordings."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from kd_keras.data.source import Source
 from kd_keras.data.speech import Tones
 from kd_keras.data.splits import DataInfo, Order, Splits
 from kd_keras.data.text_files import is_of_texts, open_texts
+from kd_keras.data.wav_files import is_of_recordings, open_recordings
 
 
 def load(
@@ -38,25 +39,29 @@ def load(
     """Load a dataset as batches of (x, y) for train, validation and test.
 
     Images stay uint8 0..255 until they are on the device; the models of `kd_keras.models` take them
-    so. Texts become int32 ids of their words, by a vocabulary of the training part.
+    so. Texts become int32 ids of their words, by a vocabulary of the training part. Recordings
+    become float32 samples in -1..1 of one second, with silence behind or cut at the end.
     The j-th epoch of training has an order of its own, a function of `seed` and j. Never choose
     anything on the test split: that is what `validation` is for, and it always exists. A dataset
     that publishes no validation split gives the last `validation_fraction` of `train`, in the
     order in which it is stored; of a folder of images, that share of each class; of texts, that
-    share of those that are no part of another one, whose parts are left out; `info.split_rule` says
+    share of those that are no part of another one, whose parts are left out; of recordings whose
+    speakers are known whole speakers, whom nothing else is heard of; `info.split_rule` says
     what was cut. A dataset without a test split uses its validation split for it, or the end
     of `train`.
 
     Args:
-        name: `"digits"`, which is embedded; `"opinions"` or `"blobs"`, generated texts and label
-            maps; a dataset of TensorFlow Datasets, such as `"cifar10"`, `"emnist/balanced"` or
-            `"glue/sst2"`; or a path: of a folder of images or texts, laid out as `<class>/*.png` or
-            `<class>/*.txt`, or as `train/<class>/*` with `test` and `validation` likewise where
+        name: `"digits"`, which is embedded; `"opinions"`, `"blobs"` or `"tones"`, generated texts,
+            label maps and recordings; a dataset of TensorFlow Datasets, such as `"cifar10"`,
+            `"emnist/balanced"`, `"glue/sst2"` or `"spoken_digit"`; or a path: of a folder of
+            images, texts or recordings, laid out as `<class>/*.png`, `<class>/*.txt` or
+            `<class>/*.wav`, or as `train/<class>/*` with `test` and `validation` likewise where
             there are any; of a folder of images with masks of the same names, `image/*.png` and
             `label/*.png`, whose values are class ids (255: no label), likewise with splits or
             without (`"membrane"` is such a folder in `data_dir`); or of a CSV file with the columns
             text and label. Images of classes are read as RGB, upright as their EXIF orientation
-            says, transparent ones on black, as `kd-keras predict` reads them.
+            says, transparent ones on black, as `kd-keras predict` reads them; recordings are 16-bit
+            PCM of one channel and one sample rate.
         data_dir: Where TFDS keeps prepared data; its default where None. With `name="folder"`,
             the folder of files.
         batch_size: Examples in a batch, at least 1.
@@ -167,6 +172,8 @@ def _open(
     folder = _own_files(name, data_dir)
     if folder is not None and is_of_texts(folder):
         return open_texts(folder)
+    if folder is not None and is_of_recordings(folder):
+        return open_recordings(folder)
     if folder is None:
         text = os.fspath(name)
         return source_of(text, open_catalogue(text, data_dir, image_size, download), image_size)

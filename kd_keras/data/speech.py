@@ -63,13 +63,17 @@ class SpeechSource(Source):
         members = tf.constant(self._members[part.split])
         spoken = self.all_encoded().enumerate().filter(lambda place, _: members[place])
         chosen = spoken.skip(part.start).take(part.examples)
-        return chosen.map(lambda _, example: example)
+        # Behind a filter TensorFlow does not know how many there are, and Keras warns of an end.
+        counted = chosen.apply(tf.data.experimental.assert_cardinality(part.examples))
+        return counted.map(lambda _, example: example)
 
     def cut(self, fraction: float) -> Cut:
         del fraction  # of recordings; here whole speakers are cut off
-        parts = [Part(split, 0, count) for split, count in self.available.items()]
+        train, held, last = (Part(split, 0, count) for split, count in self.available.items())
         *_, validation, test = self._voices
-        return Cut(self, *parts, f", by speaker: {validation} is validation, {test} is test")
+        return Cut(
+            self, train, held, last, f", by speaker: {validation} is validation, {test} is test"
+        )
 
     @functools.cached_property
     def _voices(self) -> list[str]:
@@ -108,9 +112,10 @@ class SpokenDigits(SpeechSource):
 
     @functools.cached_property
     def speakers(self) -> Sequence[str]:
-        names = self._examples.map(lambda example: example["audio/filename"]).as_numpy_iterator()
+        names = self._examples.map(lambda example: example["audio/filename"])
+        batches = names.batch(1000).as_numpy_iterator()
         # "7_jackson_32.wav": the digit, who says it, and the how-many-eth time.
-        return [name.decode().split("_")[1] for name in names]
+        return [name.decode().split("_")[1] for batch in batches for name in batch]
 
     def all_encoded(self) -> tf.data.Dataset:
         return self._examples.map(lambda example: (example["audio"], example["label"]))

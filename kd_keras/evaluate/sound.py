@@ -44,7 +44,8 @@ def reverberant(audio: np.ndarray, share: float = 0.4, seed: int = 0) -> np.ndar
     """Return recordings as in a room whose echo dies away.
 
     x * h, with h(0) = 1 and behind it white noise that falls by 60 decibels in a share of the
-    recording's length and has together as much energy as the direct sound; each recording keeps its power.
+    recording's length and has together as much energy as the direct sound; each recording keeps its
+    power.
 
     Args:
         audio: (batch, samples) floats in -1..1.

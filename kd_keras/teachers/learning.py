@@ -214,7 +214,7 @@ class LearningTeacher(Teacher):
         return answer(self._run, self._form, batch.x, False, watched)
 
     def after_step(self, results: Results, step: Any) -> None:
-        lesson = results.teacher.lesson  # type: ignore[union-attr]
+        lesson: Any = results.teacher.lesson  # type: ignore[union-attr]
         weights = self._model.trainable_weights
         self.optimizer.apply_gradients(zip(lesson.gradients, weights, strict=True))
         size = tf.shape(keras.tree.flatten(results.batch.x)[0])[0]

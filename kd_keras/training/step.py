@@ -254,7 +254,7 @@ class Step(OpenModel):
         logits, lesson = (None, None) if taught is None else taught
         moved = [(self.optimizer, gradients)]
         named = named_losses(losses)
-        if lesson is not None:
+        if lesson is not None and self._parts.teacher is not None:
             moved.append((self._parts.teacher.optimizer, lesson.gradients))
             named["teacher_loss"] = lesson.loss
         scaled = keras.optimizers.LossScaleOptimizer

@@ -25,7 +25,7 @@ def section(report: Report) -> Section | None:
             (
                 f"{name}, {networks[place]}",
                 ", ".join(teachers),
-                ABSENT if right[name] is None else percent(right[name]),
+                _share(right[name]),
                 _points(right[name], right[links[place - 1]]),
                 against_alone,
             )
@@ -38,6 +38,10 @@ def section(report: Report) -> Section | None:
         "assistants.",
     ]
     return Section("Links of the chain", notes, Table(headings, rows, texts=2))
+
+
+def _share(right: float | None) -> str:
+    return ABSENT if right is None else percent(right)
 
 
 def _points(mine: float | None, theirs: float | None) -> str:

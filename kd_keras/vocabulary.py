@@ -66,7 +66,7 @@ class Vocabulary:
 
     @classmethod
     def learn(
-        cls, texts: Sequence[str], *, size: int = 10_000, length: int | None = None
+        cls, texts: Sequence[str], *, size: int = 20_000, length: int | None = None
     ) -> Vocabulary:
         """Return the vocabulary of texts; give it those of the training part alone.
 

@@ -69,7 +69,7 @@ class Teachers(NetworkJob):
     temperature: float = 4.0
     policy: TeacherPolicyName = "none"
     batch_size: int = 128
-    learning_rate: float = 0.001
+    learning_rate: float = 0.003
     seed: int = 0
     image_size: int | None = None
     teacher_value_range: tuple[float, float] | None = None
@@ -177,6 +177,8 @@ def explained(ranking: TeacherRanking) -> list[str]:
     Args:
         ranking: The ranking.
     """
+    from kd_keras.training.suspicion import better_than_chance
+
     best, by_accuracy = ranking.scores[0], ranking.by_own_accuracy
     most_accurate = by_accuracy[0]
     lines = [
@@ -193,12 +195,18 @@ def explained(ranking: TeacherRanking) -> list[str]:
         lost = 100 * (best.student_accuracy - most_accurate.student_accuracy)
         lines.append(
             f"{most_accurate.name} is the most accurate, and its student is {lost:.2f} points "
-            f"below that of {best.name}. It has {most_accurate.capacity_ratio:.2f} times the student's "
-            f"parameters, not {best.capacity_ratio:.2f}; the entropy of its soft labels is "
-            f"{nats(most_accurate.soft_entropy)}, not {nats(best.soft_entropy)}; its ECE is "
+            f"below that of {best.name}. It has {most_accurate.capacity_ratio:.2f} times the "
+            f"student's parameters, not {best.capacity_ratio:.2f}; its soft labels have an entropy "
+            f"of {nats(most_accurate.soft_entropy)}, not {nats(best.soft_entropy)}; its ECE is "
             f"{most_accurate.ece:.3f}, not {best.ece:.3f}. Which of these is the cause, a probe "
             "does not tell."
         )
+    if best.student_accuracy < better_than_chance(ranking.classes, ranking.examples):
+        lines.append(
+            "No student is right more often than chance, so the order says nothing: take more "
+            "--probe-steps or another --learning-rate."
+        )
+        return lines
     share = best.student_accuracy
     error = math.sqrt(share * (1 - share) / ranking.examples)
     near = sum(share - score.student_accuracy <= 2 * error for score in ranking.scores[1:])

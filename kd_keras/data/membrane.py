@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kd_keras.data.masks import IMAGES, MASKS, MaskFolderSource, is_folder_of_masks, open_masks
+from kd_keras.data.mask_files import IMAGES, MASKS
+from kd_keras.data.masks import MaskFolderSource, is_folder_of_masks, open_masks
 
 _CLASSES = ("membrane", "cell")
 

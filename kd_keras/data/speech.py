@@ -69,10 +69,11 @@ class SpeechSource(Source):
 
     def cut(self, fraction: float) -> Cut:
         del fraction  # of recordings; here whole speakers are cut off
-        train, validation, test = (Part(split, 0, n) for split, n in self.available.items())
-        *_, first, second = self._voices
-        rule = f", by speaker: {first} is validation, {second} is test"
-        return Cut(self, train, validation, test, rule)
+        train, held, last = (Part(split, 0, count) for split, count in self.available.items())
+        *_, validation, test = self._voices
+        return Cut(
+            self, train, held, last, f", by speaker: {validation} is validation, {test} is test"
+        )
 
     @functools.cached_property
     def _voices(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -77,7 +78,7 @@ def probe(candidate: Candidate, name: str, steps: int, progress: Callable[[int],
     material = candidate.material
     recipe, splits, task = material.recipe, material.splits, material.task
     student = material.build(recipe.stage(STUDENT))
-    model = distiller(candidate.network, student, material)
+    model = distiller({TEACHER: candidate.network}, student, material)
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
     model.compile(optimizer=keras.optimizers.Adam(rate), loss=task.loss())
     # With every variable made beforehand TensorFlow traces the step once and not twice.
@@ -86,9 +87,16 @@ def probe(candidate: Candidate, name: str, steps: int, progress: Callable[[int],
         on_train_batch_end=lambda step, logs: progress(step + 1)
     )
     try:
-        model.fit(
-            splits.training(), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[counter]
-        )
+        with warnings.catch_warnings():
+            # How often a teacher is right is among what is measured.
+            warnings.filterwarnings("ignore", r"The teacher .* is right on .* near chance")
+            model.fit(
+                splits.training(),
+                steps_per_epoch=steps,
+                shuffle=False,
+                verbose=0,
+                callbacks=[counter],
+            )
     except NonFiniteLossError as error:
         raise NonFiniteLossError(
             f"The probe of the teacher {name!r} stopped. {error} Try a lower `learning_rate` than "

@@ -45,7 +45,12 @@ class SoundClassifier:
         self.model = LiteModel(path, threads=threads)
         metadata = read(path)
         shape = self.model.input_shape
-        if not metadata.sample_rate or metadata.labelled_output is None or len(shape) != 2:
+        if (
+            not metadata.sample_rate
+            or metadata.labelled_output is None
+            or len(shape) != 2
+            or shape[1] is None
+        ):
             raise ValueError(
                 f"{str(path)!r} must take recordings and hold their sample rate and labels. "
                 f"Received: a file with input {shape}, sample rate {metadata.sample_rate} and "

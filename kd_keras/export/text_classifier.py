@@ -47,14 +47,15 @@ class TextClassifier:
         self.model = LiteModel(path, threads=threads)
         metadata = read(path)
         shape = self.model.input_shape
-        if not metadata.vocabulary or metadata.labelled_output is None or len(shape) != 2:
+        length = shape[1] if len(shape) == 2 else None
+        if not metadata.vocabulary or metadata.labelled_output is None or length is None:
             raise ValueError(
                 f"{str(path)!r} must take ids of words and hold a vocabulary and labels. Received: "
                 f"a file with input {shape}, {len(metadata.vocabulary)} words and "
                 f"{len(metadata.labels)} labels. Export it with "
                 "to_tflite(..., labels=[...], vocabulary=[...])."
             )
-        self.vocabulary = Vocabulary(metadata.vocabulary, int(shape[1]))
+        self.vocabulary = Vocabulary(metadata.vocabulary, length)
         self.labels = metadata.labels
         self.output = metadata.labelled_output
         self.outputs: OutputKind = output_kind(self.model, self.output)

@@ -107,7 +107,7 @@ def rank_teachers(
     temperature: float = 4.0,
     policy: TeacherPolicyName = "none",
     batch_size: int = 128,
-    learning_rate: float = 0.001,
+    learning_rate: float = 0.003,
     seed: int = 0,
     image_size: int | None = None,
     teacher_value_range: tuple[float, float] | None = None,

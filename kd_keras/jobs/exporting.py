@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from kd_keras import _startup
-from kd_keras.folders import made_folder
+from kd_keras.folders import made_folder, refuse_links_out
 from kd_keras.jobs.teacher import load_data
 from kd_keras.json_text import read_json
 from kd_keras.network_files import load_network, network_file
@@ -227,6 +227,7 @@ def _claim(folder: Path, names: Sequence[str]) -> list[str]:
     Raises:
         ValueError: If one of them is there and somebody else's.
     """
+    refuse_links_out(folder, [*names, RESULTS])
     earlier: dict[str, Any] = {_OURS: []}
     try:
         if os.path.lexists(folder / RESULTS):

@@ -102,7 +102,7 @@ def _png(classes: np.ndarray) -> bytes:
 
     colours = [tuple(round(255 * part) for part in to_rgb(colour)) for colour in COLOURS]
     palette = [_BLACK, *(colours[index % len(colours)] for index in range(255))]
-    picture = PIL.Image.fromarray(classes, "P")
+    picture = PIL.Image.fromarray(classes)
     picture.putpalette([part for colour in palette for part in colour])
     file = io.BytesIO()
     picture.save(file, "PNG")

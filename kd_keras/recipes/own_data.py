@@ -24,9 +24,9 @@ _MOST_FILES = 1000
 def recipe_for(dataset: str) -> Recipe:
     """Return what a run on a dataset begins with, before any option.
 
-    Data that a named recipe is of begin as it does, and so do files of the same kind, as far as
-    networks, policy and optimizer go; everything else is images, which a ResNet-20 and a ResNet-8
-    learn.
+    Data that a named recipe is of, or that are generated in their place, begin as it does, and so
+    do files of the same kind, as far as networks, policy and optimizer go; everything else is
+    images, which a ResNet-20 and a ResNet-8 learn.
 
     Args:
         dataset: A name of TensorFlow Datasets, or the path of a folder or file.
@@ -40,8 +40,11 @@ def recipe_for(dataset: str) -> Recipe:
     'resnet8'
     """
     for make in NAMED.values():
-        if make().dataset == dataset:
-            return make()
+        recipe, generated = make(), make().smoke(without_files=True)
+        if dataset == recipe.dataset:
+            return recipe
+        if dataset == generated.dataset:
+            return dataclasses.replace(recipe, dataset=dataset, image_size=generated.image_size)
     make_like = _kind_of(Path(dataset).expanduser())
     if make_like is not None:
         return dataclasses.replace(make_like(), dataset=dataset)

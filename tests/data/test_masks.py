@@ -8,10 +8,10 @@ import kd_keras
 from kd_keras.data.masks import starts
 
 
-def picture(path, pixels, mode=None):
+def picture(path, pixels, palette=False):
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = PIL.Image.fromarray(np.asarray(pixels, "uint8"), mode)
-    if mode == "P":
+    image = PIL.Image.fromarray(np.asarray(pixels, "uint8"))
+    if palette:
         image.putpalette([value % 256 for value in range(90, 90 + 768)])
     image.save(path)
 
@@ -60,7 +60,7 @@ def test_whole_images_and_published_parts(tmp_path):
             mask = np.zeros((4, 4))
             mask[0, 0], mask[1, 1], mask[2, 2] = 1, 255, 2
             mask[3] = value % 3
-            picture(tmp_path / split / "label" / f"{name}.png", mask, "P")
+            picture(tmp_path / split / "label" / f"{name}.png", mask, palette=True)
     (tmp_path / "classes.txt").write_text("ground\ncar\nroad\ntree\n")
     splits = kd_keras.data.load(tmp_path, batch_size=2)
     assert splits.info.class_names == ("ground", "car", "road", "tree")

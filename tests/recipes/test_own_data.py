@@ -37,6 +37,12 @@ def test_the_data_of_a_named_recipe_are_that_recipe(name):
     assert recipe_for(NAMED[name]().dataset) == NAMED[name]()
 
 
+@pytest.mark.parametrize(("name", "like"), [("opinions", "sst2"), ("blobs", "membrane")])
+def test_generated_data_begin_as_what_they_stand_for(name, like):
+    assert networks(recipe_for(name)) == networks(NAMED[like]())
+    assert recipe_for(name).dataset == name
+
+
 def test_the_command_line_begins_so_and_options_change_it():
     job = command_line._parsed(["distill", "./reviews.csv", "--epochs", "3"])
     assert networks(job.recipe) == networks(NAMED["sst2"]())

@@ -57,7 +57,7 @@ def test_robustness_is_that_to_typos_and_dropped_words(splits):
     assert found.perturbed["typos, 30 % of words"] != np.mean(labels == 0)
 
 
-def test_a_policy_or_a_network_of_images_is_refused_before_anything_is_trained(splits):
+def test_a_policy_or_a_network_of_images_is_refused_before_anything_is_trained():
     recipe = dataclasses.replace(sst2().smoke(without_files=True), student="bag4")
     assert recipe.dataset == "opinions"
     for field, value, message in (
@@ -65,7 +65,7 @@ def test_a_policy_or_a_network_of_images_is_refused_before_anything_is_trained(s
         ("teacher", "resnet20", "one of the forms bag<width>"),
     ):
         with pytest.raises(ValueError, match=message):
-            prepare(dataclasses.replace(recipe, **{"teacher": "bag4", field: value}), splits)
+            prepare(dataclasses.replace(recipe, **{"teacher": "bag4", field: value}), None)
 
 
 @pytest.mark.slow
@@ -82,8 +82,24 @@ def test_a_small_run_gives_a_file_that_takes_sentences(command, tmp_path):
     predicted = command("predict", run / "student_int8.tflite", "the film is dull")
     assert predicted.code == 0 and "negative" in predicted.out
     exported = command(
-        "export", run / "student.keras", "opinions", "--output", tmp_path / "files", "--runs", 2
+        "export",
+        run / "student.keras",
+        "--data",
+        "opinions",
+        "--output",
+        tmp_path / "files",
+        "--runs",
+        2,
     )
     assert exported.code == 0, exported.err
     (file,) = (tmp_path / "files").glob("*_int8.tflite")
     assert export.metadata.read(file).vocabulary == classifier.vocabulary.words
+    verified = command("verify", file, "--data", "opinions", "--student", run / "student.keras")
+    assert verified.code == 0, verified.err
+    other = tmp_path / "other.tflite"
+    words = classifier.vocabulary.words[::-1]
+    other.write_bytes(
+        export.metadata.pack(file.read_bytes(), labels=classifier.labels, vocabulary=words)
+    )
+    refused = command("verify", other, "--data", "opinions")
+    assert refused.code == 1 and "must have the vocabulary of the data" in refused.err

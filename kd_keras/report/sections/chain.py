@@ -20,14 +20,14 @@ def section(report: Report) -> Section | None:
     rows = []
     for place, name in enumerate(links[1:], start=1):
         teachers = links[:place] if report.recipe.get("taught_by") == "all" else [links[place - 1]]
-        against_alone = _points(right[name], right[_ALONE]) if name == _STUDENT else ABSENT
+        accuracy, before = right[name], right[links[place - 1]]
         rows.append(
             (
                 f"{name}, {networks[place]}",
                 ", ".join(teachers),
-                ABSENT if right[name] is None else percent(right[name]),
-                _points(right[name], right[links[place - 1]]),
-                against_alone,
+                ABSENT if accuracy is None else percent(accuracy),
+                _points(accuracy, before),
+                _points(accuracy, right[_ALONE] if name == _STUDENT else None),
             )
         )
     headings = ("link", "taught by", "accuracy", "against the one before", "against it alone")

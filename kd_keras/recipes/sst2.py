@@ -14,10 +14,10 @@ def sst2() -> Recipe:
         policy="word_dropout",
         temperature=2.0,
         student_loss_weight=0.1,
-        teacher_epochs=3,
-        epochs=10,
+        teacher_epochs=1,
+        epochs=6,
         batch_size=256,
         optimizer="adam",
-        teacher_learning_rate=2e-3,
+        teacher_learning_rate=3e-3,
         learning_rate=4e-3,
     )

@@ -78,7 +78,7 @@ def probe(candidate: Candidate, name: str, steps: int, progress: Callable[[int],
     material = candidate.material
     recipe, splits, task = material.recipe, material.splits, material.task
     student = material.build(recipe.stage(STUDENT))
-    model = distiller(candidate.network, student, material)
+    model = distiller({TEACHER: candidate.network}, student, material)
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
     model.compile(optimizer=keras.optimizers.Adam(rate), loss=task.loss())
     # With every variable made beforehand TensorFlow traces the step once and not twice.

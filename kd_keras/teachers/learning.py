@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -214,7 +214,7 @@ class LearningTeacher(Teacher):
         return answer(self._run, self._form, batch.x, False, watched)
 
     def after_step(self, results: Results, step: Any) -> None:
-        lesson: Any = results.teacher.lesson  # type: ignore[union-attr]
+        lesson = cast(Lesson, cast(Answer, results.teacher).lesson)
         weights = self._model.trainable_weights
         self.optimizer.apply_gradients(zip(lesson.gradients, weights, strict=True))
         size = tf.shape(keras.tree.flatten(results.batch.x)[0])[0]

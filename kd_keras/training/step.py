@@ -15,7 +15,7 @@ from kd_keras.augment.adapter import as_augmentation, augment_batch
 from kd_keras.compat.model import OpenModel
 from kd_keras.teachers.contract import Asking
 from kd_keras.training import labels, mixing, persistence, replicas
-from kd_keras.training.batch import Answer, Batch
+from kd_keras.training.batch import Answer, Batch, Lesson
 from kd_keras.training.building import build_for
 from kd_keras.training.counter import add_step_counter
 from kd_keras.training.guard import Snapshot, stop_unless_finite
@@ -252,31 +252,38 @@ class Step(OpenModel):
             gradients, losses, taught, y_pred, masks = core(batch)
         y_pred = with_masks(y_pred, masks)
         logits, lesson = (None, None) if taught is None else taught
-        moved = [(self.optimizer, gradients)]
         named = named_losses(losses)
-        if lesson is not None and self._parts.teacher is not None:
-            moved.append((self._parts.teacher.optimizer, lesson.gradients))
+        if lesson is not None:
             named["teacher_loss"] = lesson.loss
-        scaled = keras.optimizers.LossScaleOptimizer
         checks = stop_unless_finite(
-            [g for optimizer, own in moved if not isinstance(optimizer, scaled) for g in own],
+            self._unscaled(gradients, lesson),
             named,
             snapshot,
             evidence=self._parts.evidence(losses),
         )
         student = Answer(y_pred, {}, self._parts.network.logits(y_pred))
         with tf.control_dependencies(checks):
-            gradients = _behind_checks(gradients)
-            teacher = None
-            if taught is not None:
-                if lesson is not None:
-                    lesson = lesson._replace(gradients=_behind_checks(lesson.gradients))
-                teacher = Answer(logits, {}, logits, lesson=lesson)
+            # Without the identities an optimizer could start before the checks are through.
+            gradients, lesson = tf.nest.map_structure(_identity, (gradients, lesson))
+            teacher = None if taught is None else Answer(logits, {}, logits, lesson=lesson)
             self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
             for plugin in self._parts.plugins:
                 plugin.after_step(Results(batch, teacher, student, losses), step)
             self.step.assign_add(1)
         return self._logged(batch, losses, y_pred, training=True)
+
+    def _unscaled(self, gradients: list[Any], lesson: Lesson | None) -> list[Any]:
+        """Return the gradients that must be finite: where a loss is scaled an overflow is normal.
+
+        Args:
+            gradients: Of the student.
+            lesson: Of a teacher that learns.
+        """
+        moved, teacher = [(self.optimizer, gradients)], self._parts.teacher
+        if lesson is not None and teacher is not None:
+            moved.append((teacher.optimizer, lesson.gradients))
+        scales = keras.optimizers.LossScaleOptimizer
+        return [g for optimizer, own in moved if not isinstance(optimizer, scales) for g in own]
 
     def _moved_by_running(self) -> list[Any]:
         """Return what a forward pass moves: statistics, random states, and those of a teacher."""
@@ -390,6 +397,5 @@ class Step(OpenModel):
             labels.refuse_class_weight_on_independent_labels(self.loss, y)
 
 
-def _behind_checks(gradients: list[Any]) -> list[Any]:
-    """Return gradients as read behind the checks; the optimizer could start before them else."""
-    return [None if gradient is None else tf.identity(gradient) for gradient in gradients]
+def _identity(gradient: Any) -> Any:
+    return None if gradient is None else tf.identity(gradient)

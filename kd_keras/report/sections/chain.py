@@ -20,14 +20,14 @@ def section(report: Report) -> Section | None:
     rows = []
     for place, name in enumerate(links[1:], start=1):
         teachers = links[:place] if report.recipe.get("taught_by") == "all" else [links[place - 1]]
-        against_alone = _points(right[name], right[_ALONE]) if name == _STUDENT else ABSENT
+        accuracy, before = right[name], right[links[place - 1]]
         rows.append(
             (
                 f"{name}, {networks[place]}",
                 ", ".join(teachers),
-                _share(right[name]),
-                _points(right[name], right[links[place - 1]]),
-                against_alone,
+                ABSENT if accuracy is None else percent(accuracy),
+                _points(accuracy, before),
+                _points(accuracy, right[_ALONE] if name == _STUDENT else None),
             )
         )
     headings = ("link", "taught by", "accuracy", "against the one before", "against it alone")
@@ -38,10 +38,6 @@ def section(report: Report) -> Section | None:
         "assistants.",
     ]
     return Section("Links of the chain", notes, Table(headings, rows, texts=2))
-
-
-def _share(right: float | None) -> str:
-    return ABSENT if right is None else percent(right)
 
 
 def _points(mine: float | None, theirs: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What several teachers and a moving one cost, against the sum of what they are made of.
+"""What several teachers and those that move cost, against the sum of what they are made of.
 
     python benchmarks/teachers.py [--help]
 
@@ -22,7 +22,7 @@ from rich.console import Console
 from step import batches, crossentropy, measure, network, show_all, train_step
 
 import kd_keras
-from kd_keras.teachers import Ensemble, Frozen, MovingAverage
+from kd_keras.teachers import Ensemble, Frozen, Learning, MovingAverage, Peers
 from kd_keras.training.batch import Batch
 
 
@@ -62,6 +62,19 @@ def contenders(names: Sequence[str], student_name: str, batch: int) -> dict[str,
         of_each = {name: kl for name in described(count)}
         found[f"step, {count} named"] = step(described(count), of_each)
     found["step, moving average"] = step(MovingAverage())
+    inputs = keras.Input(x.shape[1:])
+    peers = {name: network(student_name, seed)(inputs) for seed, name in enumerate("ab")}
+    mutual = kd_keras.Distiller(Peers(), keras.Model(inputs, peers), kl, combine="sum")
+    mutual.compile(
+        keras.optimizers.SGD(0.01),
+        dict.fromkeys(peers, crossentropy()),
+        metrics={name: ["accuracy"] for name in peers},
+    )
+    found["step, two peers"] = train_step(mutual, x, dict.fromkeys(peers, y))
+    learner = network(student_name, 8)
+    found["step, a teacher like the student that learns"] = step(
+        Learning(learner, keras.optimizers.SGD(0.01), crossentropy())
+    )
     twin = network(student_name, 9)
     found["step, the student's twin"] = step(Frozen(twin, inference="keras"))
     return found
@@ -98,6 +111,9 @@ def report(times: dict[str, np.ndarray], console: Console) -> None:
             "",
         )
     )
+    for name in ("two peers", "a teacher like the student that learns"):
+        ratio = times[f"step, {name}"] / (2 * student)
+        ratios.append((f"step, {name} / two plain student steps", ratio, "<= 1.05"))
     show_all(times, ratios, console)
 
 
@@ -109,7 +125,7 @@ def main(
     student: str = "resnet20",
     processor_time: bool = False,
 ) -> None:
-    """Print what ensembles, named teachers and a moving average cost.
+    """Print what ensembles, named teachers, peers and teachers that move cost.
 
     Args:
         rounds: Rounds that are counted.

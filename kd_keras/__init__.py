@@ -27,6 +27,7 @@ _ROOMS = (
     "recipes",
     "replay",
     "report",
+    "tasks",
     "teachers",
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "recipes",
     "replay",
     "report",
+    "tasks",
     "teachers",
 ]
 
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
         recipes,
         replay,
         report,
+        tasks,
         teachers,
     )
     from kd_keras.checkpoint import Checkpoint

@@ -172,7 +172,7 @@ def _refuse_expanding(members: Sequence[zipfile.ZipInfo], size: int) -> None:
     if sum(member.compress_size for member in members) > size:
         raise ValueError("its members are larger than the file is")
     deflated = [member for member in members if member.compress_type == zipfile.ZIP_DEFLATED]
-    _refuse_expansion(
+    refuse_expansion(
         sum(member.compress_size for member in deflated),
         sum(member.file_size for member in deflated),
     )
@@ -198,8 +198,14 @@ def _refuse_lie(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         raise ValueError(f"{member.filename!r} in it has another size than it declares")
 
 
-def _refuse_expansion(packed: int, unpacked: int) -> None:
-    if unpacked > max(_FREE_BYTES, _MOST_TIMES * packed):
+def most_unpacked(packed: int) -> int:
+    """Return how many bytes may be made of so many."""
+    return max(_FREE_BYTES, _MOST_TIMES * packed)
+
+
+def refuse_expansion(packed: int, unpacked: int) -> None:
+    """Raise `ValueError` where a file would unpack to far more bytes than are in it."""
+    if unpacked > most_unpacked(packed):
         raise ValueError(
             f"it would unpack to {unpacked:,} bytes from {packed:,}; beyond {_FREE_BYTES:,} bytes, "
             f"at most {_MOST_TIMES} times what is packed is read"
@@ -214,6 +220,8 @@ def _refuse_false_arrays(archive: zipfile.ZipFile) -> None:
             if header is None:
                 raise ValueError(f"{member.filename!r} in it is of an unknown version")
             shape, _, dtype = header(file)
+            if dtype.itemsize == 0:  # of such, any number takes no room
+                raise ValueError(f"{member.filename!r} in it holds items without a size")
             declared = file.tell() + math.prod(shape) * dtype.itemsize
         if declared != member.file_size:
             raise ValueError(
@@ -235,4 +243,4 @@ def _refuse_false_weights(file: BinaryIO) -> None:
     size = _size(file)
     with h5py.File(file, "r") as weights:
         weights.visititems(add)
-    _refuse_expansion(size, declared)
+    refuse_expansion(size, declared)

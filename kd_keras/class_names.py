@@ -23,7 +23,7 @@ def is_class_name(name: object) -> bool:
     """
     if not isinstance(name, str) or visible(name) != name:
         return False
-    return any(unicodedata.category(character) not in ("Zs", "Cf") for character in name)
+    return bool(_seen(name).strip())
 
 
 def check_class_names(names: Sequence[str], received: str, remedy: str) -> None:
@@ -46,13 +46,18 @@ def check_class_names(names: Sequence[str], received: str, remedy: str) -> None:
         )
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        alike[unicodedata.normalize("NFC", name.strip())].append(name)
+        alike[unicodedata.normalize("NFC", _seen(name).strip())].append(name)
     twice = [name for group in alike.values() if len(group) > 1 for name in group]
     if twice:
         raise ValueError(
             "Classes must have names that a reader can tell apart. Received: "
             f"{_some(twice)} in {received}, which look the same. {remedy}"
         )
+
+
+def _seen(name: str) -> str:
+    """Return a name without the characters that take no room, such as joiners."""
+    return "".join(character for character in name if unicodedata.category(character) != "Cf")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 # Control characters, line and paragraph separators, what turns the direction of the text around it,
 # and bytes of a file name that are no UTF-8. Joiners stay: scripts and emoji are written with them.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff]"
+)
 # Entities, and not backslashes, where some Markdown renderers know no backslash.
 _ENTITIES = {character: f"&#{ord(character)};" for character in "$|~"} | {
     "&": "&amp;",

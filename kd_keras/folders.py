@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from kd_keras.regular_file import open_regular
@@ -52,14 +53,38 @@ def file_inside(folder: Path, name: str) -> Path:
             elsewhere, or no file.
     """
     path = folder / str(name)
-    leads_out = path.is_symlink() and path.resolve().parent != folder.resolve()
-    if not is_name(name) or leads_out:
+    if not is_name(name) or _leads_out(path):
         raise ValueError(
             f"{name!r} leads out of {str(folder)!r}. Put the file itself into that folder."
         )
     if path.exists() and not path.is_file():
         raise ValueError(f"{str(path)!r} must be a file, and is none. Remove it.")
     return path
+
+
+def refuse_links_out(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Raise where what is written into a folder, which may be a stranger's, would go elsewhere.
+
+    Args:
+        folder: The folder, which need not exist.
+        names: What is to be written; by default all that is there.
+
+    Raises:
+        ValueError: If one of them is a link to what lies elsewhere, or to nothing.
+    """
+    if names is None:
+        names = os.listdir(folder) if folder.is_dir() else ()
+    for name in sorted(names):
+        if _leads_out(folder / name):
+            raise ValueError(
+                f"{name!r} in {str(folder)!r} is a link that leads out of it, and what it leads to "
+                "would be overwritten. Put the file or folder itself there, or choose another "
+                "folder."
+            )
+
+
+def _leads_out(path: Path) -> bool:
+    return path.is_symlink() and path.resolve().parent != path.parent.resolve()
 
 
 def own_mark(kind: str) -> str:

@@ -8,12 +8,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kd_keras.archives import refuse_bad_network
+from kd_keras.archives import most_unpacked, refuse_bad_network
 from kd_keras.json_text import read_json
 from kd_keras.recipes.stage import function_of
 
 if TYPE_CHECKING:
     import keras
+
+_DAMAGED = (
+    "`{role}` is damaged: {damage}. Put back a whole copy, or train it again. Received: "
+    "{role}={path!r}"
+)
 
 
 def network_file(path: str | os.PathLike[str], role: str, remedy: str = "") -> Path:
@@ -62,14 +67,17 @@ def load_network(path: Path, role: str) -> keras.Model:
     # Keras says "File not found" of a file that is no whole archive.
     damage = archive_damage(path)
     if damage:
-        raise ValueError(
-            f"`{role}` is damaged: {damage}. Put back a whole copy, or train it again. Received: "
-            f"{role}={str(path)!r}"
-        )
+        raise ValueError(_DAMAGED.format(role=role, damage=damage, path=str(path)))
     # A quantisation-aware student consists of them; of the rooms, a command imports what it needs.
     importlib.import_module("kd_keras.quantize")
+    from kd_keras.compat.variables import TooLargeError, bounded_variables
+
     try:
-        return keras.models.load_model(path, compile=False)
+        # Some words in its config may stand for gigabytes, too.
+        with bounded_variables(most_unpacked(path.stat().st_size)):
+            return keras.models.load_model(path, compile=False)
+    except TooLargeError as error:
+        raise ValueError(_DAMAGED.format(role=role, damage=error, path=str(path))) from error
     except Exception as error:  # zip, JSON, unknown classes: each with an exception of its own
         said, remedy = _in_words(path, str(error))
         raise ValueError(

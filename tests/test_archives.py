@@ -19,6 +19,7 @@ from kd_keras.checkpoint.file import CheckpointFile
 from kd_keras.cli import main
 from kd_keras.export import metadata
 from kd_keras.network_files import load_network
+from kd_keras.teachers import Recorded
 
 RELEASED = Path(__file__).parents[1] / "saved_models" / "released" / "digits_student_int8.tflite"
 MIB = 2**20
@@ -129,6 +130,17 @@ def test_a_network_that_unpacks_to_gigabytes_is_refused_before_keras_sees_it(
         load_network(bomb, "teacher")
 
 
+def test_a_network_whose_few_words_stand_for_gigabytes_of_weights_is_refused(network, tmp_path):
+    def wide(name, content):
+        return content.replace(b'"units": 3', b'"units": 9000000000'), 0
+
+    bomb = changed(network, tmp_path / "bomb.keras", wide)
+    said = r"`teacher` is damaged: its layers declare 144,000,000,000 bytes.*Put back.*bomb\.keras"
+    with pytest.raises(ValueError, match=said):
+        load_network(bomb, "teacher")
+    assert load_network(network, "teacher").count_params() == 15
+
+
 def test_a_table_of_contents_that_lies_is_found(network, tmp_path):
     path = tmp_path / "lie.keras"
     with zipfile.ZipFile(path, "w") as archive:
@@ -220,3 +232,15 @@ def test_arrays_are_read_and_bombs_of_arrays_are_not(tmp_path):
         add(archive, "a.npy", header.getvalue() + bytes(8))
     with pytest.raises(ValueError, match="declares 8,000,000,000,128 bytes and has 136"):
         CheckpointFile(path).read()
+
+
+@pytest.mark.parametrize("descr", ["|S0", "<U0", "|V0"])
+def test_arrays_of_any_number_of_items_without_a_size_are_refused(tmp_path, descr):
+    header, path = io.BytesIO(), tmp_path / "arrays.npz"
+    np.lib.format.write_array_header_1_0(
+        header, {"shape": (10**8,), "fortran_order": False, "descr": descr}
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        add(archive, "id.npy", header.getvalue())
+    with pytest.raises(ValueError, match=r"'id\.npy' in it holds items without a size"):
+        Recorded.from_file(path, logits="p")

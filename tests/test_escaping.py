@@ -19,6 +19,8 @@ ESCAPES = (
     "a\rb",
     "a\x08b",
     "\u202egnp",
+    "a\u200f1",
+    "\ufeffa",
     "\u2028",
     "\x00",
 )

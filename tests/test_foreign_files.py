@@ -1,8 +1,11 @@
 """A file that a command writes takes no other's place: what was mistyped is refused, and stays."""
 
+import os
+
 import pytest
 
 from kd_keras.folders import refuse_foreign_json
+from kd_keras.recipes import digits
 
 FILE = ["student.tflite"]
 
@@ -49,3 +52,31 @@ def test_json_of_another_command_is_foreign(tmp_path):
     refuse_foreign_json(path, "verify", "--json")
     with pytest.raises(ValueError, match="`kd-keras benchmark` wrote"):
         refuse_foreign_json(path, "benchmark", "--json")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows asks for a right to make links")
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["distill", "digits"], "report.html"),
+        (["distill", "digits", "--fresh"], "history.csv"),
+        (["study", "digits"], "study_report.html"),
+        (["study", "digits"], "cells"),
+        (["views", "digits", "--policy", "none"], "views_none.png"),
+    ],
+)
+def test_nothing_is_written_through_a_link_in_a_folder_of_a_stranger(
+    command, tmp_path, arguments, name, exists
+):
+    folder, outside = tmp_path / "theirs", tmp_path / "mine"
+    folder.mkdir()
+    if exists:
+        outside.write_text("mine")
+    (folder / name).symlink_to(outside)
+    if arguments[0] == "distill":
+        (folder / "recipe.json").write_text(digits().to_json())
+    done = command(*arguments, "--data-dir", tmp_path / "data", "--output", folder)
+    assert done.code == 1 and f"{name!r} in {str(folder)!r} is a link that leads out" in done.err
+    assert {path.name for path in folder.iterdir()} <= {name, "recipe.json"}
+    assert outside.read_text() == "mine" if exists else not outside.exists()

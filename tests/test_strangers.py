@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from rich.console import Console
 
 from kd_keras.cli import main
@@ -20,6 +21,7 @@ from kd_keras.experiments.study.report import write_study_report
 from kd_keras.experiments.study.statistics import Estimate
 from kd_keras.experiments.study.summary import Spread, Summary, TreatmentResult
 from kd_keras.export import metadata
+from kd_keras.export.metadata_file import serialized
 from kd_keras.jobs.ranking import PolicyScore, Ranking
 from kd_keras.report import Report, ResultRow, print_table, write_report
 from kd_keras.report.saying import say
@@ -83,6 +85,20 @@ def test_predict_shows_labels_and_names_as_they_are(file, picture, capsys, monke
     assert not acts(said)
     found = json.loads(said)["pictures"][0]
     assert {score["label"] for score in found["classes"]} == set(LABELS)
+
+
+@pytest.mark.parametrize("scale", [None, float("nan")])
+def test_a_file_that_lost_a_scale_is_refused_and_ends_no_process(scale, picture, tmp_path, capsys):
+    model = schema.ModelT.InitFromPackedBuf(RELEASED.read_bytes(), 0)
+    graph = model.subgraphs[0]
+    convolution = next(each for each in graph.operators if len(each.inputs) == 3)
+    kept = graph.tensors[convolution.outputs[0]].quantization
+    kept.scale, kept.zeroPoint = (None, None) if scale is None else (np.float32([scale]), [0])
+    path = tmp_path / "lost.tflite"
+    path.write_bytes(serialized(model))
+    assert main(["predict", str(path), str(picture)]) == 1
+    said = capsys.readouterr().err
+    assert "LiteRT cannot load the .tflite file: the scale of" in said and "is lost" in said
 
 
 def test_the_demo_page_runs_nothing_of_the_file(file, tmp_path, monkeypatch, capsys):

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from kd_keras.augment.feedback import Feedback
     from kd_keras.augment.layers import (
         AugMix,
+        BandMask,
         CutMix,
         Equalize,
         FMix,
+        Gain,
         GaussianBlur,
         GaussianNoise,
         Generated,
@@ -26,9 +28,14 @@ if TYPE_CHECKING:
         RandomResizedCrop,
         RandomShift,
         RandomSubset,
+        RandomTranspose,
         SaltAndPepper,
         Sharpness,
         SpeckleNoise,
+        Speed,
+        TimeMask,
+        TimeShift,
+        WhiteNoise,
     )
     from kd_keras.augment.pick import Pick
     from kd_keras.augment.policies import (
@@ -48,21 +55,34 @@ if TYPE_CHECKING:
         policy_names,
         standard,
         strong,
+        turns,
     )
     from kd_keras.augment.policy import Policy
+    from kd_keras.augment.recordings import WaveformPolicy, speech, speech_mixup, speech_strong
+    from kd_keras.augment.tokens import (
+        NGram,
+        SpanSwap,
+        TokenPolicy,
+        WordDropout,
+        WordMask,
+        WordReplacement,
+    )
 
 __all__ = [
     "AugMix",
+    "BandMask",
     "CutMix",
     "Equalize",
     "FMix",
     "Feedback",
+    "Gain",
     "GaussianBlur",
     "GaussianNoise",
     "Generated",
     "GridMask",
     "JpegCompression",
     "MixUp",
+    "NGram",
     "Pick",
     "Policy",
     "Posterize",
@@ -70,9 +90,20 @@ __all__ = [
     "RandomResizedCrop",
     "RandomShift",
     "RandomSubset",
+    "RandomTranspose",
     "SaltAndPepper",
     "Sharpness",
+    "SpanSwap",
     "SpeckleNoise",
+    "Speed",
+    "TimeMask",
+    "TimeShift",
+    "TokenPolicy",
+    "WaveformPolicy",
+    "WhiteNoise",
+    "WordDropout",
+    "WordMask",
+    "WordReplacement",
     "augmix",
     "blur",
     "colour",
@@ -87,12 +118,19 @@ __all__ = [
     "noise",
     "none",
     "policy_names",
+    "speech",
+    "speech_mixup",
+    "speech_strong",
     "standard",
     "strong",
+    "turns",
 ]
 
 _POLICIES = "kd_keras.augment.policies"
 _LAYERS = "kd_keras.augment.layers"
+_TOKENS = "kd_keras.augment.tokens"
+_OF_TOKENS = ("NGram", "SpanSwap", "TokenPolicy", "WordDropout", "WordMask", "WordReplacement")
+_RECORDINGS = "kd_keras.augment.recordings"
 
 
 def __getattr__(name: str) -> Any:
@@ -100,6 +138,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kd_keras.augment' has no attribute {name!r}")
     if name in ("Feedback", "Pick", "Policy"):
         home = f"kd_keras.augment.{name.lower()}"
+    elif name.startswith("speech") or name == "WaveformPolicy":
+        home = _RECORDINGS
+    elif name in _OF_TOKENS:
+        home = _TOKENS
     else:
         home = _POLICIES if name.islower() else _LAYERS
     return getattr(importlib.import_module(home), name)

@@ -23,6 +23,7 @@ from kd_keras.augment.layers import (
     RandomResizedCrop,
     RandomShift,
     RandomSubset,
+    RandomTranspose,
     SaltAndPepper,
 )
 from kd_keras.augment.policy import Policy
@@ -44,6 +45,7 @@ __all__ = [
     "policy_names",
     "standard",
     "strong",
+    "turns",
 ]
 
 
@@ -148,6 +150,41 @@ def geometric(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Pol
         seed=seed,
         value_range=value_range,
         name="geometric",
+    )
+
+
+def turns(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy:
+    """Return flips, quarter turns and shifts by whole pixels, and changes of light.
+
+    For images that have no up, such as those of microscopes, and best with a label for every pixel:
+    no pixel is computed from others, so that none comes to
+    lie between two labels. Quarter turns are of square images; others are flipped and shifted.
+
+    Args:
+        seed: Any integer.
+        value_range: `(low, high)` of the images.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from kd_keras.augment import turns
+    >>> turns(seed=1)(tf.zeros((2, 32, 32, 1), tf.uint8), step=0).shape
+    TensorShape([2, 32, 32, 1])
+    """
+    ensure_global_generator()
+    layers = keras_cv.layers
+    return Policy(
+        [
+            RandomFlip("horizontal_and_vertical", dtype="float32"),
+            RandomTranspose(dtype="float32"),
+            RandomShift(height_factor=0.25, width_factor=0.25, dtype="float32"),
+            layers.RandomBrightness(factor=0.1, value_range=(0, 1), dtype="float32"),
+            layers.RandomContrast(value_range=(0, 1), factor=0.2, dtype="float32"),
+        ],
+        seed=seed,
+        value_range=value_range,
+        name="turns",
+        layer_range=(0, 1),
     )
 
 
@@ -497,6 +534,7 @@ _BUILDERS = {
         digits,
         standard,
         geometric,
+        turns,
         colour,
         noise,
         blur,

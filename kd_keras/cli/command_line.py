@@ -14,6 +14,7 @@ from typing import Any
 
 import tyro
 from rich.console import Console
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from kd_keras import __version__, memory_errors, recipes
@@ -25,6 +26,13 @@ from kd_keras.portable import portable_command
 
 _NOT_GOOD_ENOUGH = 3
 _INTERRUPTED = 130
+_DESCRIPTION = (
+    "Knowledge distillation with augmentation, from a teacher to a verified phone model\n"
+    f"(kd_keras {__version__})."
+)
+_CLOSING = (
+    "A run that was killed goes on with the same command; a finished one prints its table again."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +63,9 @@ def _main(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         console.print(f"kd-keras {__version__}", highlight=False)
         return 0
+    if arguments in ([], ["-h"], ["--help"]):
+        _print_help(console)
+        raise SystemExit(0)
     job = _parsed(arguments)
     try:
         with memory_errors.told(_asked_for(job), "Ask for less of it, or give the process more."):
@@ -85,29 +96,29 @@ def _asked_for(job: Any) -> str:
     return ", ".join(told) or "what the files and the data of the command need"
 
 
-def _description() -> str:
-    examples = {
-        line: meaning for command in COMMANDS.values() for line, meaning in command.examples.items()
-    }
-    width = max(map(len, examples))
-    lines = [f"  {line:{width}}   {meaning}" for line, meaning in examples.items()]
-    return "\n".join(
-        [
-            "Knowledge distillation with augmentation, from a teacher to a verified phone model",
-            f"(kd_keras {__version__}).",
-            "",
-            *lines,
-            "",
-            "A run that was killed goes on with the same command; a finished one prints its table "
-            "again.",
-        ]
-    )
+def _print_help(console: Console) -> None:
+    """Print what the commands are for, in the order in which a model comes to need them."""
+    console.print("usage: kd-keras COMMAND ...\n", highlight=False, markup=False)
+    console.print(f"{_DESCRIPTION}\n", highlight=False)
+    for rows in (
+        [(name, command.summary) for name, command in COMMANDS.items()],
+        [("COMMAND --help", "all that a command can do"), ("--version", "which version this is")],
+        [row for command in COMMANDS.values() for row in command.examples.items()],
+    ):
+        table = RichTable.grid(padding=(0, 3, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column()
+        for left, right in rows:
+            table.add_row(Text(f"  {left}", style="bold"), Text(right))
+        console.print(table)
+        console.print()
+    console.print(_CLOSING, highlight=False)
 
 
 def _parsed(arguments: list[str]) -> Any:
     """Return the job that the arguments ask for, or leave by `SystemExit` as `main` says."""
     held = io.StringIO()
-    asks_for_help = not arguments or not {"-h", "--help"}.isdisjoint(arguments)
+    asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)
     lines = contextlib.nullcontext() if asks_for_help else usage.unwrapped()
     arguments, own = _in_words_of_the_parser(arguments)
     try:
@@ -115,8 +126,8 @@ def _parsed(arguments: list[str]) -> Any:
             return tyro.extras.subcommand_cli_from_dict(
                 {name: command.parser(own) for name, command in COMMANDS.items()},
                 prog="kd-keras",
-                description=_description(),
-                args=arguments or ["--help"],
+                description=_DESCRIPTION,
+                args=arguments,
                 config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
             )
     except SystemExit as leaving:

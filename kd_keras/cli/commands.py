@@ -13,21 +13,24 @@ from kd_keras.cli import (
     predict,
     record,
     study,
+    teachers,
     verify,
     views,
 )
 from kd_keras.cli.job import Command
 
+# In the order in which a model comes to need them.
 COMMANDS: dict[str, Command] = {
-    "demo": demo.COMMAND,
     "distill": distill.COMMAND,
-    "losses": losses.COMMAND,
-    "policies": policies.COMMAND,
-    "predict": predict.COMMAND,
-    "record": record.COMMAND,
     "study": study.COMMAND,
+    "teachers": teachers.COMMAND,
+    "policies": policies.COMMAND,
+    "losses": losses.COMMAND,
     "views": views.COMMAND,
+    "record": record.COMMAND,
     "export": export.COMMAND,
     "verify": verify.COMMAND,
     "benchmark": benchmark.COMMAND,
+    "predict": predict.COMMAND,
+    "demo": demo.COMMAND,
 }

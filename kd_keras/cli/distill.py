@@ -22,8 +22,12 @@ class Distill(Job):
     Attributes:
         recipe: What decides the result.
         name: Name of the recipe.
+        usual: The recipe before any option.
         output: Folder of the run; by default saved_models/<recipe>, with -smoke for --smoke.
         data_dir: Where TensorFlow Datasets keeps its data; its own default otherwise.
+        stages: A chain of networks, each taught by the one before, instead of --teacher,
+            --assistants and --student: resnet56,resnet20,resnet8. The same one again is a
+            generation, born again.
         distillation: A way to distil that has a name, instead of --losses, --combine and --warm-up:
             kl (softened KL), logits_mse, standardized_kl, decoupled_kd, dist, or KL and features:
             attention+kl, similarity+kl, relational+kl, hint+kl. Weights are the published ones.
@@ -36,8 +40,10 @@ class Distill(Job):
 
     recipe: recipes.Recipe
     name: tyro.conf.Suppress[str]
+    usual: tyro.conf.Suppress[Any]
     output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    stages: Annotated[str | None, tyro.conf.arg(metavar="A,B,...")] = None
     distillation: Distillation | None = None
     print_recipe: tyro.conf.FlagCreatePairsOff[bool] = False
     smoke: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -46,11 +52,11 @@ class Distill(Job):
     robustness: bool = True
 
     def run(self, call: str, console: Console) -> None:
-        recipe = self.recipe
+        recipe = self.recipe if self.stages is None else self._in_stages(self.stages)
         if self.distillation is not None:
             recipe = distilled_by(recipe, self.distillation)
         if self.smoke:
-            recipe = recipe.smoke()
+            recipe = recipe.smoke(without_files=self.data_dir is None)
         if self.print_recipe:
             console.file.write(recipe.to_json())
             return
@@ -64,6 +70,25 @@ class Distill(Job):
             robustness=self.robustness,
             command=call,
             console=console,
+        )
+
+    def _in_stages(self, stages: str) -> recipes.Recipe:
+        chain = [network.strip() for network in stages.split(",")]
+        if len(chain) < 2:
+            raise ValueError(
+                "`--stages` takes a chain of two networks or more, such as resnet56,resnet20,"
+                f"resnet8. Received: {stages!r}. A single network is --teacher or --student."
+            )
+        changed = self.recipe.differences(self.usual)
+        said = [name for name in ("teacher", "assistants", "student") if name in changed]
+        if said:
+            raise ValueError(
+                f"`--stages` says all networks of a run. Received: --{said[0]} beside it. Give one "
+                "of them."
+            )
+        teacher, *assistants, student = chain
+        return dataclasses.replace(
+            self.recipe, teacher=teacher, assistants=tuple(assistants), student=student
         )
 
 
@@ -80,7 +105,7 @@ def _typed_by_the_recipes(own: Own | None) -> Any:
         return job
 
     distill.__annotations__["job"] = one_of_recipes(
-        lambda recipe, name: Distill(recipe=recipe, name=name), own
+        lambda recipe, name: Distill(recipe=recipe, name=name, usual=recipe), own
     )
     return distill
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -82,6 +83,12 @@ class Command:
     parse: Callable[..., Any]
     examples: Mapping[str, str]
     per_recipe: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a sentence: how its help begins."""
+        help_text = inspect.getdoc(self.parser()) or ""
+        return " ".join(help_text.split("\n\n")[0].split())
 
     def parser(self, own: Any = None) -> Callable[..., Any]:
         """Return what tyro turns into options and calls.

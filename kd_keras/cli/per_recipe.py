@@ -20,13 +20,18 @@ from kd_keras.regular_file import read_text
 # Stands for data, or a recipe's file, of the user's own on the command line.
 DATA = "DATA"
 _OPTION = "--recipe"
-_ABOUT_DATA = """Data of your own: any name of TensorFlow Datasets, or a folder of images.
+_ABOUT_DATA = """Data of your own: any name of TensorFlow Datasets, or a folder or file of yours.
 
     kd-keras distill mnist --policy digits
     kd-keras distill ./photos --image-size 64
     kd-keras distill ./photos --teacher my_teacher.keras --student mymodels.py:build
+    kd-keras distill ./reviews.csv
 
 A folder holds <class>/*.jpg, or train/<class>/*.jpg with test/ and validation/ where there are any.
+Texts are <class>/*.txt or a CSV file with the columns text and label; masks are image/*.png and
+label/*.png of the same names. Recordings are <class>/*.wav; where they are called
+<speaker>_nohash_<number>.wav, nobody is heard in two parts of the data.
+What the options begin with is of the kind of the data.
 With --recipe FILE the options begin as the file says, which --print-recipe wrote."""
 
 
@@ -71,7 +76,7 @@ def own_recipe(arguments: Sequence[str]) -> tuple[list[str], Own | None]:
     if word is None or word == DATA or word in recipes.NAMED:
         return list(arguments), None
     _refuse_mistyped(command, word)
-    recipe = recipes.Recipe(dataset=word, teacher="resnet20", student="resnet8")
+    recipe = recipes.recipe_for(word)
     return [command, DATA, *rest], Own(recipe, folder_name(word))
 
 

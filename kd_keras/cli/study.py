@@ -88,7 +88,7 @@ class StudyJob(Job):
                 "what they see with --augmentation, and what teachers see with "
                 "--teacher-augmentation."
             )
-        recipe = self.recipe.smoke() if self.smoke else self.recipe
+        recipe = self.recipe.smoke(self.data_dir is None) if self.smoke else self.recipe
         folder = f"study-{self.name}-smoke" if self.smoke else f"study-{self.name}"
         run_study(
             Study(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
 
-from kd_keras.data.folder import FolderSource, ImageFile
 from kd_keras.data.splits import missing_splits
+
+if TYPE_CHECKING:
+    from kd_keras.data.folder import FolderSource, ImageFile
 
 _NAMED = 5
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from kd_keras.data.source import image_and_label
+from kd_keras.data.kinds import check_kind
 from kd_keras.data.storage import check_writable, missing_files, quiet
 
 _PROBE_SECONDS = 5
@@ -46,7 +46,7 @@ def open_catalogue(
     builder = _find(name, data_dir)
     folder = Path(builder.data_dir)
     if not folder.exists():
-        image_and_label(name, builder, image_size)  # before anything is fetched
+        check_kind(name, builder, image_size)  # before anything is fetched
         if not download:
             raise ValueError(
                 f"{name!r} is not prepared in {str(folder)!r}, and download=False forbids fetching "
@@ -85,7 +85,7 @@ def is_in_catalogue(name: str) -> bool:
 
 
 def _unknown_name(name: str) -> str:
-    known = sorted({"digits", *tfds.list_builders(with_community_datasets=False)})
+    known = sorted({"digits", "opinions", *tfds.list_builders(with_community_datasets=False)})
     close = difflib.get_close_matches(name, known, n=3)
     return (
         "`name` must be 'digits', a dataset of TensorFlow Datasets such as 'cifar10', or the path "

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from kd_keras.class_names import check_class_names
+from kd_keras.data.by_class import by_class
 from kd_keras.data.decoding import decode_file
-from kd_keras.data.source import Source
-from kd_keras.data.splits import VALIDATION_NAMES, Part
+from kd_keras.data.source import Cut, ImageSource
+from kd_keras.data.splits import VALIDATION_NAMES, Part, cut
 from kd_keras.image_files import SUFFIXES, is_hidden
 from kd_keras.pictures import open_picture
 
@@ -44,7 +45,7 @@ class ImageFile(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class FolderSource(Source):
+class FolderSource(ImageSource):
     """The images of a folder.
 
     Attributes:
@@ -76,6 +77,15 @@ class FolderSource(Source):
     @property
     def available(self) -> dict[str, int]:
         return {split: len(files) for split, files in self.files.items()}
+
+    @property
+    def folder(self) -> str:
+        return self.name
+
+    def cut(self, fraction: float) -> Cut:
+        source, share = by_class(self, fraction)
+        parts = cut(source.name, source.available, fraction, share)
+        return Cut(source, *parts, "" if share is None else ", of each class alike")
 
     def encoded(self, part: Part) -> tf.data.Dataset:
         files = self.files[part.split][part.start : part.stop]

@@ -55,6 +55,8 @@ class Pipeline:
         The test split is read last, hours into a run; that it has no labels is better known at
         once.
         """
+        if self.source.label_shape:
+            return  # Of a map of labels every batch is checked, and a first one costs as much.
         classes = len(self.source.class_names)
         labels = next(iter(self._encoded.map(lambda _, label: label).batch(count))).numpy()
         wrong = labels[(labels < 0) | (labels >= classes)]
@@ -69,7 +71,14 @@ class Pipeline:
         """Whether decoded images stay in memory after the first pass."""
         if self.cache is not None:
             return self.cache
-        return self.part.examples * math.prod(self.source.image_shape) <= _CACHED_BYTES
+        return self.part.examples * self._example_bytes <= _CACHED_BYTES
+
+    @property
+    def _example_bytes(self) -> int:
+        source = self.source
+        size = tf.as_dtype(source.input_dtype).size
+        labels = tf.int64.size * math.prod(source.label_shape) if source.label_shape else 0
+        return size * math.prod(source.input_shape) + labels
 
     @property
     def shuffle_window(self) -> int:
@@ -86,8 +95,7 @@ class Pipeline:
         if self.is_cached:
             return tf.data.AUTOTUNE
         window = math.ceil(min(self.shuffle_window, self.part.examples) / self.batch_size)
-        size = self.batch_size * math.prod(self.source.image_shape)
-        return max(2, min(window, _AHEAD_BYTES // size))
+        return max(2, min(window, _AHEAD_BYTES // (self.batch_size * self._example_bytes)))
 
     @functools.cached_property
     def _encoded(self) -> tf.data.Dataset:
@@ -97,17 +105,20 @@ class Pipeline:
         return self.decoded(self._encoded).cache() if self.is_cached else self._encoded
 
     def decoded(self, encoded: tf.data.Dataset) -> tf.data.Dataset:
-        """Return (image, label) for (encoded image, label)."""
+        """Return (example, label) for (encoded example, encoded label)."""
         return encoded.map(self.source.decode, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def checked(self, images: Any, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def checked(self, examples: Any, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Stop on a label that is no class; a loss would turn it into NaN or nothing at all."""
         classes = len(self.source.class_names)
+        right = (labels >= 0) & (labels < classes)
+        if self.source.ignored_label is not None:
+            right |= labels == self.source.ignored_label
         tf.debugging.Assert(
-            tf.reduce_all((labels >= 0) & (labels < classes)),
+            tf.reduce_all(right),
             [_label_message(self.source.name, self.part, classes), labels],
         )
-        return images, labels
+        return examples, labels
 
 
 class TrainingBatches:

@@ -1,10 +1,11 @@
-"""Images and labels as they are stored; those of a TFDS builder, checked to be what is wanted."""
+"""Examples and labels as they are stored, and images of a TFDS builder."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -12,20 +13,22 @@ import tensorflow_datasets as tfds
 
 from kd_keras.class_names import check_class_names
 from kd_keras.data.decoding import decode_jpeg
-from kd_keras.data.splits import Part
+from kd_keras.data.splits import Part, TaskName, cut
 
 
 @dataclasses.dataclass(frozen=True)
 class Source(abc.ABC):
-    """Images and labels of several splits, still encoded, and how to decode them.
+    """Examples and labels of several splits, still encoded, and how to decode them.
 
     Attributes:
         name: Name of the dataset, for errors.
-        image_size: (height, width) to resize to, or None to keep images as they are.
     """
 
+    # What is learnt from them, and the label that stands for none, where there is such a one.
+    task: ClassVar[TaskName]
+    ignored_label: ClassVar[int | None] = None
+
     name: str
-    image_size: tuple[int, int] | None
 
     @property
     @abc.abstractmethod
@@ -39,39 +42,110 @@ class Source(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def stored_shape(self) -> tuple[Any, Any, int]:
-        """(height, width, channels) before resizing; None where images differ."""
-
-    @property
-    @abc.abstractmethod
     def available(self) -> dict[str, int]:
         """How many examples each split has."""
 
+    @property
+    @abc.abstractmethod
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of every decoded example."""
+
+    @property
+    @abc.abstractmethod
+    def input_dtype(self) -> str:
+        """Dtype of every decoded example."""
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of every decoded label."""
+        return ()
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What else the task needs to know of the data, in forms that JSON has."""
+        return {}
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of files that they are, if they are one."""
+        return None
+
     @abc.abstractmethod
     def encoded(self, part: Part) -> tf.data.Dataset:
-        """Return (encoded image, label), the label an int64 scalar, in a fixed order."""
+        """Return (encoded example, encoded label) in a fixed order."""
+
+    @abc.abstractmethod
+    def decode(self, encoded: Any, label: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the example, of `input_shape`, and the label, int64 of `label_shape`."""
+
+    def cut(self, fraction: float) -> Cut:
+        """Return what is for training, validation and test.
+
+        Args:
+            fraction: Share of `train` that is cut off for each split that is missing.
+
+        Raises:
+            ValueError: If there is no `train`, or a part would be empty.
+        """
+        return Cut(self, *cut(self.name, self.available, fraction))
+
+
+class Cut(NamedTuple):
+    """A source, and which part of it is for what."""
+
+    source: Source
+    train: Part
+    validation: Part
+    test: Part
+    rule_ends: str = ""
+
+    @property
+    def rule(self) -> str:
+        """How it was cut, in words."""
+        return (
+            f"train: {self.train}, validation: {self.validation}, test: {self.test}{self.rule_ends}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSource(Source):
+    """Images and the class of each.
+
+    Attributes:
+        image_size: (height, width) to resize to, or None to keep images as they are.
+    """
+
+    task = "image"
+    image_size: tuple[int, int] | None
+
+    @property
+    @abc.abstractmethod
+    def stored_shape(self) -> tuple[Any, Any, int]:
+        """(height, width, channels) before resizing; None where images differ."""
 
     @abc.abstractmethod
     def pixels(self, encoded: Any) -> tf.Tensor:
         """Return an encoded image's pixels, uint8, in the size in which it is stored."""
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of every image."""
+    def input_shape(self) -> tuple[int, int, int]:
         height, width, channels = self.stored_shape
         return (*(self.image_size or (height, width)), channels)
 
     def decode(self, encoded: Any, label: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the image, uint8 of `image_shape`, and the label, int64."""
         image = self.pixels(encoded)
         if self.image_size is not None:
             resized = tf.image.resize(image, self.image_size, antialias=True)
             image = tf.saturate_cast(tf.round(resized), tf.uint8)
-        return tf.ensure_shape(image, self.image_shape), tf.cast(label, tf.int64)
+        return tf.ensure_shape(image, self.input_shape), tf.cast(label, tf.int64)
+
+    @property
+    def input_dtype(self) -> str:
+        return "uint8"
 
 
 @dataclasses.dataclass(frozen=True)
-class BuilderSource(Source):
+class BuilderSource(ImageSource):
     """A prepared builder, and how to get (image, label) out of it.
 
     Attributes:

@@ -6,13 +6,15 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
 from kd_keras.arguments import check_integer
 from kd_keras.image_files import fingerprint
 
+# What there is to learn; each has a file in `kd_keras.tasks`.
+TaskName = Literal["image", "audio", "text", "segmentation"]
 # What datasets call their validation split.
 VALIDATION_NAMES = ("validation", "val", "valid", "dev")
 
@@ -26,25 +28,50 @@ class DataInfo:
         version: Version of the prepared data.
         num_classes: Number of classes.
         class_names: Name of each class, by label.
-        image_shape: (height, width, channels) of every image.
+        input_shape: Shape of every example, without a batch axis: of images (height, width,
+            channels).
         train_examples: Examples in the training split, after `limit`.
         validation_examples: Examples in the validation split.
         test_examples: Examples in the test split.
         split_rule: How the source was cut, such as
             `train: train[0:45000], validation: train[45000:50000], test: test[0:10000]`.
-        folder: The path of a folder of images; None for a dataset of TensorFlow Datasets.
+        folder: The path of a folder of files; None for a dataset of TensorFlow Datasets.
+        task: What is learnt from them, one of `kd_keras.tasks`.
+        input_dtype: Dtype of the examples.
+        label_shape: Shape of the label of one example: () for one class.
+        details: What else the task needs to know of them, in forms that JSON has: a sample rate, a
+            vocabulary.
     """
 
     name: str
     version: str
     num_classes: int
     class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     train_examples: int
     validation_examples: int
     test_examples: int
     split_rule: str
     folder: str | None = None
+    task: TaskName = "image"
+    input_dtype: str = "uint8"
+    label_shape: tuple[int, ...] = ()
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of every image.
+
+        Raises:
+            ValueError: If the examples are no images.
+        """
+        if len(self.input_shape) != 3:
+            raise ValueError(
+                f"`image_shape` is of data of images. Received: {self.title!r}, whose examples "
+                f"have the shape {self.input_shape}. Take `input_shape`."
+            )
+        height, width, channels = self.input_shape
+        return height, width, channels
 
     @property
     def title(self) -> str:
@@ -60,6 +87,11 @@ class DataInfo:
         """
         fields = dataclasses.asdict(self)
         folder = fields.pop("folder")
+        if self.task == "image":
+            # As earlier versions wrote it, when there were no others.
+            fields["image_shape"] = fields.pop("input_shape")
+            for name in ("task", "input_dtype", "label_shape", "details"):
+                del fields[name]
         if folder is not None:
             fields["name"] = "a folder of images"
             fields["images"] = fingerprint(folder)
@@ -88,7 +120,9 @@ class Order:
 class Splits:
     """Three `tf.data.Dataset`s of batches (x, y), and what is known about them.
 
-    x is uint8 in 0..255 of shape (batch, height, width, channels); y is int64 of shape (batch,).
+    x has the dtype info.input_dtype and the shape (batch, *info.input_shape): images are uint8 in
+    0..255 of shape (batch, height, width, channels). y is int64, (batch, *info.label_shape): of
+    images (batch,).
 
     The test split is for the last figure alone: choose a model, an epoch, a temperature or
     anything else on `validation`, which always exists.

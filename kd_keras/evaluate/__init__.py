@@ -23,6 +23,11 @@ from kd_keras.evaluate.fidelity import agreement, kl_to_teacher
 from kd_keras.evaluate.per_class import ClassScores, class_scores, confusion_matrix
 from kd_keras.evaluate.prediction import predict_logits
 from kd_keras.evaluate.robustness import Robustness, Trials
+from kd_keras.evaluate.segmentation import (
+    SegmentationScores,
+    boundary_error,
+    segmentation_scores,
+)
 from kd_keras.evaluate.shift import rotate, scale
 from kd_keras.evaluate.top_one import accuracy
 from kd_keras.evaluate.view_quality import teacher_stddev
@@ -37,10 +42,12 @@ __all__ = [
     "Fidelity",
     "Reliability",
     "Robustness",
+    "SegmentationScores",
     "TrainingScores",
     "Trials",
     "accuracy",
     "agreement",
+    "boundary_error",
     "brier_score",
     "class_scores",
     "confusion_matrix",
@@ -55,6 +62,7 @@ __all__ = [
     "reliability",
     "rotate",
     "scale",
+    "segmentation_scores",
     "teacher_stddev",
 ]
 

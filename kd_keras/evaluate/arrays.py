@@ -79,6 +79,20 @@ def as_classes(labels: Any, logits: np.ndarray) -> np.ndarray:
     )
 
 
+def counted(logits: Any, labels: Any, ignored: int | None) -> tuple[Any, Any]:
+    """Return the logits and labels of the positions that count, one row each, or all as they are.
+
+    Args:
+        logits: Scores `(examples, ..., classes)`.
+        labels: Class ids of shape `logits.shape[:-1]`, where `ignored` is given.
+        ignored: The label of positions that do not count; None if all do.
+    """
+    if ignored is None:
+        return logits, labels
+    kept = np.asarray(labels) != ignored
+    return np.asarray(logits)[kept], np.asarray(labels)[kept]
+
+
 def refuse_probabilities(logits: np.ndarray, argument: str = "logits") -> None:
     """Raise when every row is a distribution already: a softmax of it would be silently wrong."""
     if logits.min() >= 0 and np.allclose(logits.sum(axis=-1), 1, atol=1e-5):

@@ -8,6 +8,7 @@ from typing import Any
 
 from kd_keras.evaluate.calibration import Reliability
 from kd_keras.evaluate.robustness import Robustness
+from kd_keras.evaluate.segmentation import SegmentationScores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Examination:
         fidelity_on_views: To the teacher, on augmented views of test images.
         training: Scores on clean training images.
         robustness: What corruptions, shifts and attacks leave.
+        segmentation: How well label maps are found, where there is a class for every pixel; all
+            that counts examples above then counts pixels, but for `examples` itself.
     """
 
     examples: int
@@ -75,6 +78,7 @@ class Examination:
     fidelity_on_views: Fidelity | None = None
     training: TrainingScores | None = None
     robustness: Robustness | None = None
+    segmentation: SegmentationScores | None = None
 
     @property
     def accuracy_gap(self) -> float | None:
@@ -122,4 +126,7 @@ class Examination:
             parts[name] = None if fields[name] is None else kind(**fields[name])
         tried = fields["robustness"]
         parts["robustness"] = None if tried is None else Robustness.from_dict(tried)
+        # Format 2 of a report had none at first.
+        found = fields.get("segmentation")
+        parts["segmentation"] = None if found is None else SegmentationScores.from_dict(found)
         return cls(**{**fields, **parts})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kd_keras.arguments import check_integer
-from kd_keras.evaluate.arrays import as_classes, as_logits
+from kd_keras.evaluate.arrays import as_classes, as_logits, counted
 from kd_keras.evaluate.calibration import (
     brier_score,
     cross_entropy,
@@ -25,6 +25,7 @@ from kd_keras.evaluate.per_class import class_scores, confusion_matrix
 from kd_keras.evaluate.prediction import check_dataset
 from kd_keras.evaluate.predictor import Predict, as_predict, batches, in_batches
 from kd_keras.evaluate.robustness import Robustness, Trials, try_models
+from kd_keras.evaluate.segmentation import segmentation_scores
 from kd_keras.evaluate.top_one import accuracy
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def examine(
     views: Callable[[Any, int], Any] | None = None,
     trials: Trials | None = None,
     limit: int = 1000,
+    ignored: int | None = None,
     progress: Callable[[str], None] | None = None,
     kept: MutableMapping[str, np.ndarray] | None = None,
 ) -> dict[str, Examination]:
@@ -65,6 +67,7 @@ def examine(
         trials: Corruptions, shifts and attacks; by default all of them. `Trials((), (), (), (),
             attacks=False)` leaves all out.
         limit: How many test images views and trials use at most, >= 1.
+        ignored: The label of pixels that do not count, where there is a label for each.
         progress: Called with what is done next.
         kept: A dict of yours in which corrupted and moved images are kept, for the next call on the
             same dataset, `limit` and trials; 75 corruptions of 1,000 images of CIFAR-10 are 230 MB.
@@ -98,18 +101,20 @@ def examine(
         )
     progress = progress or (lambda part: None)
     predictors = {name: as_predict(model, name) for name, model in models.items()}
-    progress("test images")
+    progress("test examples")
     logits, labels = _pass(predictors, dataset)
-    classes = as_classes(labels, as_logits(next(iter(logits.values()))))
+    classes = labels
+    if ignored is None:
+        classes = as_classes(labels, as_logits(next(iter(logits.values()))))
     training_scores: dict[str, TrainingScores] = {}
     if training is not None:
-        progress("training images")
+        progress("training examples")
         trained, training_labels = _pass(predictors, training)
         training_scores = {
             name: TrainingScores(
                 len(training_labels),
-                accuracy(trained[name], training_labels),
-                cross_entropy(trained[name], training_labels),
+                accuracy(trained[name], training_labels, ignored),
+                cross_entropy(*counted(trained[name], training_labels, ignored)),
             )
             for name in models
         }
@@ -124,12 +129,13 @@ def examine(
         }
         on_views = {name: _fidelity(viewed[teacher], viewed[name]) for name in models}
     tried = try_models(
-        models, predictors, images, classes[chosen], trials or Trials(), progress, kept
+        models, predictors, images, classes[chosen], trials or Trials(), progress, kept, ignored
     )
     return {
         name: _examination(
             logits[name],
             labels,
+            ignored,
             fidelity=None if teacher is None else _fidelity(logits[teacher], logits[name]),
             fidelity_on_views=on_views.get(name),
             training=training_scores.get(name),
@@ -142,16 +148,21 @@ def examine(
 def _examination(
     logits: np.ndarray,
     labels: np.ndarray,
+    ignored: int | None,
     *,
     fidelity: Fidelity | None,
     fidelity_on_views: Fidelity | None,
     training: TrainingScores | None,
     robustness: Robustness,
 ) -> Examination:
+    examples, segmentation = len(labels), None
+    if labels.ndim == 3:
+        segmentation = segmentation_scores(logits, labels, ignored)
+    logits, labels = counted(logits, labels, ignored)
     classes = class_scores(logits, labels)
     confusion = confusion_matrix(logits, labels)
     return Examination(
-        examples=len(labels),
+        examples=examples,
         accuracy=accuracy(logits, labels),
         cross_entropy=cross_entropy(logits, labels),
         calibration_error=expected_calibration_error(logits, labels),
@@ -165,6 +176,7 @@ def _examination(
         fidelity_on_views=fidelity_on_views,
         training=training,
         robustness=robustness,
+        segmentation=segmentation,
     )
 
 

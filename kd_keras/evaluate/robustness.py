@@ -39,6 +39,8 @@ class Trials:
         epsilon: Largest change of a pixel by an attack, in the unit of the images, 0..255.
         pgd_steps: Steps of PGD, >= 1.
         seed: Seed of corruptions and attacks.
+        perturbations: Changes of other data than images, by what they are called: functions from
+            a NumPy batch to one of the same shape.
 
     Example:
 
@@ -56,6 +58,17 @@ class Trials:
     epsilon: float = 8.0
     pgd_steps: int = 10
     seed: int = 0
+    perturbations: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
+
+    def of_images(self) -> tuple[str, ...]:
+        """Return which parts are to be tried that need images."""
+        asked = {
+            "corruptions": self.severities and (self.corruptions is None or self.corruptions),
+            "rotations": self.rotations,
+            "scales": self.scales,
+            "attacks": self.attacks,
+        }
+        return tuple(part for part, value in asked.items() if value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +86,7 @@ class Robustness:
         pgd_steps: Steps of PGD.
         fgsm: Accuracy under the fast gradient sign method, or None.
         pgd: Accuracy under projected gradient descent, or None.
+        perturbed: By the name of a perturbation, the accuracy there.
         left_out: By part, why it was not tried.
     """
 
@@ -86,12 +100,14 @@ class Robustness:
     pgd_steps: int = 10
     fgsm: float | None = None
     pgd: float | None = None
+    perturbed: Mapping[str, float] = dataclasses.field(default_factory=dict)
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def corruption_error(self) -> float | None:
-        """Mean error over all corruptions and severities; None where none was tried."""
-        errors = list(self.corruption_errors.values())
+        """Mean error over all corruptions and severities, or perturbations; None without any."""
+        errors: list[Any] = list(self.corruption_errors.values())
+        errors = errors or [1.0 - right for right in self.perturbed.values()]
         return float(np.mean(errors)) if errors else None
 
     @classmethod
@@ -106,6 +122,8 @@ class Robustness:
                 },
                 "rotations": tuple((angle, share) for angle, share in fields["rotations"]),
                 "scales": tuple((factor, share) for factor, share in fields["scales"]),
+                # Format 2 of a report had none at first.
+                "perturbed": dict(fields.get("perturbed", {})),
             }
         )
 
@@ -118,29 +136,21 @@ def try_models(
     trials: Trials,
     progress: Callable[[str], None],
     kept: MutableMapping[str, np.ndarray] | None = None,
+    ignored: int | None = None,
 ) -> dict[str, Robustness]:
     """Return how each model comes through; all see the same images, which are made once.
 
     Args:
         models: Keras models and functions from images to logits, by name.
         predictors: The same as functions of NumPy batches.
-        images: `(examples, height, width, channels)`.
+        images: `(examples, height, width, channels)`, or what else the models take.
         classes: Class ids `(examples,)`.
         trials: What to try.
         progress: Called with what is done next.
         kept: Changed images of an earlier call on the same images and trials, to which those of
             this one are added.
+        ignored: The class id of positions that do not count; None if all do.
     """
-    usable = images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] in (1, 3)
-    if not usable or classes.ndim != 1:
-        reason = (
-            _NOT_CLASSES
-            if usable
-            else _NOT_IMAGES.format(dtype=images.dtype, shape=images.shape[1:])
-        )
-        parts = ("corruptions", "rotations", "scales", "attacks")
-        nothing = Robustness(len(images), left_out=dict.fromkeys(parts, reason))
-        return dict.fromkeys(models, nothing)
 
     def accuracies(change: Callable[[Any], Any], part: str) -> dict[str, float]:
         progress(part)
@@ -150,10 +160,26 @@ def try_models(
             if kept is not None:
                 kept[part] = changed
         return {
-            name: accuracy(in_batches(predict, changed), classes)
+            name: accuracy(in_batches(predict, changed), classes, ignored)
             for name, predict in predictors.items()
         }
 
+    perturbed = {name: accuracies(change, name) for name, change in trials.perturbations.items()}
+    usable = images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] in (1, 3)
+    if not usable or classes.ndim != 1 or not trials.of_images():
+        reason = (
+            _NOT_CLASSES
+            if usable
+            else _NOT_IMAGES.format(dtype=images.dtype, shape=images.shape[1:])
+        )
+        return {
+            name: Robustness(
+                len(images),
+                perturbed={change: at[name] for change, at in perturbed.items()},
+                left_out=dict.fromkeys(trials.of_images(), reason),
+            )
+            for name in models
+        }
     corrupted = _under_corruptions(trials, accuracies)
     rotated = _under_shifts("degrees", trials.rotations, rotate, trials.border, accuracies)
     scaled = _under_shifts("factor", trials.scales, scale, trials.border, accuracies)
@@ -183,6 +209,7 @@ def try_models(
             pgd_steps=trials.pgd_steps,
             fgsm=fgsm,
             pgd=pgd,
+            perturbed={change: at[name] for change, at in perturbed.items()},
             left_out=left_out,
         )
     return results

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from kd_keras.evaluate.arrays import as_classes, as_logits
+from kd_keras.evaluate.arrays import as_classes, as_logits, counted
 
 
-def accuracy(logits: Any, labels: Any) -> float:
+def accuracy(logits: Any, labels: Any, ignored: int | None = None) -> float:
     """Return the share of positions whose largest score is the label's.
 
     ```
@@ -22,6 +22,7 @@ def accuracy(logits: Any, labels: Any) -> float:
             class 1).
         labels: Class ids `(examples,)` or `(examples, 1)`, or one-hot or soft labels
             `(examples, classes)`.
+        ignored: The label of positions that do not count; None if all do.
 
     Returns:
         A number from 0 to 1.
@@ -36,5 +37,6 @@ def accuracy(logits: Any, labels: Any) -> float:
     >>> kd_keras.evaluate.accuracy([[2.0, 1.0], [0.0, 3.0]], [0, 0])
     0.5
     """
+    logits, labels = counted(logits, labels, ignored)
     scores = as_logits(logits)
     return float(np.mean(scores.argmax(axis=-1) == as_classes(labels, scores)))

@@ -14,27 +14,28 @@ from kd_keras.whole_file import UnwritableError, reason_not_written
 
 @contextlib.contextmanager
 def going_on(
-    recipe: Recipe, again: str, image_shape: Sequence[int] | None = None
+    recipe: Recipe, again: str, input_shape: Sequence[int] | None = None
 ) -> Iterator[None]:
     """Say what of a recipe was too much, and that what is done is kept.
 
     Args:
         recipe: What runs in the block.
         again: What goes on after the last complete epoch.
-        image_shape: Of the images, (height, width, channels), where it is known.
+        input_shape: Of the examples, as (height, width, channels), where it is known.
 
     Raises:
         UnwritableError: If a file of the run cannot be written.
         OutOfMemoryError: If the recipe asks for more memory than there is.
     """
     size = recipe.image_size or "their own size"
-    images = f"images of {'x'.join(map(str, image_shape)) if image_shape else size}"
+    noun = "images" if input_shape is None or len(input_shape) == 3 else "examples"
+    examples = f"{noun} of {'x'.join(map(str, input_shape)) if input_shape else size}"
     lower = (
         f"In a recipe: a lower `batch_size` than {recipe.batch_size}, or a smaller `image_size`, "
         f"with another --output. Where there is more memory, {again} goes on."
     )
     try:
-        with memory_errors.told(f"batches of {recipe.batch_size} {images}", lower):
+        with memory_errors.told(f"batches of {recipe.batch_size} {examples}", lower):
             yield
     except OSError as error:
         # A checkpoint's is made from one of `whole_file`, and says what it keeps.

@@ -15,7 +15,7 @@ from kd_keras.experiments import repair
 from kd_keras.experiments.data_identity import DATA, as_text, keep_or_refuse
 from kd_keras.experiments.stage_record import STAGES, Damage, DamagedError, StageRecord, digest_of
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import NETWORKS, STUDENT, STUDENT_ALONE, TEACHER
+from kd_keras.recipes.stage import ASSISTANTS, NETWORKS, STUDENT, STUDENT_ALONE, TEACHER
 from kd_keras.whole_file import remove_unfinished, write_whole
 
 if TYPE_CHECKING:
@@ -41,21 +41,28 @@ FILES = (
 )
 # The stages beside the networks: what is known when a run begins, the phone's files, the report.
 BEGUN, EXPORTED, REPORTED = "begun", "exported", "reported"
-NEEDS: Mapping[str, tuple[str, ...]] = {
-    STUDENT: (TEACHER,),
-    EXPORTED: (STUDENT,),
-    REPORTED: (*NETWORKS, EXPORTED),
-}
 # What a repair does, by the stage.
 AGAIN: Mapping[str, str] = {
     "": "takes the networks as they are, exports and measures",
     BEGUN: "writes it again from what the command says",
     TEACHER: "trains the teacher again",
+    **{name: f"trains {name.replace('_', ' ')} again" for name in ASSISTANTS},
     STUDENT_ALONE: "trains the student alone again",
     STUDENT: "trains the student again",
     EXPORTED: "exports the student again",
     REPORTED: "makes the report again",
 }
+
+
+def needs_of(recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    """Return the stages that each stage of a recipe's run is made from."""
+    stages = recipe.stages()
+    return {
+        **{stage.name: stage.taught_by for stage in stages if stage.is_taught},
+        EXPORTED: (STUDENT,),
+        REPORTED: (*(stage.name for stage in stages), EXPORTED),
+    }
+
 
 START_OVER = "Delete that run and start over with --fresh, or choose another folder with --output."
 
@@ -68,14 +75,14 @@ class RunFolder:
         path: The folder.
         recipe: The recipe whose results it holds, or will hold.
         elsewhere: Results of stages that are kept in other folders, by their names.
-        needs: The stages that each stage is made from.
+        needs: The stages that each stage is made from; by default those of the recipe's run.
         again: What a repair of each stage does, in words.
     """
 
     path: Path
     recipe: Recipe
     elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    needs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=lambda: NEEDS)
+    needs: Mapping[str, tuple[str, ...]] | None = None
     again: Mapping[str, str] = dataclasses.field(default_factory=lambda: AGAIN)
 
     def network(self, name: str) -> Path:
@@ -99,7 +106,8 @@ class RunFolder:
         """Return the results of the earlier stages that a stage is made from."""
         results = {name: done.result for name, done in self.record.stages().items()}
         results.update(self.elsewhere)
-        return {name: results[name] for name in self.needs.get(stage, ()) if name in results}
+        needs = needs_of(self.recipe) if self.needs is None else self.needs
+        return {name: results[name] for name in needs.get(stage, ()) if name in results}
 
     def is_done(self, stage: str) -> bool:
         """Whether a stage is finished, and made from what the earlier stages are now."""

@@ -19,7 +19,7 @@ from kd_keras.experiments.stage_record import StageRecord
 from kd_keras.portable import portable
 from kd_keras.quiet_start import quiet_start
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import TEACHER, network_title
+from kd_keras.recipes.stage import TEACHER
 from kd_keras.report.saying import say
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def distill(
 ) -> Report:
     """Train teacher, student alone and distilled student; export, verify and report.
 
+    In a chain the recipe's assistants stand between teacher and student (`assistant_1.keras`, ...).
     All go to the folder `output`: `recipe.json`, `data.json` (which data they are of),
     `history.csv` (one row for each epoch), `teacher.keras`, `student_alone.keras`, `student.keras`,
     `student_float32.tflite`, `student_int8.tflite`, `export.json` (how far these two are from
@@ -89,9 +90,7 @@ def distill(
         if unknown:
             say(console, f"Its data could not be compared: {unknown}.")
         return _show(output, console)
-    teacher, student = network_title(recipe.teacher), network_title(recipe.student)
-    title = f"{recipe.dataset}: {teacher} teaches {student}"
-    say(console, title, f"; results go to {output}")
+    say(console, f"{recipe.dataset}: {recipe.title}", f"; results go to {output}")
     started = time.monotonic()
     with open_run(output, recipe, fresh) as folder:
         with console.status("Starting TensorFlow ..."), quiet_start():
@@ -114,7 +113,7 @@ def distill(
         folder.begin(fresh, material.identity(), repair, console)
         again = f"the same command{' without --fresh' if fresh else ''}"
         try:
-            with going_on(recipe, again, material.splits.info.image_shape):
+            with going_on(recipe, again, material.splits.info.input_shape):
                 train_networks(material, folder, console)
                 export_student(material, folder, console)
                 command = command or _call(recipe, output, data_dir)

@@ -26,11 +26,16 @@ from kd_keras.experiments.history import best_epoch, write_history
 from kd_keras.experiments.stages import Material
 from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import NETWORKS, STUDENT, STUDENT_ALONE, TEACHER, network_title
+from kd_keras.recipes.stage import ASSISTANTS, STUDENT, STUDENT_ALONE, TEACHER
 from kd_keras.report import Report, ResultRow, read_report, write_report
 from kd_keras.report.environment import environment
 
-_TITLES = {TEACHER: "teacher", STUDENT_ALONE: "student alone", STUDENT: "distilled student"}
+_TITLES = {
+    TEACHER: "teacher",
+    **{name: name.replace("_", " ") for name in ASSISTANTS},
+    STUDENT_ALONE: "student alone",
+    STUDENT: "distilled student",
+}
 _NO_TRIALS = evaluate.Trials(corruptions=(), rotations=(), scales=(), attacks=False)
 
 
@@ -68,7 +73,9 @@ def _measured(
     started = time.monotonic()
     recipe, splits = folder.recipe, material.splits
     with console.status("Measuring on the test split, in Keras and in LiteRT ...") as status:
-        rows = _rows(folder, material, robustness, lambda part: status.update(f"Measuring: {part}"))
+        rows, strips = _rows(
+            folder, material, robustness, lambda part: status.update(f"Measuring: {part}")
+        )
     # Without epochs: a network of an earlier version whose history is lost.
     histories = {network: epochs for network, epochs in folder.histories().items() if epochs}
     seconds = {
@@ -76,8 +83,7 @@ def _measured(
         for network, epochs in histories.items()
     }
     return Report(
-        title=f"{splits.info.title}: {network_title(recipe.teacher)} teaches "
-        f"{network_title(recipe.student)}",
+        title=f"{splits.info.title}: {recipe.title}",
         command=command,
         recipe={**recipe.portable().to_dict(), **_kept(recipe, histories)},
         rows=rows,
@@ -90,7 +96,9 @@ def _measured(
         environment=environment(),
         seconds={**seconds, "measuring": time.monotonic() - started},
         classes=splits.info.class_names,
+        strips=strips,
         baseline=_TITLES[STUDENT_ALONE],
+        noun=material.task.noun,
     )
 
 
@@ -104,10 +112,11 @@ def _kept(recipe: Recipe, histories: Mapping[str, Any]) -> dict[str, str]:
 
 def _rows(
     folder: RunFolder, material: Material, robustness: bool, progress: Callable[[str], None]
-) -> tuple[ResultRow, ...]:
+) -> tuple[tuple[ResultRow, ...], dict[str, str]]:
+    """Return what was found of each model, and strips of some test images where there are any."""
     models: dict[str, Any] = {}
     paths: dict[str, Path] = {}
-    for name in NETWORKS:
+    for name in (stage.name for stage in folder.recipe.stages()):
         paths[_TITLES[name]] = folder.network(name)
         models[_TITLES[name]] = load_network(folder.network(name), name)
     for name, kind in ((FLOAT32, "float32"), (INT8, "int8")):
@@ -125,12 +134,13 @@ def _rows(
         training=splits.training().take(min(batches, splits.steps_per_epoch)),
         # A tensor: of each Python number a graph of its own would be traced.
         views=lambda images, number: draw(images, tf.constant(number, tf.int64)),
-        trials=evaluate.Trials() if robustness else _NO_TRIALS,
+        trials=material.task.trials() if robustness else _NO_TRIALS,
+        ignored=material.task.ignored,
         progress=progress,
     )
     alone = examinations[_TITLES[STUDENT_ALONE]]
     student = models[_TITLES[STUDENT]]
-    return tuple(
+    rows = tuple(
         ResultRow(
             name=name,
             accuracy=examination.accuracy,
@@ -145,6 +155,7 @@ def _rows(
         )
         for name, examination in examinations.items()
     )
+    return rows, material.task.strips(models, splits.test)
 
 
 def _mce(examination: evaluate.Examination, baseline: evaluate.Examination) -> float | None:

@@ -11,20 +11,21 @@ from typing import Any
 import keras
 import numpy as np
 
-from kd_keras import data, models
+from kd_keras import data
 from kd_keras.experiments.own_functions import returned_by
 from kd_keras.losses.contract.logit_form import LogitForm, as_logits
 from kd_keras.network_files import load_network, network_file
 from kd_keras.own_modules import import_own, importable_from
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import Stage, function_of, is_file
+from kd_keras.tasks import task_of
 from kd_keras.whole_file import scratch_folder
 
 _OURS = (0.0, 255.0)  # what data give, and networks of `kd_keras.models` take
 
 
 def build(stage: Stage, recipe: Recipe, info: data.DataInfo) -> keras.Model:
-    """Return the network that a stage begins with: raw images of the data in, logits out.
+    """Return the network that a stage begins with: raw examples of the data in, logits out.
 
     The same recipe gives the same initial weights. A network of the user's own is wrapped where it
     takes images of another size, number of channels or range, or returns probabilities; otherwise
@@ -33,7 +34,7 @@ def build(stage: Stage, recipe: Recipe, info: data.DataInfo) -> keras.Model:
     Args:
         stage: Names the network.
         recipe: Says seed and weight decay.
-        info: Shape of the images and number of classes.
+        info: Shape of the examples and number of classes.
 
     Raises:
         ValueError: If there is no such network, or it does not fit the data.
@@ -57,16 +58,49 @@ def build(stage: Stage, recipe: Recipe, info: data.DataInfo) -> keras.Model:
             f"255. Received: {stage.role}_value_range={stage.value_range} with "
             f"{stage.role}={stage.network!r}. Leave it out."
         )
-    return models.from_name(
-        stage.network,
-        input_shape=info.image_shape,
-        num_classes=info.num_classes,
-        weight_decay=recipe.weight_decay,
-        seed=recipe.seed,
+    return task_of(info).network(
+        stage.network, info, weight_decay=recipe.weight_decay, seed=recipe.seed
     )
 
 
 def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
+    """Return a network of the user's own as one from raw examples of the data to logits.
+
+    Args:
+        own: The network.
+        stage: Says the range of the images that it takes.
+        info: What the data are.
+
+    Raises:
+        ValueError: If it has several inputs or outputs, or other ones than the data need.
+    """
+    if info.task == "image":
+        return _fitted_to_images(own, stage, info)
+    inputs = keras.Input(info.input_shape, dtype=info.input_dtype, name="examples")
+    received = f"Received: {stage.role}={stage.network!r}"
+    try:
+        outputs = own(inputs)
+    except Exception as error:  # of the user's layers
+        raise ValueError(
+            f"`{stage.role}` must take examples of {info.title!r}: {info.input_dtype} of shape "
+            f"{info.input_shape} beside the batch. {received}: {type(error).__name__}: {error}"
+        ) from error
+    flat = keras.tree.flatten(outputs)
+    wanted = (*info.label_shape, info.num_classes)
+    if len(flat) != 1 or tuple(flat[0].shape[1:]) != wanted:
+        raise ValueError(
+            f"`{stage.role}` must have one output of shape {wanted} beside the batch. {received} "
+            f"with {[tuple(output.shape) for output in flat]}."
+        )
+    form = LogitForm(own)
+    form.look(keras.KerasTensor((None, *info.input_shape), info.input_dtype))
+    kind = form.kinds[0] if form.kinds else None
+    if kind in (None, "logits") and getattr(own, "inputs", None):
+        return own
+    return keras.Model(inputs, as_logits(flat[0], kind), name=own.name)
+
+
+def _fitted_to_images(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
     """Return a network of the user's own as one from raw images of the data to logits.
 
     Args:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kd_keras.experiments.folder import BEGUN, FILES, RECIPE, REPORT, START_OVER, RunFolder
 from kd_keras.experiments.stage_record import DamagedError, StageRecord, digest_of
+from kd_keras.folders import refuse_links_out
 from kd_keras.json_text import read_json
 from kd_keras.lock import LOCK, held_lock
 from kd_keras.recipes.recipe import Recipe
@@ -53,6 +54,7 @@ def open_run(
     path = Path(path)
 
     def refuse_contents() -> None:
+        refuse_links_out(path)
         if fresh:
             _refuse_to_delete(path)
         else:

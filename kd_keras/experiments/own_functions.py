@@ -29,7 +29,7 @@ def returned_by(
         name: The function in it.
         stage: Names the network.
         recipe: Says seed and weight decay.
-        info: Shape of the images and number of classes.
+        info: Shape of the examples and number of classes.
 
     Raises:
         ValueError: If there is no such function, it takes other arguments, raises an exception, or
@@ -44,7 +44,7 @@ def returned_by(
             f"no {name!r} in it."
         )
     offered = {
-        "input_shape": info.image_shape,
+        "input_shape": info.input_shape,
         "num_classes": info.num_classes,
         "weight_decay": recipe.weight_decay,
         "seed": recipe.seed,

@@ -35,6 +35,7 @@ from kd_keras.recipes.stage import (
     network_title,
 )
 from kd_keras.report.saying import say
+from kd_keras.tasks import Task, task_of
 from kd_keras.training.distiller import Distiller
 from kd_keras.training.supervised import Supervised
 from kd_keras.whole_file import write_whole
@@ -75,11 +76,39 @@ class Material:
 
     def build(self, stage: Stage) -> keras.Model:
         """Return the network that a stage begins with. The same stage has the same weights."""
-        return networks.build(stage, self.recipe, self.splits.info)
+        recipe = dataclasses.replace(self.recipe, seed=self.recipe.seed + stage.seed)
+        return networks.build(stage, recipe, self.splits.info)
+
+    @property
+    def task(self) -> Task:
+        """What is learnt from the data."""
+        return task_of(self.splits.info)
 
     def views(self) -> Any:
         """Return the policy whose views the students see, or one of theirs."""
-        return views_of(self.recipe.stage(STUDENT_ALONE), self.recipe)
+        return self.views_of(self.recipe.stage(STUDENT_ALONE))
+
+    def views_of(self, stage: Stage) -> Any:
+        """Return what the network of a stage sees instead of the training batches.
+
+        Whoever is not taught cannot ask a teacher: it sees views of the same transforms.
+
+        Raises:
+            ValueError: If the stage's policy is of other data.
+        """
+        recipe, task = self.recipe, self.task
+        if stage.policy in (FEEDBACK, UNIFORM) and task.name == "image":
+            rate = 1.0 if stage.policy == FEEDBACK else 0.0
+            follows = augment.Feedback(seed=recipe.seed, rate=rate)
+            return follows if stage.is_taught else follows.policy
+        if stage.policy not in task.policies:
+            raise ValueError(
+                f"`policy` must be one for data of the kind {task.name!r}: "
+                f"{', '.join(map(repr, task.policies))}. Received: policy={stage.policy!r} for "
+                f"{self.splits.info.title!r}."
+            )
+        policy = task.policy(stage.policy, recipe.seed)
+        return augment.Pick(policy) if recipe.pick and stage.is_taught else policy
 
 
 def start_devices() -> None:
@@ -116,14 +145,17 @@ def prepare(
     )
     material = Material(recipe, splits, digests)
     built = {}
-    for stage in (recipe.stage(TEACHER), recipe.stage(STUDENT)):
+    for stage in recipe.stages():
+        if stage.name == STUDENT_ALONE:
+            continue
         try:
             built[stage.name] = material.build(stage)
             if function_of(stage.network) is not None:
                 material.build(stage)  # whether it makes a new network each time
         except ValueError as error:
             raise ValueError(f"The recipe's `{stage.role}` cannot be built. {error}") from error
-        if stage.name == STUDENT or not may_be_taken(recipe):
+        if stage.is_taught or not may_be_taken(recipe):
+            material.views_of(stage)  # whether there is such a policy for these data
             refuse_frozen(built[stage.name], stage)
     for each in (recipe,) if taught_by is None else taught_by:
         _try_teaching(built, dataclasses.replace(material, recipe=each))
@@ -133,11 +165,14 @@ def prepare(
 def _try_teaching(built: Mapping[str, keras.Model], material: Material) -> None:
     """Raise where losses do not fit the networks, with taps and all, or views not the images."""
     recipe = material.recipe
-    model = distiller(built[TEACHER], built[STUDENT], material)
-    asks = recipe.pick or recipe.policy in (FEEDBACK, UNIFORM)
-    # Of losses between logits the Distiller itself knows all; tracing takes seconds.
-    if asks or not all(map(_is_between_logits, model.distillation_losses)):
-        try_step(model, next(iter(material.splits.validation)))
+    for stage in filter(lambda stage: stage.is_taught, recipe.stages()):
+        teachers = {name: built[name] for name in stage.taught_by}
+        model = distiller(teachers, built[stage.name], material)
+        asks = recipe.pick or recipe.policy in (FEEDBACK, UNIFORM)
+        # Of losses between logits the Distiller itself knows all; tracing takes seconds.
+        losses = keras.tree.flatten(model.distillation_losses)
+        if asks or not all(map(_is_between_logits, losses)):
+            try_step(model, material.task.loss(), next(iter(material.splits.validation)))
 
 
 def _is_between_logits(loss: Any) -> bool:
@@ -145,51 +180,48 @@ def _is_between_logits(loss: Any) -> bool:
     return isinstance(loss, LogitLoss) and taps == (None, None)
 
 
-def views_of(stage: Stage, recipe: Recipe) -> Any:
-    """Return what the network of a stage sees instead of the training batches.
+def distiller(
+    teachers: Mapping[str, keras.Model], student: keras.Model, material: Material
+) -> Distiller:
+    """Return what trains a student with a teacher, as the recipe says.
 
-    Whoever is not taught cannot ask a teacher: it sees views of the same transforms.
+    Of several teachers, by their names, each has the recipe's losses with an equal share.
     """
-    if stage.policy in (FEEDBACK, UNIFORM):
-        rate = 1.0 if stage.policy == FEEDBACK else 0.0
-        follows = augment.Feedback(seed=recipe.seed, rate=rate)
-        return follows if stage.is_taught else follows.policy
-    policy = augment.named(stage.policy, seed=recipe.seed)
-    return augment.Pick(policy) if recipe.pick and stage.is_taught else policy
-
-
-def distiller(teacher: keras.Model, student: keras.Model, material: Material) -> Distiller:
-    """Return what trains a student with a teacher, as the recipe says."""
     recipe = material.recipe
     terms = recipe.terms()
-    weights: list[Any] = [term.weight for term in terms]
+    weights: list[Any] = [term.weight / len(teachers) for term in terms]
     if recipe.warm_up:
         steps = max(1, round(recipe.warm_up * recipe.epochs * material.splits.steps_per_epoch))
         weights = [
             keras.optimizers.schedules.PolynomialDecay(0.0, steps, end_learning_rate=weight)
             for weight in weights
         ]
+    losses = {name: [term.build(recipe.temperature) for term in terms] for name in teachers}
+    (first, *others) = teachers
     return Distiller(
-        teacher,
+        dict(teachers) if others else teachers[first],
         student,
-        [term.build(recipe.temperature) for term in terms],
-        weights,
+        losses if others else losses[first],
+        dict.fromkeys(teachers, weights) if others else weights,
         recipe.student_loss_weight,
         combine=recipe.combine,
-        augmentation=views_of(recipe.stage(STUDENT), recipe),
+        augmentation=material.views_of(recipe.stage(STUDENT)),
     )
 
 
 def train_networks(material: Material, folder: RunFolder, console: Console) -> None:
-    """Train the teacher, the student alone and the student with the teacher, where not yet done.
+    """Train the networks of a recipe that are not yet: teacher, assistants and both students.
 
     The two students differ in the teacher alone: same initial weights, data, views and schedule.
     """
-    teacher_title = network_title(material.recipe.teacher)
+    networks_of = {stage.name: network_title(stage.network) for stage in material.recipe.stages()}
     for stage in material.recipe.stages():
-        suffix = {STUDENT_ALONE: " alone", STUDENT: f" with teacher {teacher_title}"}
-        title = f"{stage.title}{suffix.get(stage.name, '')}"
-        train(stage, title, material, folder, folder.network(TEACHER), console)
+        title = f"{stage.title} alone" if stage.name == STUDENT_ALONE else stage.title
+        if stage.is_taught:
+            by = " and ".join(networks_of[name] for name in stage.taught_by)
+            title += f" with teacher{'s' if len(stage.taught_by) > 1 else ''} {by}"
+        teachers = {name: folder.network(name) for name in stage.taught_by}
+        train(stage, title, material, folder, teachers, console)
 
 
 def train(
@@ -197,7 +229,7 @@ def train(
     title: str,
     material: Material,
     folder: RunFolder,
-    teacher: Path,
+    teachers: Mapping[str, Path],
     console: Console,
     name: str | None = None,
 ) -> None:
@@ -208,7 +240,7 @@ def train(
         title: What a person reads about it.
         material: Data and networks.
         folder: Where the network goes.
-        teacher: File of the trained teacher, where the stage is taught.
+        teachers: Files of the trained networks that teach it, by their names.
         console: Where progress goes.
         name: The network's name in the folder; by default the stage's.
     """
@@ -221,10 +253,11 @@ def train(
         return
     if stage.is_taught:
         # A copy from the file, which stays trainable: the Distiller freezes what it gets.
-        model: Any = distiller(load_network(teacher, TEACHER), network, material)
+        taught_by = {name: load_network(file, name) for name, file in teachers.items()}
+        model: Any = distiller(taught_by, network, material)
     else:
-        model = Supervised(network, views_of(stage, material.recipe))
-    training = Training(name, stage, title, network, model)
+        model = Supervised(network, material.views_of(stage))
+    training = Training(name, stage, title, network, model, material.task)
     training.run(folder, material.recipe, material.splits, console)
 
 
@@ -239,12 +272,13 @@ def export_student(material: Material, folder: RunFolder, console: Console) -> N
     splits = material.splits
     with console.status("Exporting to TFLite, float32 and int8, and verifying ..."):
         student = load_network(folder.network(STUDENT), STUDENT)
-        at_most = max(1, _VERIFICATION_BYTES // (4 * math.prod(splits.info.image_shape)))
+        at_most = max(1, _VERIFICATION_BYTES // (4 * math.prod(splits.info.input_shape)))
         results = [
-            _exported(student, kind, folder.path / name, splits, at_most, console)
+            _exported(student, kind, folder.path / name, material, at_most, console)
             for name, kind in _FILES
         ]
-    verified = {result.path.name: _verification(result) for result in results}
+    noun = material.task.noun
+    verified = {result.path.name: _verification(result, noun) for result in results}
     write_whole(folder.path / EXPORT, json.dumps(verified, indent=2) + "\n")
     folder.note(EXPORTED, [FLOAT32, INT8, EXPORT])
     for result in results:
@@ -252,7 +286,7 @@ def export_student(material: Material, folder: RunFolder, console: Console) -> N
         same = 100 * (1.0 if result.agreement is None else result.agreement)
         say(
             console,
-            f"{result.path.name}: on {result.examples} test images {same:.2f} % the same answer "
+            f"{result.path.name}: on {result.examples} test {noun}s {same:.2f} % the same answer "
             f"as the Keras student, logits at most {result.largest_difference:.2g} apart",
         )
 
@@ -261,10 +295,13 @@ def _exported(
     student: keras.Model,
     quantization: Quantization,
     path: Path,
-    splits: data.Splits,
+    material: Material,
     at_most: int,
     console: Console,
 ) -> export.ExportResult:
+    splits = material.splits
+    arguments = material.task.export_arguments(splits.info)
+
     def exported(least: float | None) -> export.ExportResult:
         return export.to_tflite(
             student,
@@ -276,8 +313,8 @@ def _exported(
             verification_data=splits.test,
             verification_examples=min(splits.info.test_examples, at_most),
             min_agreement=least,
-            labels=splits.info.class_names,
             name=f"{student.name} on {splits.info.title}",
+            **arguments,
         )
 
     try:
@@ -288,9 +325,9 @@ def _exported(
         return exported(None)
 
 
-def _verification(result: export.ExportResult) -> dict[str, Any]:
+def _verification(result: export.ExportResult, noun: str) -> dict[str, Any]:
     return {
-        "test_images": result.examples,
+        f"test_{noun}s": result.examples,
         "agreement": result.agreement,
         "largest_difference": result.largest_difference,
         "mean_difference": result.mean_difference,

@@ -113,7 +113,8 @@ def teacher_scores(material: Any) -> Scores:
     """
     stage, splits = material.recipe.stage(TEACHER), material.splits
     networks_of = {stage.value_range: material.build(stage)}
-    for value_range in _USUAL_RANGES if is_file(stage.network) else ():
+    of_images = splits.info.task == "image" and is_file(stage.network)
+    for value_range in _USUAL_RANGES if of_images else ():
         if value_range != stage.value_range:
             own = load_network(network_file(stage.network, stage.role), stage.role)
             if networks.takes_whole_numbers(own):

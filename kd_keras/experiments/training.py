@@ -23,6 +23,7 @@ from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import Stage, is_own
 from kd_keras.report.progress import TrainingProgress
 from kd_keras.report.saying import say
+from kd_keras.tasks import Task
 from kd_keras.training.suspicion import better_than_chance
 from kd_keras.whole_file import written_beside
 
@@ -37,6 +38,7 @@ class Training:
         title: What a person reads about it.
         network: The network.
         model: What trains it: a model with `fit` whose `step` counts the steps.
+        task: What is learnt.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Training:
     title: str
     network: keras.Model
     model: Any
+    task: Task
 
     def run(self, folder: RunFolder, recipe: Recipe, splits: Splits, console: Console) -> None:
         """Train to the last epoch and keep the network in the folder.
@@ -155,11 +158,7 @@ class Training:
             optimizer = keras.optimizers.SGD(
                 schedule, momentum=recipe.momentum, nesterov=recipe.momentum > 0
             )
-        self.model.compile(
-            optimizer=optimizer,
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        )
+        self.model.compile(optimizer=optimizer, loss=self.task.loss(), metrics=self.task.metrics())
 
 
 def save_network(

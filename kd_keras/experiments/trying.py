@@ -33,18 +33,19 @@ def refuse_frozen(network: keras.Model, stage: Stage) -> None:
     )
 
 
-def try_step(model: Any, batch: Any) -> None:
+def try_step(model: Any, loss: keras.losses.Loss, batch: Any) -> None:
     """Trace the views, the two networks and the losses of a step. Nothing is computed or changed.
 
     Args:
         model: A `kd_keras.Distiller` or `kd_keras.Supervised`, which is not used again.
+        loss: The loss of the labels.
         batch: (x, y), a batch of the data.
 
     Raises:
         ValueError: If the policy cannot be applied to such images, or a loss not to the answers or
             taps of these networks.
     """
-    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(loss=loss)
     model.build_from_batch(data_batch=batch)
 
     def objective(x: Any, y: Any) -> Any:

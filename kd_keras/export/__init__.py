@@ -14,6 +14,9 @@ from kd_keras.export.prediction import predict
 from kd_keras.export.racing import Entry, Ratio, Standing, race
 from kd_keras.export.result import ExportResult, OutputDifference
 from kd_keras.export.runtime import LiteModel, Operator
+from kd_keras.export.segmenter import Segmenter
+from kd_keras.export.sound_classifier import SoundClassifier
+from kd_keras.export.text_classifier import TextClassifier
 from kd_keras.export.tflite import to_tflite
 from kd_keras.export.thresholds import Miss, missed
 from kd_keras.export.timing import Latency, latency
@@ -33,7 +36,10 @@ __all__ = [
     "Operator",
     "OutputDifference",
     "Ratio",
+    "Segmenter",
+    "SoundClassifier",
     "Standing",
+    "TextClassifier",
     "Verification",
     "arena_bytes",
     "count_operations",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,10 @@ class Classifier:
     >>> classifier.probabilities(np.zeros((3, 8, 8, 1), "uint8")).shape
     (3, 2)
     """
+
+    # Of the output that holds the classes, and what an error calls its shape.
+    _rank = 2
+    _form = "(batch, classes)"
 
     def __init__(
         self,
@@ -123,15 +127,26 @@ class Classifier:
     def _class_output(self, labelled: str | None) -> tuple[str, int]:
         zeros = np.zeros((1, *self.image_shape), "float32")
         shapes = {name: value.shape for name, value in self.model.predict_all(zeros).items()}
-        fitting = [name for name, shape in shapes.items() if len(shape) == 2 and shape[1] > 1]
+        fitting = [
+            name for name, shape in shapes.items() if len(shape) == self._rank and shape[-1] > 1
+        ]
         name = labelled if labelled in fitting else fitting[0] if len(fitting) == 1 else None
         if name is None:
             raise ValueError(
-                f"{str(self.model.path)!r} must have one output (batch, classes) of two classes or "
-                "more, or metadata that give the labels of one. "
-                f"Received: a file with outputs {shapes}"
+                f"{str(self.model.path)!r} must have one output {self._form} of two classes "
+                "or more, or metadata that give the labels of one. "
+                f"Received: a file with outputs {shapes}{self._remedy(shapes)}"
             )
-        return name, shapes[name][1]
+        return name, shapes[name][-1]
+
+    def _remedy(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        of_pixels = any(len(shape) == 4 and shape[-1] > 1 for shape in shapes.values())
+        return (
+            ". For the class of every pixel: kd_keras.export.Segmenter, or `kd-keras predict` with "
+            "--output mask.png"
+            if of_pixels
+            else ""
+        )
 
 
 def output_kind(model: LiteModel, output: str) -> OutputKind:

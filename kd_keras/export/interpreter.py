@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ from kd_keras.regular_file import open_regular
 # A TFLite file is a flatbuffer that names its kind in bytes 4 to 8.
 _IDENTIFIER = b"TFL3"
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+_CALCULATING = (
+    *(*_WEIGHTED, "ADD", "SUB", "MUL", "MEAN", "AVERAGE_POOL_2D", "SOFTMAX", "LOGISTIC"),
+    "CONCATENATION",
+)
 # Of a product of weights against that of its output: XNNPACK's own bound.
 _MOST_SCALE = 256.0
 
@@ -86,11 +90,12 @@ def open_interpreter(content: bytes, path: Path, **options: Any) -> Any:
 
 
 def _refuse_what_aborts(plain: Any) -> None:
-    """Raise where XNNPACK, which is to run a file, would end the process instead of refusing it.
+    """Raise where LiteRT, which is to run a file, would end the process instead of refusing it.
 
-    It takes no product of weights whose output has a scale of 1/256 of the product's or less, such
-    as that of a layer that was silent while the ranges were measured; refusing that of a
-    FULLY_CONNECTED with bias and activation, LiteRT 2.3 frees memory twice.
+    It looks at none of the scales that a damaged file has lost. XNNPACK takes no product of weights
+    whose output has a scale of 1/256 of the product's or less, such as that of a layer that was
+    silent while the ranges were measured; refusing that of a FULLY_CONNECTED with bias and
+    activation, LiteRT 2.3 frees memory twice.
 
     Args:
         plain: An interpreter without delegates.
@@ -107,6 +112,9 @@ def _refuse_what_aborts(plain: Any) -> None:
         return found if detail["dtype"] in (np.int8, np.uint8) else found[:0]
 
     for operator in plain._get_ops_details():
+        if operator["op_name"] in _CALCULATING:
+            borders = (*operator["inputs"], *operator["outputs"])
+            _refuse_lost_scales([details[int(index)] for index in borders if index in details])
         if operator["op_name"] not in _WEIGHTED:
             continue
         # A transposed convolution has the shape of its output before them.
@@ -118,6 +126,15 @@ def _refuse_what_aborts(plain: Any) -> None:
         if scales(values)[0] * scales(weights).max() >= _MOST_SCALE * output[0]:
             name = details[int(operator["outputs"][0])]["name"]
             raise ValueError(f"the range of {name!r} is too narrow for the weights before it")
+
+
+def _refuse_lost_scales(tensors: Sequence[Mapping[str, Any]]) -> None:
+    """Raise where tensors of one operator are in int8, and some of them without scales."""
+    stored = [tensor for tensor in tensors if tensor["dtype"] in (np.int8, np.uint8)]
+    scales = [tensor["quantization_parameters"]["scales"] for tensor in stored]
+    for tensor, found in zip(stored, scales, strict=True):
+        if any(map(len, scales)) and not (len(found) and np.isfinite(found).all()):
+            raise ValueError(f"the scale of {tensor['name']!r} is lost")
 
 
 def invoke(interpreter: Any, path: Path) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from kd_keras.arguments import is_number
+from kd_keras.arguments import check_integer, is_number
 from kd_keras.class_names import is_class_name
 from kd_keras.export.interpreter import read_content
 from kd_keras.export.metadata_file import (
@@ -27,12 +27,18 @@ from kd_keras.export.metadata_file import (
     with_file,
 )
 from kd_keras.export.metadata_schema import Description, TensorDescription, build, parse
+from kd_keras.vocabulary import Vocabulary
 
 OutputKind = Literal["logits", "probabilities"]
 
 _LABEL_FILE = "labels.txt"
+_VOCABULARY_FILE = "vocab.txt"
 _BUFFER = b"TFLITE_METADATA"
 _RUNTIME_VERSION = b"min_runtime_version"
+_IDS = (
+    "Ids of words, padded with 0 behind the words: the text in lower case, without punctuation, "
+    "cut at white space. The line of a word in the vocabulary, from 0, is its id; 1 without one."
+)
 # MediaPipe's own writers call the output so.
 _TENSOR_NAMES = {"logits": "logits", "probabilities": "probability"}
 
@@ -52,6 +58,9 @@ class ModelMetadata:
         outputs: Whether that output holds "logits" or "probabilities".
         input_mean: Subtracted from the pixels 0..255, for each channel or one for all.
         input_std: Divides them then: input = (pixel - mean) / std.
+        vocabulary: The words that a text is made of, whose ids are 2, 3, ..., as
+            `kd_keras.vocabulary.Vocabulary.words`.
+        sample_rate: Of a file that hears, the samples in a second of what goes in.
         minimum_runtime_version: The first TensorFlow Lite that has all the file's operators.
     """
 
@@ -65,6 +74,8 @@ class ModelMetadata:
     outputs: OutputKind | None = None
     input_mean: tuple[float, ...] = ()
     input_std: tuple[float, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    sample_rate: int | None = None
     minimum_runtime_version: str | None = None
 
 
@@ -81,6 +92,8 @@ def pack(
     license: str = "",
     input_mean: float | Sequence[float] = 0.0,
     input_std: float | Sequence[float] = 1.0,
+    vocabulary: Sequence[str] | None = None,
+    sample_rate: int | None = None,
 ) -> bytes:
     """Return a `.tflite` file with its metadata and labels in it, in place of earlier ones.
 
@@ -103,6 +116,10 @@ def pack(
             each channel or one for all. A student of this package takes raw pixels: 0.
         input_std: What it divides them by then: input = (pixel - mean) / std. For an input of range
             (low, high), std = 255 / (high - low) and mean = -low * std.
+        vocabulary: For a file that takes ids of words `(batch, length)`: the words of the ids 2,
+            3, ..., as `kd_keras.vocabulary.Vocabulary.words`.
+        sample_rate: Of a file that takes recordings, (batch, samples), the samples in a second, 1
+            to 2^32 - 1.
 
     Returns:
         The new file as bytes.
@@ -110,7 +127,7 @@ def pack(
     Raises:
         ValueError: If `content` is no whole TFLite file, a label is empty or of several lines, no
             output, or more than one, has as many classes as there are labels, or a normalisation
-            does not fit.
+            or a vocabulary does not fit.
 
     Example:
 
@@ -123,6 +140,8 @@ def pack(
     ('cat', 'dog')
     """
     names = _checked_labels(labels)
+    if sample_rate is not None:
+        check_integer("sample_rate", sample_rate, 1, 2**32 - 1)
     if outputs is not None and outputs not in get_args(OutputKind):
         raise ValueError(
             f"`outputs` must be one of {', '.join(map(repr, get_args(OutputKind)))}. "
@@ -140,12 +159,24 @@ def pack(
         author=author,
         license=license,
         inputs=tuple(
-            _input(subgraph.tensors[index], input_mean, input_std) for index in subgraph.inputs
+            _input(subgraph.tensors[index], input_mean, input_std, sample_rate)
+            if vocabulary is None
+            else TensorDescription("ids", _IDS, vocabulary_file=_VOCABULARY_FILE)
+            for index in subgraph.inputs
         ),
         outputs=_outputs(model, names, outputs, labelled_output),
     )
     put_buffer(model, _BUFFER, build(described))
-    return with_file(serialized(model), _LABEL_FILE, "".join(f"{n}\n" for n in names))
+    whole = with_file(serialized(model), _LABEL_FILE, "".join(f"{n}\n" for n in names))
+    if vocabulary is None:
+        return whole
+    shapes = [tuple(map(int, subgraph.tensors[index].shape)) for index in subgraph.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        raise ValueError(
+            "`vocabulary` belongs to a file with one input of ids (batch, length). Received: a "
+            f"vocabulary for a file with inputs of shape {shapes}"
+        )
+    return with_file(whole, _VOCABULARY_FILE, Vocabulary(tuple(vocabulary), shapes[0][1]).lines())
 
 
 def read(source: bytes | str | os.PathLike[str]) -> ModelMetadata:
@@ -186,12 +217,15 @@ def read(source: bytes | str | os.PathLike[str]) -> ModelMetadata:
         if index is not None:
             text = read_file(content, described.outputs[index].label_file)
             labels = _lines(text)
+        words = next((each.vocabulary_file for each in described.inputs), "")
+        vocabulary = Vocabulary.from_lines(read_file(content, words), 1).words if words else ()
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"The metadata in the .tflite file cannot be read: {error}. Pack them again with "
             f"`kd_keras.export.metadata.pack`. Received: {received}"
         ) from error
     image = next((tensor for tensor in described.inputs if tensor.mean), None)
+    rates = (tensor.sample_rate for tensor in described.inputs if tensor.sample_rate)
     return ModelMetadata(
         name=described.name,
         description=described.description,
@@ -203,6 +237,8 @@ def read(source: bytes | str | os.PathLike[str]) -> ModelMetadata:
         outputs=None if index is None else _kind(described.outputs[index].name),
         input_mean=image.mean if image else (),
         input_std=image.std if image else (),
+        vocabulary=vocabulary,
+        sample_rate=next(rates, None),
         minimum_runtime_version=runtime,
     )
 
@@ -247,8 +283,14 @@ def _lines(text: str) -> tuple[str, ...]:
     return tuple(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n") if text)
 
 
-def _input(tensor: Any, mean: Any, std: Any) -> TensorDescription:
+def _input(tensor: Any, mean: Any, std: Any, sample_rate: int | None) -> TensorDescription:
     shape = tuple(int(size) for size in tensor.shape)
+    if len(shape) == 2 and sample_rate is not None:
+        return TensorDescription(
+            "audio",
+            f"One recording of {shape[1]} samples in -1..1, {sample_rate} in a second.",
+            sample_rate=sample_rate,
+        )
     if len(shape) != 4 or shape[-1] not in (1, 3):
         return TensorDescription("input")
     channels = shape[-1]
@@ -291,11 +333,16 @@ def _outputs(
             f"`labelled_output` must name one of the file's outputs: {', '.join(names)}. "
             f"Received: labelled_output={labelled!r}"
         )
-    fitting = [
-        name
-        for name, shape in zip(names, shapes, strict=True)
-        if len(shape) == 2 and shape[-1] == len(labels) and labelled in (None, name)
-    ]
+    # The classes of each input, else those of each of its pixels.
+    of_rank = {
+        rank: [
+            name
+            for name, shape in zip(names, shapes, strict=True)
+            if len(shape) == rank and shape[-1] == len(labels) and labelled in (None, name)
+        ]
+        for rank in (2, 4)
+    }
+    fitting = of_rank[2] or of_rank[4]
     if not fitting:
         raise ValueError(
             "`labels` must name each class of an output once. Received: "

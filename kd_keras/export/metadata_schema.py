@@ -1,4 +1,4 @@
-"""The tables of TensorFlow Lite's metadata schema that an image classifier needs, as a flatbuffer.
+"""The tables of TensorFlow Lite's metadata schema that a classifier needs, as a flatbuffer.
 
 No light package writes them on today's Pythons (`tflite-support` has no wheels for Python 3.12 and
 later; MediaPipe brings OpenCV and sound), so they are built here, slot by slot as numbered in
@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import flatbuffers
-from flatbuffers.number_types import Float32Flags, Int8Flags, UOffsetTFlags
+from flatbuffers.number_types import Float32Flags, Int8Flags, Uint32Flags, UOffsetTFlags
 from flatbuffers.table import Table
 
 IDENTIFIER = b"M001"
-# The first version of the schema has all that is written here.
-_PARSER_VERSION = "1.0.0"
+# The first version of the schema has all that is written here, but for vocabularies.
+_PARSER_VERSION, _PARSER_OF_VOCABULARIES = "1.0.0", "1.0.1"
 
 # Members of the schema's enumerations and unions.
-_AXIS_LABELS = 2  # AssociatedFileType.TENSOR_AXIS_LABELS
+_AXIS_LABELS, _VOCABULARY = 2, 5  # AssociatedFileType.TENSOR_AXIS_LABELS, VOCABULARY
 _RGB, _GREY = 1, 2  # ColorSpaceType
-_FEATURE, _IMAGE = 1, 2  # ContentProperties
+_FEATURE, _IMAGE, _AUDIO = 1, 2, 4  # ContentProperties
 _NORMALIZATION = 1  # ProcessUnitOptions.NormalizationOptions
 
 # Any number of entries may point to one and the same text or table, so that a small buffer could
@@ -41,6 +41,8 @@ class TensorDescription:
         mean: Subtracted from the pixels, a value for each channel or one for all; empty if unsaid.
         std: Divides them then, of the same length.
         label_file: Name of the packed file with one label a line, or "".
+        vocabulary_file: Name of the packed file with one word a line, or "".
+        sample_rate: Of a recording of one channel, samples in a second; 0 for anything else.
     """
 
     name: str
@@ -49,6 +51,8 @@ class TensorDescription:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     label_file: str = ""
+    vocabulary_file: str = ""
+    sample_rate: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def build(described: Description) -> bytes:
     inputs = _vector(builder, [_tensor(builder, tensor) for tensor in described.inputs])
     outputs = _vector(builder, [_tensor(builder, tensor) for tensor in described.outputs])
     subgraph = _table(builder, offsets={2: inputs, 3: outputs})
+    has_words = any(tensor.vocabulary_file for tensor in described.inputs)
     root = _table(
         builder,
         offsets={
@@ -93,7 +98,7 @@ def build(described: Description) -> bytes:
             3: _vector(builder, [subgraph]),
             4: _string(builder, described.author),
             5: _string(builder, described.license),
-            7: _string(builder, _PARSER_VERSION),
+            7: _string(builder, _PARSER_OF_VOCABULARIES if has_words else _PARSER_VERSION),
         },
     )
     builder.Finish(root, file_identifier=IDENTIFIER)
@@ -125,6 +130,9 @@ def _tensor(builder: flatbuffers.Builder, tensor: TensorDescription) -> int:
     if tensor.channels:
         colours = _table(builder, numbers={0: _RGB if tensor.channels == 3 else _GREY})
         content = _table(builder, offsets={1: colours}, numbers={0: _IMAGE})
+    elif tensor.sample_rate:
+        sound = _table(builder, words={0: tensor.sample_rate, 1: 1})
+        content = _table(builder, offsets={1: sound}, numbers={0: _AUDIO})
     else:
         content = _table(builder, offsets={1: _table(builder)}, numbers={0: _FEATURE})
     offsets = {
@@ -138,10 +146,14 @@ def _tensor(builder: flatbuffers.Builder, tensor: TensorDescription) -> int:
         )
         unit = _table(builder, offsets={1: options}, numbers={0: _NORMALIZATION})
         offsets[4] = _vector(builder, [unit])
-    if tensor.label_file:
-        name = _string(builder, tensor.label_file)
-        labels = _table(builder, offsets={0: name}, numbers={2: _AXIS_LABELS})
-        offsets[6] = _vector(builder, [labels])
+    named = ((tensor.label_file, _AXIS_LABELS), (tensor.vocabulary_file, _VOCABULARY))
+    files = [
+        _table(builder, offsets={0: _string(builder, name)}, numbers={2: kind})
+        for name, kind in named
+        if name
+    ]
+    if files:
+        offsets[6] = _vector(builder, files)
     return _table(builder, offsets=offsets)
 
 
@@ -149,14 +161,17 @@ def _table(
     builder: flatbuffers.Builder,
     offsets: Mapping[int, int] | None = None,
     numbers: Mapping[int, int] | None = None,
+    words: Mapping[int, int] | None = None,
 ) -> int:
-    """Write a table of which `offsets` and 8-bit `numbers` are known by slot; 0 is left out."""
-    offsets, numbers = offsets or {}, numbers or {}
-    builder.StartObject(max((*offsets, *numbers), default=-1) + 1)
+    """Write a table by slot: `offsets`, numbers of 8 bits and words of 32; 0 is left out."""
+    offsets, numbers, words = offsets or {}, numbers or {}, words or {}
+    builder.StartObject(max((*offsets, *numbers, *words), default=-1) + 1)
     for slot, offset in offsets.items():
         builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
     for slot, number in numbers.items():
         builder.PrependInt8Slot(slot, number, 0)
+    for slot, word in words.items():
+        builder.PrependUint32Slot(slot, word, 0)
     return builder.EndObject()
 
 
@@ -184,19 +199,33 @@ def _floats(builder: flatbuffers.Builder, values: Sequence[float]) -> int:
 
 
 def _described(table: Table) -> TensorDescription:
-    content, channels = _child(table, 3), 0
+    content, channels, sample_rate = _child(table, 3), 0, 0
     if content is not None and _number(content, 0) == _IMAGE:
         colours = _child(content, 1)
         space = _number(colours, 0) if colours is not None else 0
         channels = {_RGB: 3, _GREY: 1}.get(space, 0)
+    if content is not None and _number(content, 0) == _AUDIO:
+        sound = _child(content, 1)
+        place = 0 if sound is None else _at(sound, 0)
+        sample_rate = sound.Get(Uint32Flags, place) if sound is not None and place else 0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     units = [unit for unit in _tables(table, 4) if _number(unit, 0) == _NORMALIZATION]
     options = next(filter(None, (_child(unit, 1) for unit in reversed(units))), None)
     if options is not None:
         mean, std = _float_values(options, 0), _float_values(options, 1)
-    files = (_text(file, 0) for file in _tables(table, 6) if _number(file, 2) == _AXIS_LABELS)
-    return TensorDescription(_text(table, 0), _text(table, 1), channels, mean, std, next(files, ""))
+    # The first one of a kind.
+    files = {_number(file, 2): _text(file, 0) for file in reversed(_tables(table, 6))}
+    return TensorDescription(
+        _text(table, 0),
+        _text(table, 1),
+        channels,
+        mean,
+        std,
+        files.get(_AXIS_LABELS, ""),
+        files.get(_VOCABULARY, ""),
+        sample_rate,
+    )
 
 
 def _at(table: Table, slot: int) -> int:

@@ -15,8 +15,10 @@ def packed(
     name: str,
     main: Ending,
     input_range: tuple[float, float] | None,
+    vocabulary: Sequence[str] | None,
+    sample_rate: int | None,
 ) -> bytes:
-    """Return a file with the labels and the normalisation in it; as it is where there are none."""
+    """Return a file with labels and normalisation or vocabulary in it; as it is without labels."""
     if labels is None:
         return content
     # What turns pixels 0..255 into what the student takes: for 0..255 nothing.
@@ -30,6 +32,8 @@ def packed(
         name=name,
         input_mean=-low * std,
         input_std=std,
+        vocabulary=vocabulary,
+        sample_rate=sample_rate,
     )
 
 

@@ -69,6 +69,8 @@ def to_tflite(
     signatures: Mapping[str, Callable[..., Any]] | None = None,
     labels: Sequence[str] | None = None,
     name: str | None = None,
+    vocabulary: Sequence[str] | None = None,
+    sample_rate: int | None = None,
 ) -> ExportResult:
     """Convert a Keras student to TensorFlow Lite, run the file on LiteRT, and say how close it is.
 
@@ -124,6 +126,9 @@ def to_tflite(
         labels: The names of the classes, to pack into the file together with its normalisation, see
             `kd_keras.export.metadata`. None packs nothing.
         name: What the packed metadata call the model; the student's name by default.
+        vocabulary: For a student that takes ids of words: the words of the ids 2, 3, ..., to pack
+            into the file beside the labels, see `kd_keras.vocabulary.Vocabulary`.
+        sample_rate: What the packed metadata say of a student of recordings: samples in a second.
 
     Returns:
         `ExportResult` with the path, size, SHA-256, largest and mean difference from the Keras
@@ -170,6 +175,11 @@ def to_tflite(
     specs = inputs.specs
     if labels is not None:
         check_normalisation(inputs, input_range)
+    elif vocabulary is not None:
+        raise ValueError(
+            "`vocabulary` is packed beside the names of the classes: say labels=[...] too. "
+            "Received: a vocabulary with labels=None"
+        )
     offered = all_signatures(student, inputs, signatures, None if preset.integer else input_dtype)
     with computing_in_float32(student):
         is_trained = has_trained_ranges(offered[0])
@@ -235,7 +245,15 @@ def to_tflite(
                 expected,
                 verified,
                 bar,
-                lambda content: packed(content, labels, name or student.name, main, input_range),
+                lambda content: packed(
+                    content,
+                    labels,
+                    name or student.name,
+                    main,
+                    input_range,
+                    vocabulary,
+                    sample_rate,
+                ),
             )
             looping = preset.integer and not is_trained
             with unrolled(student) if looping else contextlib.nullcontext():

@@ -72,7 +72,7 @@ def latency(
 def prepared(
     path: str | os.PathLike[str], *, threads: int = 1, xnnpack: bool = True
 ) -> Callable[[], None]:
-    """Return the function that runs a file on one random image, the same on every call.
+    """Return the function that runs a file on one random example, the same on every call.
 
     Raises:
         ValueError: If the file is damaged or its input has an open size beside the batch.
@@ -84,8 +84,10 @@ def prepared(
             "The file must have an input of known size to be timed. "
             f"Received: path={str(path)!r} with input {model.input_shape}"
         )
-    image = np.random.default_rng(0).uniform(0, 255, (1, *(size or 1 for size in shape)))
-    return model.prepare(image)
+    # Wide integers are ids, which look up a table: the first two of them every table has.
+    high = 2 if model.input_dtype in (np.int32, np.int64) else 255
+    example = np.random.default_rng(0).uniform(0, high, (1, *(size or 1 for size in shape)))
+    return model.prepare(np.floor(example) if high == 2 else example)
 
 
 def timed(run: Callable[[], None], runs: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from kd_keras import _startup
-from kd_keras.folders import made_folder
+from kd_keras.folders import made_folder, refuse_links_out
 from kd_keras.jobs.teacher import load_data
 from kd_keras.json_text import read_json
 from kd_keras.network_files import load_network, network_file
@@ -146,6 +146,7 @@ def export_presets(
 
         from kd_keras import export
         from kd_keras.export.presets import check_quantization
+        from kd_keras.tasks import task_of
 
         asked = [check_quantization(preset) for preset in presets]
         # What bytes cannot be asked of keeps its float32.
@@ -175,7 +176,7 @@ def export_presets(
                     classes_output=classes_output,
                     batch_size=batch_size,
                     min_agreement=min_agreement,
-                    labels=splits.info.class_names,
+                    **task_of(splits.info).export_arguments(splits.info),
                     name=f"{network.name} on {splits.info.title}",
                 )
             )
@@ -226,6 +227,7 @@ def _claim(folder: Path, names: Sequence[str]) -> list[str]:
     Raises:
         ValueError: If one of them is there and somebody else's.
     """
+    refuse_links_out(folder, [*names, RESULTS])
     earlier: dict[str, Any] = {_OURS: []}
     try:
         if os.path.lexists(folder / RESULTS):

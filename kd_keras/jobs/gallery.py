@@ -13,7 +13,12 @@ from rich.console import Console
 
 from kd_keras import _startup
 from kd_keras.arguments import check_integer
-from kd_keras.folders import made_folder, refuse_foreign_file, refuse_foreign_page
+from kd_keras.folders import (
+    made_folder,
+    refuse_foreign_file,
+    refuse_foreign_page,
+    refuse_links_out,
+)
 from kd_keras.jobs.teacher import load_data, load_teacher, teacher_file
 from kd_keras.portable import portable
 from kd_keras.quiet_start import quiet_start
@@ -88,6 +93,7 @@ def write_views(
 
         refuse_foreign_page(folder / PAGE, gallery.KIND)
         for name in policies:
+            refuse_links_out(folder, [_picture(folder, name).name])
             refuse_foreign_file(_picture(folder, name), gallery.PICTURE_MARK, gallery.KIND)
         network = None if path is None else load_teacher(path)
         splits = load_data(dataset, network, data_dir, batch_size=_BATCH, seed=seed)

@@ -38,6 +38,30 @@ def read_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> n
     [255, 0, 0]
     """
     height, width, channels = shape
+    pixels = _opened(path, channels)
+    if pixels.size != (width, height):
+        pixels = pixels.resize((width, height), PIL.Image.Resampling.BILINEAR)
+    return np.asarray(pixels).reshape(shape)
+
+
+def read_pixels(path: str | os.PathLike[str], channels: int) -> np.ndarray:
+    """Return a picture as pixels 0..255 in its own size.
+
+    Args:
+        path: As for `read_picture`.
+        channels: 1 for grey or 3 for RGB.
+
+    Returns:
+        Uint8 array `(height, width, channels)`.
+
+    Raises:
+        ValueError: As `read_picture`.
+    """
+    pixels = _opened(path, channels)
+    return np.asarray(pixels).reshape(pixels.size[1], pixels.size[0], channels)
+
+
+def _opened(path: str | os.PathLike[str], channels: int) -> PIL.Image.Image:
     try:
         picture = open_picture(path)
     except (OSError, ValueError) as error:
@@ -46,7 +70,4 @@ def read_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> n
         raise ValueError(
             f"A picture cannot be read: {reason}.{folder} Received: {str(path)!r}"
         ) from error
-    pixels = picture.seen().convert("RGB" if channels == 3 else "L")
-    if pixels.size != (width, height):
-        pixels = pixels.resize((width, height), PIL.Image.Resampling.BILINEAR)
-    return np.asarray(pixels).reshape(shape)
+    return picture.seen().convert("RGB" if channels == 3 else "L")

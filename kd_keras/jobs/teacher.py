@@ -93,8 +93,9 @@ def load_data(
 
 def _check_fit(teacher: Any, splits: Splits, role: str) -> None:
     info = splits.info
+    last = {"text": "words in a text"}.get(info.task, "channels")
     for argument, takes, has in (
-        ("channels", getattr(teacher, "input_shape", None), info.image_shape[-1]),
+        (last, getattr(teacher, "input_shape", None), info.input_shape[-1]),
         ("classes", getattr(teacher, "output_shape", None), info.num_classes),
     ):
         if isinstance(takes, tuple) and takes[-1] not in (None, has):

@@ -127,8 +127,9 @@ def verify_file(
             image_size=_size(model) if resize else None,
         )
         info = splits.info
-        check_images(info.image_shape, model)
+        check_images(info.input_shape, model)
         _check_classes(model, output, info)
+        _check_vocabulary(model, info)
     name = Path(path).name
     with progress_bar(
         console, f"{name} on {info.test_examples} images", info.test_examples
@@ -146,7 +147,7 @@ def verify_file(
     if layers:
         count = min(_LAYER_EXAMPLES, info.test_examples)
         images = np.concatenate(
-            [x.numpy() for x, _ in splits.test.take(-(-count // _BATCH))], dtype=np.uint8
+            [x.numpy() for x, _ in splits.test.take(-(-count // _BATCH))], dtype=info.input_dtype
         )[:count]
         with progress_bar(console, f"{name} operator by operator", count) as show:
             compared = export.layer_differences(path, networks["student"], images, progress=show)
@@ -170,8 +171,8 @@ def _size(model: LiteModel) -> tuple[int, int]:
 
 
 def _check_classes(model: LiteModel, output: str | None, info: Any) -> None:
-    image = np.zeros((1, *info.image_shape), "uint8")
-    for name, scores in model.predict_all(image, batch_size=1).items():
+    example = np.zeros((1, *info.input_shape), info.input_dtype)
+    for name, scores in model.predict_all(example, batch_size=1).items():
         chosen = name == output or (output is None and len(model.output_names) == 1)
         if chosen and scores.shape[-1] != info.num_classes:
             raise ValueError(
@@ -179,3 +180,16 @@ def _check_classes(model: LiteModel, output: str | None, info: Any) -> None:
                 f"Received: {str(model.path)!r}, which gives {scores.shape[-1]} scores. Verify it "
                 "on the data that its student learned from."
             )
+
+
+def _check_vocabulary(model: LiteModel, info: Any) -> None:
+    from kd_keras.export import metadata
+
+    words = metadata.read(model.content).vocabulary
+    known = info.details.get("vocabulary")
+    if words and known is not None and list(words) != list(known):
+        raise ValueError(
+            f"The file must have the vocabulary of the data: {info.title!r} has one of "
+            f"{len(known)} words. Received: {str(model.path)!r}, whose {len(words)} words are "
+            "others or in another order. Verify it on the data that its student learned from."
+        )

@@ -6,6 +6,8 @@ The pure functions behind them return one value per position (or per example) an
 """
 
 from kd_keras.losses.attention_transfer import AttentionTransfer, attention_transfer
+from kd_keras.losses.channel_wise import ChannelWise, channel_wise
+from kd_keras.losses.contract.adapted import AdaptedLoss
 from kd_keras.losses.contract.base import LogitLoss, Loss
 from kd_keras.losses.contract.feature import FeatureLoss
 from kd_keras.losses.contract.feature_maps import FeatureMapLoss
@@ -43,8 +45,10 @@ from kd_keras.losses.variational_information import VariationalInformation, gaus
 
 __all__ = [
     "DIST",
+    "AdaptedLoss",
     "AttentionTransfer",
     "BinaryKLDivergence",
+    "ChannelWise",
     "ContrastiveRepresentation",
     "CorrelationCongruence",
     "DecoupledKD",
@@ -73,6 +77,7 @@ __all__ = [
     "attention_transfer",
     "batch_norm_margin",
     "binary_kl_divergence",
+    "channel_wise",
     "correlation_congruence",
     "decoupled_kd",
     "dist",

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.losses.contract.adapted import AdaptedLoss
 from kd_keras.losses.contract.spatial import same_size
-from kd_keras.losses.contract.trainable import TrainableLoss
 
 
 def feature_mse(teacher_features: Any, student_features: Any) -> Any:
@@ -27,7 +27,7 @@ def feature_mse(teacher_features: Any, student_features: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class Hint(TrainableLoss):
+class Hint(AdaptedLoss):
     r"""Mean squared difference between the teacher's features and the adapted student's (FitNets).
 
     ```
@@ -64,78 +64,7 @@ class Hint(TrainableLoss):
     Reference: Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550.
     """
 
-    def __init__(
-        self,
-        teacher_layer_name: Any = None,
-        student_layer_name: Any = None,
-        adapter: bool | None = None,
-    ):
-        super().__init__(teacher_layer_name, student_layer_name)
-        if adapter not in (None, True, False):
-            raise ValueError(
-                "`adapter` must be None (where the channels differ), True (always) or False "
-                f"(never). Received: adapter={adapter!r}."
-            )
-        self.adapter = adapter
-        self.adapters = Adapters(name="hint_adapters")
-
-    @property
-    def always_trains(self) -> bool:  # type: ignore[override]
-        return self.adapter is True
-
-    def check_shapes(self, teacher_shapes: list[Any], student_shapes: list[Any]) -> None:
-        super().check_shapes(teacher_shapes, student_shapes)
-        for teacher, student in zip(teacher_shapes, student_shapes, strict=True):
-            if self.adapter is False and teacher[-1] != student[-1]:
-                raise ValueError(
-                    "Hint with adapter=False needs features with as many channels. Received: "
-                    f"teacher {teacher}, student {student}. Leave `adapter` out: one is then made."
-                )
-
-    def build_layers(self, teacher_shapes: list[Any], student_shapes: list[Any]) -> None:
-        widths = [
-            teacher[-1] if self._adapts(teacher, student) else None
-            for teacher, student in zip(teacher_shapes, student_shapes, strict=True)
-        ]
-        self.adapters.make(widths, student_shapes)
-
-    def without_layers(self, teacher_shapes: list[Any], student_shapes: list[Any]) -> None:
-        pairs = zip(teacher_shapes, student_shapes, strict=True)
-        if any(self._adapts(teacher, student) for teacher, student in pairs):
-            super().without_layers(teacher_shapes, student_shapes)
-
     def per_example(self, teacher_outputs: Any, student_outputs: Any) -> Any:
         """Return one value per example, shape `(batch,)`."""
-        total = None
-        for index, (teacher, student) in enumerate(self.pairs(teacher_outputs, student_outputs)):
-            values = feature_mse(teacher, self.adapters.adapt(index, student))
-            total = values if total is None else total + values
-        return total
-
-    def _adapts(self, teacher_shape: Any, student_shape: Any) -> bool:
-        return self.adapter is True or teacher_shape[-1] != student_shape[-1]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "adapter": self.adapter}
-
-
-class Adapters(keras.layers.Layer):
-    """One dense layer on the channels for each pair of features that needs it."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(**{**kwargs, "dtype": "float32"})
-        self.layers: list[Any] = []
-
-    def make(self, widths: list[int | None], shapes: list[Any]) -> None:
-        """Make and build a layer of each width, none where it is `None`."""
-        for index, (width, shape) in enumerate(zip(widths, shapes, strict=True)):
-            layer: Any = keras.layers.Identity(dtype="float32", name=f"adapter_{index}")
-            if width is not None:
-                layer = keras.layers.Dense(width, dtype="float32", name=f"adapter_{index}")
-            layer.build(shape)
-            self.layers.append(layer)
-        self.built = True
-
-    def adapt(self, index: int, features: Any) -> Any:
-        """Return the features of one pair, adapted; as they are before `make`."""
-        return self.layers[index](features) if self.built else features
+        pairs = self.adapted_pairs(teacher_outputs, student_outputs)
+        return sum(feature_mse(teacher, student) for teacher, student in pairs)

@@ -35,13 +35,18 @@ def kernel_regularizer(weight_decay: float) -> keras.regularizers.Regularizer | 
 
 
 def he_normal(seed: int | None, layer_name: str) -> keras.initializers.HeNormal:
-    """Return He's initialiser with a seed of this layer's own.
+    """Return He's initialiser with a seed of this layer's own."""
+    return keras.initializers.HeNormal(seed=layer_seed(seed, layer_name))
+
+
+def layer_seed(seed: int | None, layer_name: str) -> int | None:
+    """Return a seed of a layer's own, None where there is no seed.
 
     Keras initialisers that share a seed draw the same numbers, so two layers of one shape would
     start as copies of each other. The layer's name keeps the draws apart, and keeps them the same
     whatever other layers the model has.
     """
     if seed is None:
-        return keras.initializers.HeNormal()
+        return None
     digest = hashlib.blake2s(f"{seed}/{layer_name}".encode(), digest_size=4).digest()
-    return keras.initializers.HeNormal(seed=int.from_bytes(digest, "big") & 0x7FFFFFFF)
+    return int.from_bytes(digest, "big") & 0x7FFFFFFF

@@ -85,12 +85,38 @@ def resnet(
     num_classes = check_integer("num_classes", num_classes, 2, 2**20)
     width = check_integer("width", width, 1, 1024)
     seed = None if seed is None else check_seed(seed)
-    blocks = _blocks_per_stage(depth)
+    blocks = blocks_per_stage(depth)
     regularizer = kernel_regularizer(weight_decay)
 
     image, x = image_input(shape)
-    x = _conv_bn(x, width, 3, 1, seed, regularizer, "stem_conv")
+    x = conv_bn(x, width, 3, 1, seed, regularizer, "stem_conv")
     x = keras.layers.ReLU(name="stem")(x)
+    x = residual_stages(x, blocks, width, seed, regularizer, rematerialize)
+    x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+    logits = logits_output(x, num_classes, seed, regularizer)
+    return keras.Model(image, logits, name=name or f"resnet{depth}")
+
+
+def residual_stages(
+    x: Any,
+    blocks: int,
+    width: int,
+    seed: int | None,
+    regularizer: keras.regularizers.Regularizer | None,
+    rematerialize: bool = False,
+) -> Any:
+    """Return what three stages of basic blocks make of maps, (batch, height, width, channels).
+
+    Stages two and three halve the height and the width and double the channels.
+
+    Args:
+        x: The maps.
+        blocks: Blocks in each stage.
+        width: Channels of the first stage.
+        seed: As in `resnet`.
+        regularizer: Of the kernels.
+        rematerialize: As in `resnet`.
+    """
     for stage in range(1, _STAGES + 1):
         for block in range(1, blocks + 1):
             tap = f"stage{stage}_out" if block == blocks else f"stage{stage}_block{block}"
@@ -104,12 +130,10 @@ def resnet(
                 tap=tap,
             )
             x = rematerialized(build, x, tap) if rematerialize else build(x)
-    x = keras.layers.GlobalAveragePooling2D(name="features")(x)
-    logits = logits_output(x, num_classes, seed, regularizer)
-    return keras.Model(image, logits, name=name or f"resnet{depth}")
+    return x
 
 
-def _blocks_per_stage(depth: int) -> int:
+def blocks_per_stage(depth: int) -> int:
     remedy = "The deepest network of its paper has 1202 layers."
     depth = check_integer("depth", depth, 8, _DEEPEST, remedy)
     blocks, remainder = divmod(depth - 2, 2 * _STAGES)
@@ -135,15 +159,15 @@ def _basic_block(
 ) -> Any:
     shortcut = x
     if strides != 1 or x.shape[-1] != channels:
-        shortcut = _conv_bn(x, channels, 1, strides, seed, regularizer, f"{inner}_shortcut")
-    x = _conv_bn(x, channels, 3, strides, seed, regularizer, f"{inner}_conv1")
+        shortcut = conv_bn(x, channels, 1, strides, seed, regularizer, f"{inner}_shortcut")
+    x = conv_bn(x, channels, 3, strides, seed, regularizer, f"{inner}_conv1")
     x = keras.layers.ReLU(name=f"{inner}_relu1")(x)
-    x = _conv_bn(x, channels, 3, 1, seed, regularizer, f"{inner}_conv2")
+    x = conv_bn(x, channels, 3, 1, seed, regularizer, f"{inner}_conv2")
     x = keras.layers.Add(name=f"{inner}_add")([x, shortcut])
     return keras.layers.ReLU(name=tap)(x)
 
 
-def _conv_bn(
+def conv_bn(
     x: Any,
     channels: int,
     kernel_size: int,

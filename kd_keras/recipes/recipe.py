@@ -19,13 +19,22 @@ from kd_keras.arguments import (
 )
 from kd_keras.json_text import parse_json
 from kd_keras.portable import portable
-from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER, Stage, is_own
+from kd_keras.recipes.stage import (
+    ASSISTANTS,
+    STUDENT,
+    STUDENT_ALONE,
+    TEACHER,
+    Stage,
+    is_own,
+    network_title,
+)
 from kd_keras.recipes.term import Term
 
 Optimizer = Literal["sgd", "adam"]
 Schedule = Literal["cosine", "linear", "constant"]
 Combine = Literal["convex", "sum"]
 Keep = Literal["last", "best"]
+TaughtBy = Literal["last", "all"]
 # The names that `kd_keras.augment.policy_names()` gives; they stand here too because a recipe is
 # read, checked and offered on the command line without importing keras-cv. A test compares them.
 PolicyName = Literal[
@@ -33,6 +42,7 @@ PolicyName = Literal[
     "digits",
     "standard",
     "geometric",
+    "turns",
     "colour",
     "noise",
     "blur",
@@ -44,12 +54,22 @@ PolicyName = Literal[
     "cutmix",
     "fmix",
 ]
+# Those of texts beside "none", as `kd_keras.tasks.TextTask.policies` has them.
+TextPolicyName = Literal["word_dropout", "text"]
+# Those of recordings beside "none", as `kd_keras.tasks.AudioTask.policies` has them.
+SpeechPolicyName = Literal["speech", "speech_strong", "speech_mixup"]
+TeacherPolicyName = Literal[PolicyName, TextPolicyName, SpeechPolicyName]
 # Policies that follow the gap between teacher and student, and their control that does not.
 FEEDBACK, UNIFORM = "feedback", "uniform"
-StudentPolicyName = Literal[PolicyName, "feedback", "uniform"]
+StudentPolicyName = Literal[TeacherPolicyName, "feedback", "uniform"]
 
+_OURS = (0.0, 255.0)  # the range of images that networks by name take
 _FORMAT = "kd_keras_recipe"
 _FORMAT_VERSION = 1
+# What stands in a smoke run for data that no package brings.
+_GENERATED = {"membrane": "blobs", "glue/sst2": "opinions", "spoken_digit": "tones"}
+# Left out of what is written where they say nothing: earlier versions did not know them.
+_ADDED: dict[str, Any] = {"assistants": (), "taught_by": "last"}
 _SMOKE_EPOCHS = 2
 _SMOKE_EXAMPLES = 256
 _SMOKE_BATCH = 64
@@ -77,6 +97,11 @@ class Recipe:
         teacher: An architecture, as `kd_keras.models.from_name` takes it; a .keras file; or a
             function that returns a network, as in mymodels.py:build.
         student: As `teacher`. A file's weights are those that the student begins with.
+        assistants: Architectures between teacher and student, at most 9: a chain, in which each is
+            trained as the student is, and teaches the next one. They begin with weights of the
+            seeds seed + 1, seed + 2 and so on.
+        taught_by: Who teaches in a chain: the 'last' network before, or 'all' that were before, by
+            the mean of their losses.
         policy: Augmentation of the networks. 'feedback' follows the gap between teacher and
             student; 'uniform' is its control.
         pick: Of several views by the policy, the distilled student gets the one that the teacher is
@@ -129,6 +154,8 @@ class Recipe:
     dataset: str
     teacher: str
     student: str
+    assistants: tuple[str, ...] = ()
+    taught_by: TaughtBy = "last"
     policy: StudentPolicyName = "standard"
     pick: bool = False
     temperature: float = 4.0
@@ -136,7 +163,7 @@ class Recipe:
     losses: tuple[str, ...] = ("KLDivergence",)
     combine: Combine = "convex"
     warm_up: float = 0.0
-    teacher_policy: PolicyName | None = None
+    teacher_policy: TeacherPolicyName | None = None
     train_teacher: Literal["auto", "yes", "no"] = "auto"
     teacher_epochs: int = 30
     epochs: int = 30
@@ -160,9 +187,10 @@ class Recipe:
         check_text("student", self.student, "resnet8")
         check_choice("policy", self.policy, get_args(StudentPolicyName))
         if self.teacher_policy is not None:
-            check_choice("teacher_policy", self.teacher_policy, get_args(PolicyName))
+            check_choice("teacher_policy", self.teacher_policy, get_args(TeacherPolicyName))
         for name, choices in (
             ("train_teacher", ("auto", "yes", "no")),
+            ("taught_by", get_args(TaughtBy)),
             ("combine", get_args(Combine)),
             ("schedule", get_args(Schedule)),
             ("keep", get_args(Keep)),
@@ -174,6 +202,7 @@ class Recipe:
                 f"Received: train_teacher='no' with teacher={self.teacher!r}, which begins with "
                 "random ones. Leave it out, or name a .keras file."
             )
+        object.__setattr__(self, "assistants", _checked_assistants(self.assistants))
         _check_truth("pick", self.pick)
         if self.pick and self.policy in (FEEDBACK, UNIFORM):
             raise ValueError(
@@ -227,7 +256,7 @@ class Recipe:
         return tuple(map(Term.parse, self.losses))
 
     def stages(self) -> tuple[Stage, ...]:
-        """Return the trainings in their order: the teacher, the student alone, and with it."""
+        """Return the trainings in their order: teacher, assistants, student alone, and taught."""
         teacher = Stage(
             TEACHER,
             self.teacher,
@@ -246,16 +275,41 @@ class Recipe:
             "learning_rate",
             self.student_value_range,
         )
-        return teacher, alone, dataclasses.replace(alone, name=STUDENT)
+        assistants = [
+            dataclasses.replace(alone, name=name, network=network, value_range=_OURS, seed=number)
+            for number, (name, network) in enumerate(
+                zip(ASSISTANTS, self.assistants, strict=False), start=1
+            )
+        ]
+        taught, before = [], [TEACHER]
+        for stage in (*assistants, dataclasses.replace(alone, name=STUDENT)):
+            by = before if self.taught_by == "all" else before[-1:]
+            taught.append(dataclasses.replace(stage, taught_by=tuple(by)))
+            before.append(stage.name)
+        return teacher, *taught[:-1], alone, taught[-1]
 
     def stage(self, name: str) -> Stage:
         """Return the training of one of the networks."""
         return next(stage for stage in self.stages() if stage.name == name)
 
-    def smoke(self) -> Recipe:
-        """Return a copy that runs in seconds: at most 2 epochs of 256 examples in batches of 64."""
+    @property
+    def title(self) -> str:
+        """Who teaches whom, as a person reads it."""
+        chain = (self.teacher, *self.assistants, self.student)
+        return " teaches ".join(map(network_title, chain))
+
+    def smoke(self, without_files: bool = False) -> Recipe:
+        """Return a copy that runs in seconds: at most 2 epochs of 256 examples in batches of 64.
+
+        Args:
+            without_files: Take generated data in the place of data that a user must bring.
+        """
+        changes: dict[str, Any] = {}
+        if without_files and self.dataset in _GENERATED:
+            changes = {"dataset": _GENERATED[self.dataset], "image_size": None}
         return dataclasses.replace(
             self,
+            **changes,
             teacher_epochs=min(self.teacher_epochs, _SMOKE_EPOCHS),
             epochs=min(self.epochs, _SMOKE_EPOCHS),
             limit=min(self.limit or _SMOKE_EXAMPLES, _SMOKE_EXAMPLES),
@@ -288,7 +342,12 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by their names, in forms that JSON has."""
-        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        values = {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in _ADDED or value != _ADDED[name]
+        }
+        fields: dict[str, Any] = json.loads(json.dumps(values))
         return fields
 
     def portable(self) -> Recipe:
@@ -348,6 +407,24 @@ class Recipe:
             if isinstance(value, list):
                 values[name] = tuple(value)
         return cls(**values)
+
+
+def _checked_assistants(assistants: Any) -> tuple[str, ...]:
+    is_list = isinstance(assistants, Sequence) and not isinstance(assistants, str)
+    if not is_list or len(assistants) > len(ASSISTANTS):
+        raise ValueError(
+            f"`assistants` must be a list of at most {len(ASSISTANTS)} architectures. Received: "
+            f"assistants={assistants!r}. Write ['resnet20'], or [] for none."
+        )
+    for network in assistants:
+        check_text("assistants", network, "resnet20")
+        if is_own(network):
+            raise ValueError(
+                "`assistants` must be architectures by name: networks of your own may be the first "
+                f"and the last of a chain. Received: assistants with {network!r}. Train it by a "
+                "recipe of its own, and pass its file as the teacher of the next one."
+            )
+    return tuple(assistants)
 
 
 def _check_truth(name: str, value: Any) -> None:

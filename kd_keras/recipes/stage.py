@@ -7,8 +7,11 @@ import os
 import re
 from pathlib import Path
 
-# The networks of a recipe, in the order in which they are trained.
-TEACHER, STUDENT_ALONE, STUDENT = NETWORKS = ("teacher", "student_alone", "student")
+TEACHER, STUDENT_ALONE, STUDENT = "teacher", "student_alone", "student"
+# Those that stand between teacher and student in a chain; as many as a chain may have.
+ASSISTANTS = tuple(f"assistant_{number}" for number in range(1, 10))
+# All networks that a recipe may have, in the order in which they are trained.
+NETWORKS = (TEACHER, *ASSISTANTS, STUDENT_ALONE, STUDENT)
 
 _FUNCTION = re.compile(r"(?P<module>.+\.py|[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")
 
@@ -25,6 +28,8 @@ class Stage:
         learning_rate: Where the learning rate begins.
         rate_field: The field of the recipe that says so, for the remedy of an error.
         value_range: (low, high) of the images that the network takes.
+        taught_by: Names of the networks that teach it; none of them where the labels alone do.
+        seed: Added to the recipe's seed for its initial weights: generations begin apart.
     """
 
     name: str
@@ -34,22 +39,26 @@ class Stage:
     learning_rate: float
     rate_field: str
     value_range: tuple[float, float]
+    taught_by: tuple[str, ...] = ()
+    seed: int = 0
 
     @property
     def role(self) -> str:
         """The field of the recipe that names the network."""
-        return TEACHER if self.name == TEACHER else "student"
+        if self.name in ASSISTANTS:
+            return "assistants"
+        return TEACHER if self.name == TEACHER else STUDENT
 
     @property
     def is_taught(self) -> bool:
-        """Whether the teacher teaches it."""
-        return self.name == STUDENT
+        """Whether a network teaches it."""
+        return bool(self.taught_by)
 
     @property
     def title(self) -> str:
         """What a person reads about it."""
-        kind = "Teacher" if self.name == TEACHER else "Student"
-        return f"{kind} {network_title(self.network)}"
+        kind = {TEACHER: "Teacher", **dict.fromkeys(ASSISTANTS, "Assistant")}
+        return f"{kind.get(self.name, 'Student')} {network_title(self.network)}"
 
 
 def is_file(network: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 LOSSES = (
     "AttentionTransfer",
     "BinaryKLDivergence",
+    "ChannelWise",
     "CorrelationCongruence",
     "DIST",
     "DecoupledKD",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kd_keras.folders import file_inside
 from kd_keras.json_text import read_json
 from kd_keras.whole_file import checksum, write_whole
 
@@ -37,13 +38,13 @@ def damaged(folder: Path, checksums: Mapping[Path, str], again: bool = False) ->
         found[path.name] = state
     if found != known:
         with contextlib.suppress(OSError, ValueError):  # it is read again, then
-            write_whole(folder / NOTE, json.dumps(found))
+            write_whole(file_inside(folder, NOTE), json.dumps(found))
     return None
 
 
 def _noted(folder: Path) -> dict[str, Any]:
     try:
-        note = read_json(folder / NOTE)
+        note = read_json(file_inside(folder, NOTE))
     except (OSError, ValueError):
         return {}
     return note if isinstance(note, dict) else {}

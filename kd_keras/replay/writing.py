@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from kd_keras.folders import refuse_links_out
 from kd_keras.lock import HeldError, held_lock
 from kd_keras.replay.folder import RecordingFolder, rows_in
 from kd_keras.replay.manifest import MANIFEST, Manifest, Shard, read_manifest
@@ -106,6 +107,7 @@ def join_or_begin(path: Path, manifest: Manifest) -> RecordingFolder:
     Raises:
         ValueError: If the folder holds another recording, or something else.
     """
+    refuse_links_out(path)
     _refuse_strangers(path)  # before a lock is left in a folder that is none of ours
     with manifest_lock(path):
         there = read_manifest(path)

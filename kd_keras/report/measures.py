@@ -41,6 +41,9 @@ def _examined(*path: str) -> Callable[[ResultRow], Any]:
 MEASURES = (
     Measure("accuracy", lambda row: row.accuracy),
     Measure("agreement", lambda row: row.agreement),
+    Measure("mean_iou", _examined("segmentation", "mean_iou")),
+    Measure("mean_dice", _examined("segmentation", "mean_dice")),
+    Measure("boundary_error", _examined("segmentation", "boundary_error")),
     Measure("kl_to_teacher", _examined("fidelity", "kl")),
     Measure("view_agreement", _examined("fidelity_on_views", "agreement")),
     Measure("view_kl_to_teacher", _examined("fidelity_on_views", "kl")),
@@ -74,6 +77,9 @@ _IN_A_TERMINAL = ("accuracy", "agreement", "parameters", "bytes", "latency_ms")
 # For each column of the results: its heading, the measure in it and how that is written.
 _ALL: tuple[_Column, ...] = (
     ("accuracy", "accuracy", percent),
+    ("mIoU", "mean_iou", percent),
+    ("Dice", "mean_dice", percent),
+    ("boundary error", "boundary_error", percent),
     ("agreement", "agreement", percent),
     ("KL", "kl_to_teacher", nats),
     ("NLL", "nll", nats),
@@ -86,8 +92,9 @@ _ALL: tuple[_Column, ...] = (
     ("size", "bytes", size),
     ("latency", "latency_ms", _latency),
 )
-# A terminal has room for some of them.
+# A terminal has room for some of them, and for what says most of label maps.
 _BRIEF = tuple(column for column in _ALL if column[1] in _IN_A_TERMINAL)
+_OF_MAPS = tuple(c for c in _ALL if (c in _BRIEF and c[1] != "accuracy") or c[1] == "mean_iou")
 
 
 def wide_table(report: Report) -> Table:
@@ -102,7 +109,8 @@ def wide_table(report: Report) -> Table:
 
 def brief_table(report: Report) -> Table:
     """Return the results with the columns that a terminal has room for."""
-    return _table(report, _BRIEF)
+    has_maps = any(_VALUES["mean_iou"](row) is not None for row in report.rows)
+    return _table(report, _OF_MAPS if has_maps else _BRIEF)
 
 
 def print_table(report: Report, console: Console) -> None:

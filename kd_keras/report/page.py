@@ -18,6 +18,7 @@ def render(report: Report) -> str:
         report=report,
         results=wide_table(report),
         sections=sections(report),
+        is_examined=any(row.examination is not None for row in report.rows),
         robustness=_robustness(report),
         recipe={name: _value(value) for name, value in report.recipe.items()},
         seconds={name: _duration(value) for name, value in report.seconds.items()},
@@ -26,9 +27,9 @@ def render(report: Report) -> str:
 
 
 def _robustness(report: Report) -> Robustness | None:
-    """Return what the trials were, which is the same for all models."""
-    examined = (row.examination for row in report.rows if row.examination is not None)
-    return next((e.robustness for e in examined if e.robustness is not None), None)
+    """Return what images were put through, which is the same for all models."""
+    tried = (row.examination.robustness for row in report.rows if row.examination is not None)
+    return next((r for r in tried if r is not None and not r.perturbed), None)
 
 
 def _value(value: Any) -> str:

@@ -65,6 +65,9 @@ class Report:
         seconds: Wall time of each stage.
         classes: Names of the classes, by label; empty where they have none.
         baseline: Name of the row that `mce` compares with; empty where there is none.
+        noun: What one example is called, in the singular.
+        strips: Of data with a class for every pixel, some test images side by side as a PNG in
+            base 64, by "image", "label" and the names of rows; class ids are grey values.
     """
 
     title: str
@@ -76,6 +79,8 @@ class Report:
     seconds: Mapping[str, float] = field(default_factory=dict)
     classes: Sequence[str] = ()
     baseline: str = ""
+    noun: str = "image"
+    strips: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the report as JSON text; values of a history that are not finite become null.
@@ -99,6 +104,8 @@ class Report:
                 "seconds": {name: float(value) for name, value in self.seconds.items()},
                 "classes": list(self.classes),
                 "baseline": self.baseline,
+                "noun": self.noun,
+                **({"strips": dict(self.strips)} if self.strips else {}),
             },
             indent=2,
             allow_nan=False,
@@ -137,6 +144,8 @@ class Report:
                 seconds=content["seconds"],
                 classes=tuple(content.get("classes", ())),
                 baseline=content.get("baseline", ""),
+                noun=content.get("noun", "image"),
+                strips=content.get("strips", {}),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"The text is no report of kd_keras: {error!r}.") from error

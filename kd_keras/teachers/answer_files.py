@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from kd_keras.archives import arrays_in
+from kd_keras.archives import arrays_in, refuse_expansion
 
 _SUFFIXES = (".npz", ".csv", ".parquet", ".tfrecord")
 
@@ -79,9 +79,35 @@ def _csv(path: Path, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _parquet(path: Path, names: Sequence[str]) -> dict[str, Any]:
-    from pyarrow import parquet
+    from pyarrow import compute, parquet
 
-    return _columns(parquet.read_table(path), names)
+    described = parquet.read_metadata(path)
+    _refuse_many_values(described, path.stat().st_size, names)
+    # As often as a text is repeated, it is in memory once.
+    table = parquet.read_table(path, columns=list(names), read_dictionary=list(names))
+    for chunk in (chunk for column in table.columns for chunk in column.chunks):
+        if hasattr(chunk, "dictionary"):
+            lengths = compute.binary_length(chunk.dictionary).take(chunk.indices)
+            refuse_expansion(path.stat().st_size, compute.sum(lengths).as_py() or 0)
+    return _columns(table, names)
+
+
+def _refuse_many_values(described: Any, size: int, names: Sequence[str]) -> None:
+    """Raise where a few bytes of a .parquet file, which are repeated, stand for gigabytes."""
+    leaves = [described.schema.column(index) for index in range(described.num_columns)]
+    for name in names:
+        _known(name, [leaf.path.split(".")[0] for leaf in leaves])
+    unpacked = 0
+    for group in map(described.row_group, range(described.num_row_groups)):
+        for index, leaf in enumerate(leaves):
+            column, chunk = leaf.path.split(".")[0], group.column(index)
+            if column not in names:
+                continue
+            if column != names[0] and leaf.physical_type == "BYTE_ARRAY":
+                raise ValueError(f"{column!r} must hold numbers, and holds text")
+            bytes_of_values = chunk.num_values * max(8, leaf.length or 0)
+            unpacked += max(bytes_of_values, chunk.total_uncompressed_size)
+    refuse_expansion(size, unpacked)
 
 
 def _columns(table: Any, names: Sequence[str]) -> dict[str, Any]:

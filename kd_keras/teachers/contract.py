@@ -38,6 +38,10 @@ class Teacher(Plugin):
     wants_sample_index = False
     # Whether it has something to say of any batch, of data that nobody recorded too.
     answers_always = True
+    # Whether it answers by what the student has just said, `Batch.extras[STUDENTS]`.
+    hears_students = False
+    # What moves it, where it learns while it teaches: no other optimizer may.
+    optimizer: Any = None
     # Names of its members, where it is several: what they say is logged by name.
     names: tuple[str, ...] = ()
     # Ends the sentences that refuse what it does not provide.

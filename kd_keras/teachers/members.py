@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from kd_keras.teachers.contract import Teacher, is_description
 from kd_keras.teachers.frozen import Frozen
@@ -74,6 +75,12 @@ class Team(Teacher):
                     "the live teacher, or record all of them as one: kd_keras.replay.record("
                     "kd_keras.teachers.Ensemble({...}), ...)."
                 )
+            if member.optimizer is not None:
+                raise ValueError(
+                    "A teacher that learns cannot be one of several yet. Received: "
+                    f"{name!r}, a {type(member.network).__name__}. Let it teach alone, or pass the "
+                    "model itself, which then teaches as it is."
+                )
         if len(set(self.names)) < len(self.names):
             raise ValueError(
                 "Members of members are called <name>_<name>, and that must be no other's name. "
@@ -81,6 +88,7 @@ class Team(Teacher):
             )
         self.moves = any(member.moves for member in self._members.values())
         self.is_trained = all(member.is_trained for member in self._members.values())
+        self.hears_students = any(member.hears_students for member in self._members.values())
         self.layers = [layer for member in self._members.values() for layer in member.layers]
         self.metrics = [metric for member in self._members.values() for metric in member.metrics]
 
@@ -145,6 +153,17 @@ class Team(Teacher):
     def refuse_independent_labels(self) -> None:
         for member in self._members.values():
             member.refuse_independent_labels()
+
+
+def mean_of(voices: list[Any]) -> Any:
+    """Return the mean of logits; those of the first where they are not all of one kind."""
+    shapes = [keras.tree.map_structure(lambda leaf: tuple(leaf.shape), said) for said in voices]
+    if len(voices) == 1 or any(shape != shapes[0] for shape in shapes):
+        return voices[0]
+    return keras.tree.map_structure(
+        lambda *leaves: tf.add_n([tf.cast(leaf, tf.float32) for leaf in leaves]) / len(leaves),
+        *voices,
+    )
 
 
 def _checked(members: Any) -> dict[str, Any]:

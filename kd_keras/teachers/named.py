@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from kd_keras.teachers.contract import Teacher, network_to_tap
-from kd_keras.teachers.members import Members, Team
+from kd_keras.teachers.members import Members, Team, mean_of
 from kd_keras.training.batch import Answer, Batch
 
 
@@ -83,16 +82,5 @@ class NamedTeachers(Team):
         return self._answer(self.ask(batch, watched, again=True))
 
     def _answer(self, members: dict[str, Answer]) -> Answer:
-        logits = _mean([members[name].logits for name in self._voices])
+        logits = mean_of([members[name].logits for name in self._voices])
         return Answer(logits, {}, logits, members=members)
-
-
-def _mean(voices: list[Any]) -> Any:
-    """Return the mean of logits; those of the first where they are not all of one kind."""
-    shapes = [keras.tree.map_structure(lambda leaf: tuple(leaf.shape), said) for said in voices]
-    if len(voices) == 1 or any(shape != shapes[0] for shape in shapes):
-        return voices[0]
-    return keras.tree.map_structure(
-        lambda *leaves: tf.add_n([tf.cast(leaf, tf.float32) for leaf in leaves]) / len(leaves),
-        *voices,
-    )

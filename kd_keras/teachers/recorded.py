@@ -301,7 +301,7 @@ def _check_answers(answers: Any, ids: np.ndarray, outputs: str) -> np.ndarray:
         raise ValueError(
             f"The answers must be numbers, as many for each example. It says: {error}"
         ) from error
-    if values.ndim < 2 or len(values) != len(ids):
+    if values.ndim < 2 or len(values) != len(ids) or not values.size:
         raise ValueError(
             f"The answers must be one row of classes for each of the {len(ids)} ids. Received: "
             f"shape {values.shape}."

@@ -26,6 +26,19 @@ def freeze(teacher: Any, student: Any) -> None:
     Raises:
         ValueError: If a layer that trains (or may, as it is not built yet) belongs to both.
     """
+    as_they_are = [(layer, layer.trainable) for layer in refuse_shared(teacher, student)]
+    teacher.trainable = False
+    for layer, trainable in as_they_are:
+        layer.trainable = trainable
+
+
+def refuse_shared(teacher: Any, student: Any) -> list[Any]:
+    """Return the layers that belong to both, or raise `ValueError` where one of them trains.
+
+    Args:
+        teacher: As for `freeze`.
+        student: As for `freeze`.
+    """
     ours = {id(layer) for layer in flat_layers(student)}
     layers = [layer for layer in flat_layers(teacher) if id(layer) in ours]
     weights = {id(weight) for weight in teacher.weights} & {id(w) for w in student.weights}
@@ -37,10 +50,7 @@ def freeze(teacher: Any, student: Any) -> None:
             "student from layers of its own, or teach it with `keras.models.clone_model(teacher)` "
             "and the teacher's weights."
         )
-    as_they_are = [(layer, layer.trainable) for layer in layers]
-    teacher.trainable = False
-    for layer, trainable in as_they_are:
-        layer.trainable = trainable
+    return layers
 
 
 def _trains(layer: Any, shared_weights: set[int]) -> bool:

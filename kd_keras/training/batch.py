@@ -11,6 +11,8 @@ CHOICE = "choice"  # which transform of an adaptive augmentation each view went 
 RECORDED = "kd_keras_replay"  # what was recorded of the views; a name that no model's input has
 ASKED = "asked"  # the teacher's logits of these very views, where the augmentation had to ask it
 
+STUDENTS = "students"  # the student's `Answer` as constants, for a teacher that listens to it
+
 
 class Mix(NamedTuple):
     """What a mixing augmentation leaves of the second example that is in each view.
@@ -78,6 +80,18 @@ class Batch(NamedTuple):
         return self._replace(extras={**others, **kept})
 
 
+class Lesson(NamedTuple):
+    """What a teacher that learns while it teaches has learnt of a batch, before it moves.
+
+    Attributes:
+        loss: Its loss on the labels, a float32 scalar.
+        gradients: Of its weights that train, scaled where its optimizer scales the loss.
+    """
+
+    loss: Any
+    gradients: list[Any]
+
+
 class Answer(NamedTuple):
     """What one network says of one batch.
 
@@ -91,6 +105,9 @@ class Answer(NamedTuple):
             the output does not depend on. Called inside another tape it can be differentiated.
             `None` where nobody asks.
         members: Where several teachers answer, what each says, by its name.
+        rounds: Where several teach one after the other, what is said each time: a loss is the mean
+            over them. Empty where one thing is said.
+        lesson: Of a teacher that learns, what it has learnt of the batch, in training.
     """
 
     outputs: Any
@@ -98,6 +115,8 @@ class Answer(NamedTuple):
     logits: Any
     input_gradient: Callable[..., Any] | None = None
     members: dict[str, Answer] = {}  # noqa: RUF012, never changed in place
+    rounds: tuple[Answer, ...] = ()
+    lesson: Lesson | None = None
 
     def of(self, name: str | None) -> Answer:
         """Return what a member says; by the name `None` the whole."""

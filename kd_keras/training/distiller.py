@@ -62,8 +62,9 @@ class Distiller(TrainingModel):
         teacher: A trained `keras.Model` (or `keras.Layer`); it is frozen (`trainable = False`). Or
             a description of one: `kd_keras.teachers.Frozen` for a teacher with other inputs,
             classes or outputs, `Ensemble` for several that teach as one, `MovingAverage` for the
-            student's own average, `kd_keras.replay.ReplayTeacher` for a recorded one. Or a dict of
-            teachers by name, each with losses of its own. See docs/teachers.md.
+            student's own average, `Peers` for students that teach each other, `Learning` for one
+            that learns beside the student, `kd_keras.replay.ReplayTeacher` for a recorded one. Or a
+            dict of teachers by name, each with losses of its own. See docs/teachers.md.
         student: The `keras.Model` to train. It must not share layers that train with the teacher.
             It may end in a softmax or sigmoid: losses between logits take its log-probabilities or
             log-odds.
@@ -237,6 +238,23 @@ class Distiller(TrainingModel):
         """Whether the teacher moves while it teaches, so that it is part of what is trained."""
         teacher = self._parts.teacher
         return teacher is not None and teacher.moves
+
+    @property
+    def trainable_variables(self) -> list[Any]:  # type: ignore[override]
+        """What the compiled optimizer moves: nothing of a teacher that learns by one of its own."""
+        return self._without_learning_teacher(super().trainable_variables)
+
+    @property
+    def trainable_weights(self) -> list[Any]:  # type: ignore[override]
+        """The same as `trainable_variables`."""
+        return self._without_learning_teacher(super().trainable_weights)
+
+    def _without_learning_teacher(self, variables: list[Any]) -> list[Any]:
+        teacher = self._parts.teacher
+        if teacher is None or teacher.optimizer is None:
+            return variables
+        theirs = {id(variable) for variable in teacher.network.variables}
+        return [variable for variable in variables if id(variable) not in theirs]
 
     @property
     def adaptation_variables(self) -> list[Any]:

@@ -32,7 +32,6 @@ def stop_unless_finite(
     gradients: list[Any],
     losses: dict[str, tf.Tensor],
     snapshot: Snapshot,
-    check_gradients: bool,
     evidence: dict[str, tf.Tensor],
 ) -> list[Any]:
     """Return the operations that a step must wait for: they restore and raise if it is not finite.
@@ -40,16 +39,15 @@ def stop_unless_finite(
     They stand outside the core, because assertions inside a compiled one are dropped.
 
     Args:
-        gradients: Gradients, `None` where a variable has none.
+        gradients: Gradients, `None` where a variable has none. Those of a scaled loss are left out:
+            an overflow there is normal and handled by the optimizer.
         losses: Name and unscaled scalar value of each part of the loss, for the message.
         snapshot: What to restore.
-        check_gradients: Whether to look at the gradients too. With loss scaling an overflow there
-            is normal and handled by the optimizer.
         evidence: What else the message tells, by name.
     """
     finite = tf.reduce_all([tf.math.is_finite(value) for value in losses.values()])
-    if check_gradients:
-        dense = [_dense_values(gradient) for gradient in gradients if gradient is not None]
+    dense = [_dense_values(gradient) for gradient in gradients if gradient is not None]
+    if dense:
         sums = [tf.reduce_sum(tf.cast(values, tf.float32)) for values in dense]
         finite = tf.logical_and(finite, tf.reduce_all(tf.math.is_finite(tf.stack(sums))))
     healthy = tf.logical_not(replicas.any_replica(tf.logical_not(finite)))

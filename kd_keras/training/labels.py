@@ -67,7 +67,9 @@ def _takes_logits(loss: Any) -> bool:
     return isinstance(loss, keras.losses.Loss) and bool(loss.get_config().get("from_logits"))
 
 
-def warn_if_logits_meet_probability_loss(loss: Any, student: Any, kind: str | None = None) -> None:
+def warn_if_logits_meet_probability_loss(
+    loss: Any, student: Any, kind: str | None = None, role: str = "student"
+) -> None:
     """Warn when a crossentropy with `from_logits=False` is compiled for a student with logits.
 
     Keras clips the logits as if they were probabilities: for logits [5, -3, 2] and label 1 the loss
@@ -75,8 +77,9 @@ def warn_if_logits_meet_probability_loss(loss: Any, student: Any, kind: str | No
 
     Args:
         loss: What was given to `compile`.
-        student: The student model.
+        student: The model.
         kind: What its output was found to be, when its graph does not tell.
+        role: What it is here.
     """
     if (kind or output_kind(student)) != "logits":
         return
@@ -84,7 +87,7 @@ def warn_if_logits_meet_probability_loss(loss: Any, student: Any, kind: str | No
         name = crossentropy_of(leaf)
         if name is not None and not _takes_logits(leaf):
             warnings.warn(
-                f"The student {student.name!r} returns logits, but the compiled loss "
+                f"The {role} {student.name!r} returns logits, but the compiled loss "
                 f"{_describe(leaf)} expects probabilities (from_logits=False): the loss is wrong "
                 "and its gradient is zero wherever a logit lies outside 0..1. Write "
                 f"`loss=keras.losses.{name}(from_logits=True)` in `compile`.",

@@ -123,12 +123,16 @@ def objective(
         "training": training,
         SAMPLE_INDEX: batch.extras.get(SAMPLE_INDEX),
     }
-    terms = [
-        term.value(
-            teacher.of(term.teacher), student, inputs, step, goal.student, chosen[term.teacher]
-        )
-        for term in goal.terms
-    ]
+
+    def value_of(term: Term) -> Any:
+        heard = teacher.of(term.teacher)
+        values = [
+            term.value(said, student, inputs, step, goal.student, chosen[term.teacher])
+            for said in heard.rounds or (heard,)
+        ]
+        return values[0] if len(values) == 1 else tf.add_n(values) / len(values)
+
+    terms = [value_of(term) for term in goal.terms]
     opinions = {
         name: _opinion(goal, batch, said, student, chosen[name])
         for name, said in teacher.members.items()

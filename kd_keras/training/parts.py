@@ -6,8 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+import tensorflow as tf
+
 from kd_keras.teachers.contract import Teacher
-from kd_keras.training.batch import Answer, Batch
+from kd_keras.training.batch import STUDENTS, Answer, Batch
 from kd_keras.training.logs import StepLogs
 from kd_keras.training.network import Network
 from kd_keras.training.objective import Losses
@@ -64,6 +67,15 @@ class Parts:
             return None
         ask = self.teacher.answer if training else self.teacher.answer_again
         return ask(batch, watched=self.watched)
+
+    def overheard(self, batch: Batch, student: Answer) -> Batch:
+        """Return a batch with what the student said of it, as constants, for who listens to it."""
+        if self.teacher is None or not self.teacher.hears_students:
+            return batch
+        outputs, logits = keras.tree.map_structure(
+            tf.stop_gradient, (student.outputs, student.logits)
+        )
+        return batch.with_extras(**{STUDENTS: Answer(outputs, {}, logits)})
 
     def evidence(self, losses: Losses) -> dict[str, Any]:
         """Return what tells which teacher broke a step, by name."""

@@ -13,7 +13,7 @@ class Results(NamedTuple):
 
     Attributes:
         batch: The views that the networks saw.
-        teacher: What the teacher said of them; its `outputs` and `logits` alone.
+        teacher: What the teacher said of them; its `outputs`, `logits` and `lesson` alone.
         student: What the student said of them; its `outputs` and `logits` alone.
         losses: The parts of the loss, a `kd_keras.training.objective.Losses`.
     """

@@ -15,7 +15,7 @@ from kd_keras.augment.adapter import as_augmentation, augment_batch
 from kd_keras.compat.model import OpenModel
 from kd_keras.teachers.contract import Asking
 from kd_keras.training import labels, mixing, persistence, replicas
-from kd_keras.training.batch import Answer, Batch
+from kd_keras.training.batch import Answer, Batch, Lesson
 from kd_keras.training.building import build_for
 from kd_keras.training.counter import add_step_counter
 from kd_keras.training.guard import Snapshot, stop_unless_finite
@@ -133,9 +133,18 @@ class Step(OpenModel):
             tape: Where the student's operations are recorded, and the teacher's are not.
         """
         parts = self._parts
-        with contextlib.nullcontext() if tape is None else tape.stop_recording():
-            teacher = parts.ask(batch, training)
-        return teacher, parts.network(self._of_student(batch.x), training, watched=parts.watched)
+
+        def ask(batch: Batch) -> Answer | None:
+            with contextlib.nullcontext() if tape is None else tape.stop_recording():
+                return parts.ask(batch, training)
+
+        def run() -> Answer:
+            return parts.network(self._of_student(batch.x), training, watched=parts.watched)
+
+        if parts.teacher is not None and parts.teacher.hears_students:
+            student = run()
+            return ask(parts.overheard(batch, student)), student
+        return ask(batch), run()
 
     def losses_of(
         self, batch: Batch, teacher: Answer | None, student: Answer, training: bool
@@ -184,8 +193,8 @@ class Step(OpenModel):
         if y_pred is None or parts.network.tapped.names or parts.watched:
             teacher, student = self.forward(batch, training)
         else:
-            teacher = None if parts.teacher is None else parts.teacher.answer(batch)
             student = Answer(y_pred, {}, parts.network.logits(y_pred))
+            teacher = parts.ask(parts.overheard(batch, student), training=True)
         return self._objective(batch, teacher, student, training).objective
 
     def _objective(
@@ -224,7 +233,7 @@ class Step(OpenModel):
                 "`student.trainable = True` before building the Distiller."
             )
         gradients = tape.gradient(value, self.trainable_weights)
-        taught = None if teacher is None else teacher.logits
+        taught = None if teacher is None else (teacher.logits, teacher.lesson)
         return gradients, losses, taught, student.outputs, masks_of(student.outputs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -242,23 +251,39 @@ class Step(OpenModel):
         with tf.control_dependencies(checks):
             gradients, losses, taught, y_pred, masks = core(batch)
         y_pred = with_masks(y_pred, masks)
+        logits, lesson = (None, None) if taught is None else taught
+        named = named_losses(losses)
+        if lesson is not None:
+            named["teacher_loss"] = lesson.loss
         checks = stop_unless_finite(
-            gradients,
-            named_losses(losses),
+            self._unscaled(gradients, lesson),
+            named,
             snapshot,
-            check_gradients=not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer),
             evidence=self._parts.evidence(losses),
         )
-        teacher = None if taught is None else Answer(taught, {}, taught)
         student = Answer(y_pred, {}, self._parts.network.logits(y_pred))
         with tf.control_dependencies(checks):
-            # Without the identities the optimizer could start before the checks are through.
-            gradients = [None if g is None else tf.identity(g) for g in gradients]
+            # Without the identities an optimizer could start before the checks are through.
+            gradients, lesson = tf.nest.map_structure(_identity, (gradients, lesson))
+            teacher = None if taught is None else Answer(logits, {}, logits, lesson=lesson)
             self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
             for plugin in self._parts.plugins:
                 plugin.after_step(Results(batch, teacher, student, losses), step)
             self.step.assign_add(1)
         return self._logged(batch, losses, y_pred, training=True)
+
+    def _unscaled(self, gradients: list[Any], lesson: Lesson | None) -> list[Any]:
+        """Return the gradients that must be finite: where a loss is scaled an overflow is normal.
+
+        Args:
+            gradients: Of the student.
+            lesson: Of a teacher that learns.
+        """
+        moved, teacher = [(self.optimizer, gradients)], self._parts.teacher
+        if lesson is not None and teacher is not None:
+            moved.append((teacher.optimizer, lesson.gradients))
+        scales = keras.optimizers.LossScaleOptimizer
+        return [g for optimizer, own in moved if not isinstance(optimizer, scales) for g in own]
 
     def _moved_by_running(self) -> list[Any]:
         """Return what a forward pass moves: statistics, random states, and those of a teacher."""
@@ -370,3 +395,7 @@ class Step(OpenModel):
             rank = max(len(t.shape) for t in self.student.outputs) if built else None
             labels.refuse_class_weight_on_dense_labels(y, rank)
             labels.refuse_class_weight_on_independent_labels(self.loss, y)
+
+
+def _identity(gradient: Any) -> Any:
+    return None if gradient is None else tf.identity(gradient)

@@ -30,7 +30,15 @@ from kd_keras.training.outputs import (
 
 # The Distiller logs these itself, whatever a loss is called.
 OWN_NAMES = frozenset(
-    ("loss", "student_loss", "distillation_loss", "total_loss", "agreement", "teacher_accuracy")
+    (
+        "loss",
+        "student_loss",
+        "distillation_loss",
+        "total_loss",
+        "agreement",
+        "teacher_accuracy",
+        "teacher_loss",
+    )
 )
 
 

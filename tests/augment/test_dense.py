@@ -16,6 +16,7 @@ from kd_keras.augment import (
     RandomResizedCrop,
     RandomShift,
     RandomSubset,
+    RandomTranspose,
 )
 from kd_keras.augment.layers.choice import Choice
 
@@ -45,6 +46,7 @@ MOVING |= {
     "flip": cv.RandomFlip("horizontal_and_vertical"),
     "our flip": RandomFlip("horizontal_and_vertical"),
     "shift": RandomShift(0.3, 0.3),
+    "transpose": RandomTranspose(),
     "crop": cv.RandomCrop(16, 12),
     "crop and resize": cv.RandomCropAndResize((20, 28), (0.4, 0.9), (0.8, 1.2), **NEAREST),
     "resized crop": RandomResizedCrop((0.4, 0.9), **NEAREST),
@@ -151,6 +153,7 @@ def test_labels_by_hand():
         (quarter, np.rot90(grid, axes=(1, 2))),
         (right, np.concatenate([np.full((1, 4, 1), -1), grid[:, :, :-1]], axis=2)),
         (RandomShift((0.25, 0.25), 0.0), grid[:, [0, 0, 1, 2]]),
+        (RandomTranspose(rate=1.0), grid.transpose(0, 2, 1)),
     ):
         views = Policy([layer])(inputs, outside=-1)
         np.testing.assert_array_equal(views["segmentation_masks"], expected)

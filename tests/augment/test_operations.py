@@ -19,6 +19,7 @@ OPERATIONS = {
     "resized crop": lambda value_range: augment.RandomResizedCrop((0.4, 0.9)),
     "flip": lambda value_range: cv.RandomFlip("horizontal_and_vertical"),
     "flip by index": lambda value_range: augment.RandomFlip("horizontal_and_vertical"),
+    "transpose": lambda value_range: augment.RandomTranspose(),
     "shift": lambda value_range: augment.RandomShift(0.3, 0.3),
     "translation": lambda value_range: cv.RandomTranslation(0.3, 0.3),
     "cutout": lambda value_range: cv.RandomCutout((0.4, 0.4), (0.4, 0.4)),

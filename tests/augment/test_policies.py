@@ -35,6 +35,7 @@ def test_the_names_are_those_of_the_builders():
         "digits",
         "standard",
         "geometric",
+        "turns",
         "colour",
         "noise",
         "blur",

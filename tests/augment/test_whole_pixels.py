@@ -92,3 +92,28 @@ def test_arguments_out_of_range_are_refused():
         augment.RandomShift(1.5, 0.0)
     with pytest.raises(ValueError, match="unknown mode"):
         augment.RandomFlip("sideways")
+
+
+def test_flips_and_transpositions_make_all_eight_ways_to_lay_a_square():
+    image = images(1, 3, 3, 2)
+    x = np.repeat(image, 400, axis=0)
+    layers = [augment.RandomFlip("horizontal_and_vertical"), augment.RandomTranspose()]
+    seen = [view.tobytes() for view in Policy(layers, seed=1)(x, step=0).numpy()]
+    ways = [
+        np.ascontiguousarray(np.rot90(side, turn)).tobytes()
+        for side in (image[0], image[0, :, ::-1])
+        for turn in range(4)
+    ]
+    assert set(seen) == set(ways)
+    assert all(25 <= seen.count(way) <= 80 for way in ways)
+
+
+def test_what_is_not_square_is_not_transposed():
+    x = images(3, 4, 6, 1)
+    layer = augment.RandomTranspose(rate=1.0)
+    np.testing.assert_array_equal(layer(x), x)
+    unknown = tf.function(layer, input_signature=[tf.TensorSpec([None, None, None, 1])])
+    np.testing.assert_array_equal(unknown(x), x)
+    np.testing.assert_array_equal(unknown(x[:, :, :4]), x[:, :, :4].transpose(0, 2, 1, 3))
+    with pytest.raises(ValueError, match="`rate`.*rate=2"):
+        augment.RandomTranspose(rate=2)

@@ -12,6 +12,7 @@ import kd_keras
 from kd_keras.compat import strategy, structure
 from kd_keras.compat.keras_cv_layers import replace_generator, replace_map
 from kd_keras.compat.model import OpenModel, flat_layers, takes_training
+from kd_keras.compat.variables import TooLargeError, bounded_variables
 
 ROOT = pathlib.Path(kd_keras.__file__).parent
 
@@ -215,3 +216,12 @@ def test_operators_of_symbolic_tensors_are_these_operations():
     )
     for made in moved:
         assert type(structure.producer(made)) in structure.MOVING
+
+
+def test_keras_tells_how_large_a_variable_is_before_it_is_made():
+    with bounded_variables(4 * (4 * 3 + 3 + 3 * 2 + 2)):
+        functional()
+    with pytest.raises(TooLargeError, match="declare 92 bytes"), bounded_variables(91):
+        functional()
+    with pytest.raises(TooLargeError, match="declare 144,"), bounded_variables(2**20):
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(9 * 10**9)])

@@ -27,7 +27,7 @@ def layout(*names):
 
 
 @pytest.mark.parametrize(
-    "name", ["a\nb", " ", "\t", "\u3000", "\u200b", "\x1b[31m", "a\u202eb", "a\x85"]
+    "name", ["a\nb", " ", "\t", "\u3000", "\u200b", "\x1b[31m", "a\u202eb", "a\u200fb", "a\x85"]
 )
 def test_a_name_that_cannot_be_a_label_is_refused_before_an_image_is_read(image_folder, name):
     folder = image_folder(layout("cat", name))
@@ -39,7 +39,9 @@ def test_a_name_that_cannot_be_a_label_is_refused_before_an_image_is_read(image_
     assert "Rename" in str(error.value)
 
 
-@pytest.mark.parametrize("pair", [("cat", "cat "), ("caf\u00e9", "cafe\u0301")])
+@pytest.mark.parametrize(
+    "pair", [("cat", "cat "), ("caf\u00e9", "cafe\u0301"), ("cat", "c\u200bat")]
+)
 def test_names_that_look_the_same_are_refused(image_folder, pair):
     folder = image_folder(layout("dog", *pair))
     with pytest.raises(ValueError, match="look the same") as error:

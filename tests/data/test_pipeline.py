@@ -132,16 +132,16 @@ def test_the_same_images_come_cached_and_streamed(digits):
 @pytest.fixture
 def decoded(monkeypatch):
     """How many images have been decoded since."""
-    from kd_keras.data.source import Source
+    from kd_keras.data.source import ImageSource
 
     count = tf.Variable(0)
-    whole = Source.decode
+    whole = ImageSource.decode
 
     def counted(source, encoded, label):
         count.assign_add(1)
         return whole(source, encoded, label)
 
-    monkeypatch.setattr(Source, "decode", counted)
+    monkeypatch.setattr(ImageSource, "decode", counted)
     return count
 
 

@@ -52,7 +52,7 @@ def test_what_is_loaded_is_frozen_and_described(digits):
         version="1.0.0",
         num_classes=10,
         class_names=tuple("0123456789"),
-        image_shape=(8, 8, 1),
+        input_shape=(8, 8, 1),
         train_examples=1197,
         validation_examples=300,
         test_examples=300,

@@ -76,6 +76,13 @@ def named():
     return teachers, {"frozen": [kl, hint], "past": kd_keras.losses.ProbabilityMSE()}
 
 
+def learning():
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = keras.optimizers.SGD(0.2, momentum=0.9)
+    teacher = kd_keras.teachers.Learning(net(None), optimizer, loss)
+    return teacher, kd_keras.losses.KLDivergence(2.0)
+
+
 def train(strategy, norm=None, augmentation=None, teach=None, **compile_options):
     keras.utils.set_random_seed(1)
     with strategy.scope() if strategy else contextlib.nullcontext():
@@ -172,6 +179,7 @@ def main():
         "few": few_examples(mirrored),
         "ensemble": both(mirrored, teach=ensemble),
         "named": both(mirrored, teach=named),
+        "learning_xla": both(mirrored, teach=learning, jit_compile=True),
         "named_xla": {"two": train(mirrored, teach=named, jit_compile=True)},
     }
     print(json.dumps(results))

@@ -79,7 +79,7 @@ def test_what_the_teacher_picks_and_what_feedback_learns_do_not_depend_on_the_re
     compare(results[case]["one"], results[case]["two"])
 
 
-@pytest.mark.parametrize("case", ["ensemble", "named"])
+@pytest.mark.parametrize("case", ["ensemble", "named", "learning_xla"])
 def test_several_teachers_and_one_that_moves_do_not_depend_on_the_replica(results, case):
     compare(results[case]["one"], results[case]["two"])
 

@@ -181,7 +181,7 @@ def test_progress_names_every_part(networks):
     trials = Trials(("fog",), (3,), rotations=(15,), scales=(0.5,))
     examine({"student": networks["student"]}, split(), trials=trials, progress=seen.append)
     assert seen == [
-        "test images",
+        "test examples",
         "fog, severity 3",
         "degrees 15",
         "factor 0.5",
@@ -202,3 +202,31 @@ def test_progress_names_every_part(networks):
 def test_what_cannot_be_examined_is_refused(models, options, error, message):
     with pytest.raises(error, match=message):
         examine(models, split(), **options)
+
+
+def test_label_maps_are_measured_where_they_have_a_label():
+    images = IMAGES[:6]
+    labels = np.where(images[..., 0] > 200, 255, images[..., 0] > 100).astype("int64")
+
+    def model(images):
+        scores = images[..., :1].astype("float64") / 40 - 2
+        return np.concatenate([np.zeros_like(scores), scores], axis=-1)
+
+    trials = Trials((), (), (), (), attacks=False, perturbations={"darker": lambda x: x // 2})
+    found = examine(
+        {"a": model},
+        split(images, labels, 4),
+        teacher="a",
+        training=split(images, labels, 4),
+        trials=trials,
+        ignored=255,
+    )["a"]
+    logits, counted = model(images), labels != 255
+    assert found.examples == 6
+    assert sum(found.class_examples) == found.segmentation.pixels == counted.sum()
+    assert found.segmentation == evaluate.segmentation_scores(logits, labels, 255)
+    assert found.accuracy == evaluate.accuracy(logits[counted], labels[counted])
+    assert found.accuracy == evaluate.accuracy(logits, labels, 255) == found.training.accuracy
+    darker = evaluate.accuracy(model(images // 2), labels, 255)
+    assert found.robustness.perturbed == {"darker": darker}
+    assert Examination.from_dict(json.loads(json.dumps(found.to_dict()))) == found

@@ -165,6 +165,16 @@ def test_what_exports_wrote_is_written_again_whatever_became_of_them(
         again(exported, elsewhere, data_dir, "none", "int8")
 
 
+@pytest.mark.parametrize("name", ["exports.json", "student_int8.md"])
+def test_nothing_is_written_through_a_link_that_leads_out(tmp_path, name):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / name).symlink_to(tmp_path / "mine")
+    with pytest.raises(ValueError, match=f"'{name}' in '.*theirs' is a link that leads out of it"):
+        _claim(folder, ["student_int8.tflite", "student_int8.md"])
+    assert list(folder.iterdir()) == [folder / name] and not (tmp_path / "mine").exists()
+
+
 def test_files_of_an_export_that_noted_no_names_are_its_own(exported, tmp_path):
     folder = tmp_path / "files"
     shutil.copytree(exported[0].folder, folder)

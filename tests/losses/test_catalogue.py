@@ -13,6 +13,7 @@ from kd_keras.losses.catalogue import catalogue
 def test_every_loss_with_a_name_of_its_own_is_listed():
     listed = {entry.name for entry in catalogue()}
     bases = {
+        "AdaptedLoss",
         "ContrastiveLoss",
         "FeatureLoss",
         "FeatureMapLoss",

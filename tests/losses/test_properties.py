@@ -43,6 +43,11 @@ CASES = {
     "correlation_congruence": (losses.CorrelationCongruence, {}, LOGITS),
     # Those that own layers, which train with the student.
     "hint": (losses.Hint, {"adapter": True}, FINER),
+    "channel_wise": (
+        losses.ChannelWise,
+        {"temperature": 2.0, "adapter": True},
+        ([(4, 3, 5)], [(2, 3, 4)]),
+    ),
     "vid": (losses.VariationalInformation, {"initial_variance": 2.0}, FINER),
     "vid of several": (losses.VariationalInformation, {}, STAGES),
     "review": (losses.KnowledgeReview, {"max_width": 4}, STAGES),

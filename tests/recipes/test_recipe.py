@@ -196,7 +196,7 @@ def test_the_stages_say_what_is_trained_with_what():
     teacher, alone, student = recipe.stages()
     assert (teacher.name, teacher.policy, teacher.epochs) == ("teacher", "standard", 20)
     assert teacher.title == "Teacher my.keras"
-    assert dataclasses.replace(alone, name="student") == student
+    assert dataclasses.replace(alone, name="student", taught_by=("teacher",)) == student
     assert (alone.is_taught, student.is_taught) == (False, True)
     assert recipe.portable().teacher == "a/b/my.keras"
     assert dataclasses.replace(recipe, teacher="/home/me/my.keras").portable().teacher == "my.keras"

@@ -11,6 +11,7 @@ import pytest
 from kd_keras.replay import ReplayTeacher, check, policies, record, verified
 from kd_keras.replay.folder import open_folder, rows_in
 from kd_keras.replay.manifest import read_manifest
+from kd_keras.replay.writing import join_or_begin
 from tests.mutations import damaged
 from tests.replay.conftest import EPOCHS, policy
 
@@ -90,6 +91,17 @@ def test_what_leads_out_or_is_no_file_is_refused(copy, name, how):
         path.mkdir()
     with pytest.raises(ValueError, match=f"{name}'.*(leads out of|must be a file|cannot be read)"):
         ReplayTeacher(copy) if name != "probe.npz" else replay.refuse_other_views(policy())
+
+
+def test_a_note_of_what_was_read_is_written_through_no_link(copy):
+    outside = copy.parent / "mine"
+    outside.write_text("mine")
+    (copy / ".verified.json").unlink(missing_ok=True)
+    (copy / ".verified.json").symlink_to(outside)
+    ReplayTeacher(copy)
+    assert outside.read_text() == "mine"
+    with pytest.raises(ValueError, match=r"'\.verified\.json' in .* is a link that leads out"):
+        join_or_begin(copy, read_manifest(copy))
 
 
 def test_a_link_within_the_folder_is_a_file_of_it(copy):

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kd_keras
+from kd_keras import archives
 from kd_keras.losses import KLDivergence, LogitsMSE
 from kd_keras.teachers import Recorded
 
@@ -189,3 +190,28 @@ def test_a_forest_teaches_from_each_kind_of_file(tmp_path):
 def test_what_cannot_be_an_answer_is_refused_by_name(arguments, said):
     with pytest.raises(ValueError, match=f"(?s){said}"):
         Recorded.from_arrays(**arguments)
+
+
+def test_few_bytes_of_a_parquet_file_that_stand_for_many_are_refused(tmp_path, monkeypatch):
+    import pyarrow
+    from pyarrow import parquet
+
+    monkeypatch.setattr(archives, "_FREE_BYTES", 2**16)
+    path, many = tmp_path / "bomb.parquet", np.zeros(200_000)
+    parquet.write_table(pyarrow.table({"id": many.astype(int), "p": many, "q": many}), path)
+    assert path.stat().st_size < 2**13
+    with pytest.raises(ValueError, match=r"bomb\.parquet' cannot be read: .* 4,800,000 bytes from"):
+        Recorded.from_file(path, logits=["p", "q"])
+    ids = pyarrow.array(["x" * 2**15] * 64).dictionary_encode()
+    parquet.write_table(pyarrow.table({"id": ids, "p": many[:64], "q": many[:64]}), path)
+    with pytest.raises(ValueError, match="2,097,152 bytes from"):
+        Recorded.from_file(path, logits=["p", "q"])
+    texts = pyarrow.array([["x" * 2**15] * 64] * 2)
+    parquet.write_table(pyarrow.table({"id": ["a", "b"], "p": texts}), path)
+    with pytest.raises(ValueError, match="'p' must hold numbers, and holds text"):
+        Recorded.from_file(path, logits="p")
+
+
+def test_answers_of_no_classes_are_refused():
+    with pytest.raises(ValueError, match=r"one row of classes for each.*shape \(2, 0\)"):
+        Recorded.from_arrays([1, 2], logits=np.zeros((2, 0)))

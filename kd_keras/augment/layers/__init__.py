@@ -15,14 +15,24 @@ from kd_keras.augment.layers.posterize import Posterize
 from kd_keras.augment.layers.random_subset import RandomSubset
 from kd_keras.augment.layers.resized_crop import RandomResizedCrop
 from kd_keras.augment.layers.sharpness import Sharpness
-from kd_keras.augment.layers.whole_pixels import RandomFlip, RandomShift
+from kd_keras.augment.layers.waveform import (
+    BandMask,
+    Gain,
+    Speed,
+    TimeMask,
+    TimeShift,
+    WhiteNoise,
+)
+from kd_keras.augment.layers.whole_pixels import RandomFlip, RandomShift, RandomTranspose
 
 __all__ = [
     "AugMix",
+    "BandMask",
     "BatchwiseImageLayer",
     "CutMix",
     "Equalize",
     "FMix",
+    "Gain",
     "GaussianBlur",
     "GaussianNoise",
     "Generated",
@@ -34,7 +44,12 @@ __all__ = [
     "RandomResizedCrop",
     "RandomShift",
     "RandomSubset",
+    "RandomTranspose",
     "SaltAndPepper",
     "Sharpness",
     "SpeckleNoise",
+    "Speed",
+    "TimeMask",
+    "TimeShift",
+    "WhiteNoise",
 ]

@@ -1,4 +1,4 @@
-"""Flips and shifts by whole pixels: each pixel of a view is looked up, none is computed."""
+"""Flips, turns and shifts by whole pixels: each pixel of a view is looked up, none is computed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 import keras
 import keras_cv
 import tensorflow as tf
+
+from kd_keras.arguments import check_number
+from kd_keras.augment.draws import Draws
+from kd_keras.augment.geometry import Move
+from kd_keras.augment.layers.batchwise import BatchwiseImageLayer
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -88,6 +93,65 @@ class RandomShift(keras_cv.layers.RandomTranslation):
         config = super().get_config()
         fixed = ("fill_mode", "fill_value", "interpolation")
         return {name: value for name, value in config.items() if name not in fixed}
+
+
+@keras.saving.register_keras_serializable(package="kd_keras")
+class RandomTranspose(BatchwiseImageLayer):
+    """Swap the rows and columns of square images at random; others stay as they are.
+
+    After `RandomFlip("horizontal_and_vertical")` all eight ways to lay a square are equally likely,
+    quarter turns among them. Label maps, boxes and keypoints move alike in a `Policy`.
+
+    Args:
+        rate: Share of the images that are swapped, in `[0, 1]`.
+        seed: Seed of the layer's own generator, used outside of a `Policy`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If `rate` is out of range.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from kd_keras.augment import RandomTranspose
+    >>> image = tf.reshape([1.0, 2.0, 3.0, 4.0], (1, 2, 2, 1))
+    >>> RandomTranspose(rate=1.0)(image)[0, :, :, 0].numpy()
+    array([[1., 3.],
+           [2., 4.]], dtype=float32)
+    """
+
+    def __init__(self, rate: float = 0.5, seed: int | None = None, **kwargs: Any):
+        super().__init__(seed=seed, **kwargs)
+        self.rate = float(check_number("rate", rate, low=0, high=1))
+
+    def draw(self, images: tf.Tensor) -> tf.Tensor:
+        height, width = tf.unstack(tf.shape(images)[1:3])
+        drawn = self._random_generator.uniform([tf.shape(images)[0]]) < self.rate
+        return drawn & (height == width)
+
+    def transform(self, images: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
+        height, width = images.shape[1:3]
+        if None not in (height, width) and height != width:
+            return images
+        chosen = drawn[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        return tf.cond(
+            tf.equal(*tf.unstack(tf.shape(images)[1:3])),
+            lambda: tf.where(chosen, tf.transpose(images, (0, 2, 1, 3)), images),
+            lambda: images,
+        )
+
+    def move_masks(self, masks: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
+        return self.transform(masks, drawn)
+
+    def geometry(self, images: tf.Tensor, draws: Draws) -> list[Move]:
+        """Return where pixels of the views come from."""
+        same = tf.constant([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+        swapped = tf.constant([0.0, 1.0, 0.0, 1.0, 0.0, 0.0])
+        matrix = tf.where(self.draw(images)[:, tf.newaxis], swapped, same)
+        return [Move(matrix, "nearest", tf.shape(images)[1:3])]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}
 
 
 def _nearest(place: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,7 @@ from kd_keras.experiments.study.grid import Cell
 from kd_keras.experiments.study.measuring import TestViews, measure
 from kd_keras.experiments.study.training import train_student, train_teacher
 from kd_keras.graph_errors import NonFiniteLossError
-from kd_keras.recipes.recipe import PolicyName
+from kd_keras.recipes.recipe import TeacherPolicyName
 from kd_keras.recipes.stage import TEACHER
 
 
@@ -57,7 +57,7 @@ class CellRunner:
         teacher: Path | None = None
         elsewhere: dict[str, str] = {}
         if cell.teacher_augmentation:
-            policy = cast(PolicyName, cell.teacher_augmentation)
+            policy = cast(TeacherPolicyName, cell.teacher_augmentation)
             teacher = train_teacher(self._study, policy, self._data_dir, self._console)
             elsewhere[TEACHER] = StageRecord(teacher.parent).stages()[TEACHER].result
         recipe = cell.recipe(self._study.recipe)

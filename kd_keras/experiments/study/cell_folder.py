@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kd_keras.experiments.folder import RunFolder
-from kd_keras.folders import made_folder
+from kd_keras.folders import made_folder, refuse_links_out
 from kd_keras.lock import HeldError, held_lock
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import STUDENT, TEACHER
@@ -61,6 +61,8 @@ def claimed(
         Busy: If another process works in it.
         DamagedError: As `RunFolder.check`.
     """
+    for folder in (path.parent, path):
+        refuse_links_out(folder)
     made_folder(path, "output", "Choose another with --output.")
     with contextlib.ExitStack() as stack:
         try:
@@ -68,9 +70,9 @@ def claimed(
         except HeldError as error:
             raise Busy(str(error)) from error
         remove_unfinished(path)
-        folder = results_in(path, recipe, elsewhere)
-        folder.check(repairs, console)
-        yield folder
+        results = results_in(path, recipe, elsewhere)
+        results.check(repairs, console)
+        yield results
 
 
 @contextlib.contextmanager

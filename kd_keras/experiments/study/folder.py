@@ -15,7 +15,7 @@ from kd_keras.experiments.repair import refuse
 from kd_keras.experiments.stage_record import StageRecord
 from kd_keras.experiments.study.cell_folder import MEASURED, claimed, results_in
 from kd_keras.experiments.study.grid import Cell, Study, recipe_of_study, text_of_study
-from kd_keras.folders import made_folder
+from kd_keras.folders import made_folder, refuse_links_out
 from kd_keras.json_text import read_json
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.regular_file import open_regular, read_text
@@ -157,6 +157,7 @@ def open_study(path: str | os.PathLike[str], study: Study, repairs: bool = False
         raise ValueError(
             f"`output` must be a folder, and {str(path)!r} is none. Choose another with --output."
         )
+    refuse_links_out(path)
     recipe = recipe_of_study(study.to_json())
     try:
         existing = read_text(path / _STUDY)

@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 from kd_keras.arguments import check_integer
 from kd_keras.json_text import parse_json
 from kd_keras.recipes.distillation import Distillation, distilled_by
-from kd_keras.recipes.recipe import FEEDBACK, PolicyName, Recipe, StudentPolicyName
+from kd_keras.recipes.recipe import FEEDBACK, Recipe, StudentPolicyName, TeacherPolicyName
 
 # Ends the name of a policy of which the teacher picks the views that it is least sure of.
 PICK = "+pick"
@@ -124,7 +124,7 @@ class Study:
     seeds: int = 3
 
     def __post_init__(self) -> None:
-        policies = get_args(PolicyName)
+        policies = get_args(TeacherPolicyName)
         _check_names("distillation", self.distillation, (NO_TEACHER, *get_args(Distillation)))
         _check_names("augmentation", self.augmentation, get_args(StudentPolicyName), suffix=PICK)
         _check_names("teacher_augmentation", self.teacher_augmentation, policies)
@@ -177,6 +177,8 @@ _OF_CELLS: dict[str, Any] = {
     "combine": "convex",
     "warm_up": 0.0,
     "teacher_policy": None,
+    "assistants": (),
+    "taught_by": "last",
 }
 
 
@@ -192,10 +194,10 @@ def without_distillation(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, **plain)
 
 
-def policy_of_teacher(recipe: Recipe) -> PolicyName:
+def policy_of_teacher(recipe: Recipe) -> TeacherPolicyName:
     """Return what the teacher of a recipe sees; where that follows a student, "standard"."""
     policy = recipe.teacher_policy or recipe.policy
-    return cast(PolicyName, policy) if policy in get_args(PolicyName) else "standard"
+    return cast(TeacherPolicyName, policy) if policy in get_args(TeacherPolicyName) else "standard"
 
 
 def text_of_study(recipe: Recipe) -> str:

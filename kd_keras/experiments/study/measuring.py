@@ -19,6 +19,7 @@ from kd_keras.experiments.study.grid import Cell
 from kd_keras.json_text import read_json
 from kd_keras.network_files import load_network
 from kd_keras.recipes.stage import STUDENT, TEACHER
+from kd_keras.tasks import task_of
 from kd_keras.whole_file import write_whole, written_beside
 
 
@@ -28,12 +29,13 @@ class TestViews:
     Args:
         splits: The data.
         examples: How many examples, evenly spaced in the test split, are attacked, and are in each
-            of the 75 corrupted test sets; 0 for none.
+            of the 75 corrupted test sets, or perturbed where they are no images; 0 for none.
     """
 
     __test__ = False  # not a test, whatever its name
 
     def __init__(self, splits: Splits, examples: int):
+        self._task = task_of(splits.info)
         self.clean = splits.test
         self.examples = min(examples, splits.info.test_examples)
         # What cells share is changed once.
@@ -43,8 +45,9 @@ class TestViews:
     @property
     def trials(self) -> evaluate.Trials:
         """What a cell's student is put through."""
-        corruptions = None if self.examples else ()
-        return evaluate.Trials(corruptions, rotations=(), scales=(), attacks=self.examples > 0)
+        if not self.examples:
+            return evaluate.Trials((), (), (), (), attacks=False)
+        return dataclasses.replace(self._task.trials(), rotations=(), scales=())
 
     def teacher_logits(self, teacher: Path) -> np.ndarray:
         """Return a teacher's logits of the clean test split; cells that share it share them."""
@@ -91,7 +94,7 @@ def measure(
         measures["agreement"] = evaluate.agreement(logits, teacher_logits)
         measures["kl_to_teacher"] = evaluate.kl_to_teacher(teacher_logits, logits)
     tried = examination.robustness
-    if tried is not None and tried.corruption_errors:
+    if tried is not None and tried.corruption_error is not None:
         measures["corruption_error"] = tried.corruption_error
     if tried is not None and tried.fgsm is not None:
         measures["fgsm_accuracy"], measures["pgd_accuracy"] = tried.fgsm, tried.pgd

@@ -12,7 +12,7 @@ from rich.console import Console
 from kd_keras.escaping import csv_table
 from kd_keras.experiments.study.grid import Cell, Treatment
 from kd_keras.experiments.study.summary import Summary
-from kd_keras.recipes.recipe import PolicyName, Recipe
+from kd_keras.recipes.recipe import Recipe, TeacherPolicyName
 from kd_keras.report.saying import say
 from kd_keras.report.study.markdown import as_markdown
 from kd_keras.report.study.page import render
@@ -70,7 +70,7 @@ def write_best_recipe(path: Path, summary: Summary, recipe: Recipe, console: Con
 def recipe_of(treatment: Treatment, shared: Recipe) -> Recipe:
     """Return what `kd_keras.experiments.distill` runs to distil as the cells of a treatment do."""
     cell = Cell(**dataclasses.asdict(treatment), seed=shared.seed)
-    policy = cast(PolicyName, treatment.teacher_augmentation)
+    policy = cast(TeacherPolicyName, treatment.teacher_augmentation)
     return dataclasses.replace(cell.recipe(shared), teacher_policy=policy)
 
 

@@ -19,7 +19,7 @@ from kd_keras.experiments.repair import refuse
 from kd_keras.experiments.stage_record import StageRecord
 from kd_keras.experiments.study.cell_folder import results_in
 from kd_keras.experiments.study.folder import StudyFolder, existing_study
-from kd_keras.folders import made_folder
+from kd_keras.folders import made_folder, refuse_links_out
 from kd_keras.recipes.stage import TEACHER
 from kd_keras.whole_file import written_beside
 
@@ -114,6 +114,8 @@ def copy_teachers(study: StudyFolder, found: Sequence[tuple[Path, Path]]) -> Non
         found: From `find_teachers`.
     """
     for there, here in found:
+        for folder in (here.parent, here):
+            refuse_links_out(folder)
         made_folder(here, "output", "Choose another with --output.")
         source = results_in(there, study.recipe)
         file = source.network(TEACHER)

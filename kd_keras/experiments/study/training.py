@@ -12,19 +12,19 @@ from rich.console import Console
 
 from kd_keras.experiments.folder import RunFolder
 from kd_keras.experiments.stage_record import StageRecord
-from kd_keras.experiments.stages import Material, prepare, train, views_of
+from kd_keras.experiments.stages import Material, prepare, train
 from kd_keras.experiments.study.cell_folder import COUNTED, awaited
 from kd_keras.experiments.study.folder import TRAINING, StudyFolder
 from kd_keras.experiments.study.grid import Cell
 from kd_keras.network_files import load_network
-from kd_keras.recipes.recipe import PolicyName
+from kd_keras.recipes.recipe import TeacherPolicyName
 from kd_keras.recipes.stage import STUDENT, STUDENT_ALONE, TEACHER
 from kd_keras.whole_file import write_whole
 
 
 def train_teacher(
     study: StudyFolder,
-    augmentation: PolicyName,
+    augmentation: TeacherPolicyName,
     data_dir: str | os.PathLike[str] | None,
     console: Console,
 ) -> Path:
@@ -48,7 +48,7 @@ def train_teacher(
             material = prepare(recipe, data_dir, taught_by=())
             study.check_data(material.identity())
             stage = recipe.stage(TEACHER)
-            train(stage, f"{stage.title} on {augmentation}", material, folder, file, console)
+            train(stage, f"{stage.title} on {augmentation}", material, folder, {}, console)
     return file
 
 
@@ -70,11 +70,12 @@ def train_student(
     stage = recipe.stage(STUDENT_ALONE if teacher is None else STUDENT)
     calls = 0
     if teacher is not None:
-        views = getattr(views_of(stage, recipe), "pool", 1)
+        views = getattr(material.views_of(stage), "pool", 1)
         calls = views * recipe.epochs * material.splits.steps_per_epoch * recipe.batch_size
     started = time.monotonic()
     file = folder.network(STUDENT)
-    train(stage, cell.name, material, folder, teacher or file, console, name=STUDENT)
+    teachers = {} if teacher is None else {TEACHER: teacher}
+    train(stage, cell.name, material, folder, teachers, console, name=STUDENT)
     epochs = folder.histories()[STUDENT]
     cost = {
         "training_seconds": sum(logs["seconds"] for logs in epochs),

@@ -182,7 +182,7 @@ class LogitLoss(Loss):
         self.validate_outputs(teacher_outputs, student_outputs)
         flat_teacher = keras.tree.flatten(teacher_outputs)
         flat_student = keras.tree.flatten(student_outputs)
-        flat_weights = _weight_per_output(sample_weight, len(flat_student))
+        flat_weights = weight_per_output(sample_weight, len(flat_student))
         total = None
         for teacher, student, weight, *more in zip(
             flat_teacher, flat_student, flat_weights, *further, strict=True
@@ -265,7 +265,8 @@ def _shapes(outputs: Any) -> Any:
     return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), outputs)
 
 
-def _weight_per_output(sample_weight: Any, outputs: int) -> Sequence[Any]:
+def weight_per_output(sample_weight: Any, outputs: int) -> Sequence[Any]:
+    """Return the weights of each of several outputs, which may share one tensor of them."""
     if sample_weight is None or not keras.tree.is_nested(sample_weight):
         return [sample_weight] * outputs
     weights = keras.tree.flatten(sample_weight)

@@ -28,7 +28,7 @@ class FeatureMapLoss(FeatureLoss):
         teacher, student = same_size(teacher_features, student_features)
         if valid is not None and len(valid.shape) > 2:
             valid = ops.reshape(valid, (ops.shape(valid)[0], -1))
-        return self.map_values(_flat_positions(teacher), _flat_positions(student), valid)
+        return self.map_values(flat_positions(teacher), flat_positions(student), valid)
 
     def validate_outputs(self, teacher_outputs: Any, student_outputs: Any) -> None:
         """Raise `ValueError` unless both outputs are maps of one rank."""
@@ -43,7 +43,8 @@ class FeatureMapLoss(FeatureLoss):
             )
 
 
-def _flat_positions(maps: Any) -> Any:
+def flat_positions(maps: Any) -> Any:
+    """Return maps `(batch, ..., channels)` as `(batch, positions, channels)`."""
     if len(maps.shape) == 3:
         return maps
     sizes = maps.shape[1:-1]

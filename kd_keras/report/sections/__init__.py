@@ -5,10 +5,13 @@ from __future__ import annotations
 from kd_keras.report.results import Report
 from kd_keras.report.sections import (
     calibration,
+    chain,
     classes,
     corruptions,
     fidelity,
+    maps,
     overfit,
+    perturbed,
     shifts,
     training,
     untried,
@@ -17,7 +20,19 @@ from kd_keras.report.sections.section import Section
 
 __all__ = ["Section", "sections"]
 
-_IN_ORDER = (fidelity, calibration, classes, corruptions, shifts, untried, overfit, training)
+_IN_ORDER = (
+    chain,
+    maps,
+    fidelity,
+    calibration,
+    classes,
+    corruptions,
+    perturbed,
+    shifts,
+    untried,
+    overfit,
+    training,
+)
 
 
 def sections(report: Report) -> list[Section]:

@@ -20,7 +20,7 @@ def section(report: Report) -> Section | None:
     notes = [
         "How often an answer is right (bars), by the probability that the model gives it, in bins "
         "of equal width. On the dashed line both are equal; a bar below it says that the model is "
-        "too sure. The fainter a bar, the fewer images are in it."
+        f"too sure. The fainter a bar, the fewer {report.noun}s are in it."
     ]
     return Section("Calibration", notes, charts=charts, small=True) if charts else None
 

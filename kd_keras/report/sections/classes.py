@@ -24,9 +24,10 @@ def section(report: Report) -> Section | None:
     first = examined[0][1]
     count = len(first.class_examples)
     names = list(report.classes) if len(report.classes) == count else list(map(str, range(count)))
+    noun = f"{report.noun}s" if first.segmentation is None else "pixels"
     headings = [
         "class",
-        "test images",
+        f"test {noun}",
         *(f"{name}: {score}" for name, _ in examined for score in ("precision", "recall")),
     ]
     rows = []
@@ -39,8 +40,8 @@ def section(report: Report) -> Section | None:
         rows.append([name, f"{first.class_examples[index]:,}", *scores])
     many = count > _SHOWN
     notes = [
-        "Recall, the accuracy on a class: of its images, the share that is given it. Precision: of "
-        "the images that are given it, the share that has it."
+        f"Recall, the accuracy on a class: of its {noun}, the share that is given it. Precision: "
+        f"of the {noun} that are given it, the share that has it."
     ]
     if not many:
         notes.append("Below, how often a class (row) was taken for another (column).")

@@ -21,11 +21,11 @@ def section(report: Report) -> Section | None:
     if not rows:
         return None
     headings = ("model", "agreement", "KL, nats", "agreement on views", "KL on views, nats")
-    notes = ["Agreement and divergence KL(teacher || model), on the test images as they are."]
+    told = f"Agreement and divergence KL(teacher || model), on the test {report.noun}s as they are"
+    notes = [f"{told}."]
     if views:
         notes = [
-            f"{notes[0][:-1]} and on augmented views of {max(views):,} of them: the policy of the "
-            "training."
+            f"{told} and on augmented views of {max(views):,} of them: the policy of the training."
         ]
     return Section("Fidelity to the teacher", notes, Table(headings, rows))
 

@@ -8,7 +8,7 @@ from kd_keras.report.table import Table, nats, percent
 
 
 def section(report: Report) -> Section | None:
-    """Return scores on training and test images, and the gap between them."""
+    """Return scores on training and test examples, and the gap between them."""
     rows = []
     used = 0
     for row in report.rows:
@@ -34,5 +34,5 @@ def section(report: Report) -> Section | None:
         *("model", "accuracy in training", "on the test split", "gap, points"),
         *("NLL in training", "on the test split", "gap, nats"),
     )
-    notes = [f"On {used:,} clean training images, not augmented, and on the test split."]
+    notes = [f"On {used:,} clean training {report.noun}s, not augmented, and on the test split."]
     return Section("Overfit gap", notes, Table(headings, rows))

@@ -1,0 +1,54 @@
+"""Some test images side by side, and what each model gave their pixels: kept with a report."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+IMAGE, LABEL = "image", "label"
+_SHOWN = 6
+
+
+def evenly(examples: np.ndarray) -> np.ndarray:
+    """Return as many of the examples as are shown, evenly spaced."""
+    return examples[np.unique(np.linspace(0, len(examples) - 1, _SHOWN).astype(int))]
+
+
+def strips_of(images: Any, labels: Any, maps: Mapping[str, Any]) -> dict[str, str]:
+    """Return strips of images, of their labels and of what models gave them.
+
+    Args:
+        images: Uint8 `(images, height, width, 1 or 3)`.
+        labels: Class ids `(images, height, width)`, 255 for none.
+        maps: Class ids of the same shape, by the name of a model.
+
+    Returns:
+        PNG pictures in base 64, as `Report.strips` holds them.
+    """
+    pictures = {IMAGE: images, LABEL: labels, **maps}
+    return {name: _as_text(np.concatenate(p, axis=1)) for name, p in pictures.items()}
+
+
+def strip(text: str) -> np.ndarray:
+    """Return a strip as an array, uint8 `(height, width)` or `(height, width, 3)`.
+
+    Raises:
+        ValueError: If the text is no picture in base 64.
+    """
+    try:
+        return np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(text)), formats=("PNG",)))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"A strip of a report is no PNG in base 64: {error}") from error
+
+
+def _as_text(pixels: np.ndarray) -> str:
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels.astype("uint8")).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()

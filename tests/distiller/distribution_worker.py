@@ -44,7 +44,11 @@ class OwnScalar(keras.distillation.DistillationLoss):
 
 
 def scalar_losses():
+    # One behind a plain function, one behind an averaging keras.losses.Loss.
+    mse = keras.losses.MeanSquaredError()
     return [
+        keras.distillation.FeatureDistillation("mse", "conv", "conv"),
+        keras.distillation.FeatureDistillation(mse, "conv", "conv"),
         Renamed(2.0, loss=keras.losses.KLDivergence()),
         Renamed(2.0, loss=keras.losses.MeanSquaredError(reduction="sum")),
         OwnScalar(),
@@ -79,21 +83,14 @@ def learning():
     return teacher, kd_keras.losses.KLDivergence(2.0)
 
 
-def train(
-    strategy, norm=None, x=X, augmentation=None, make_losses=None, teach=None, **compile_options
-):
+def train(strategy, norm=None, augmentation=None, teach=None, **compile_options):
     keras.utils.set_random_seed(1)
     with strategy.scope() if strategy else contextlib.nullcontext():
-        if augmentation in (picking, following):  # with weights of its own, or none to share
-            augmentation = augmentation()
         losses = [kd_keras.losses.KLDivergence(2.0)]
-        if make_losses is not None:
-            losses = make_losses()
-        elif augmentation is None:
-            # One behind a plain function, one behind an averaging keras.losses.Loss.
-            mse = keras.losses.MeanSquaredError()
-            losses.append(keras.distillation.FeatureDistillation("mse", "conv", "conv"))
-            losses.append(keras.distillation.FeatureDistillation(mse, "conv", "conv"))
+        if augmentation not in (picking, following):
+            losses += scalar_losses()
+        else:  # with weights of its own, or none to share
+            augmentation = augmentation()
         teacher, losses = (net(norm), losses) if teach is None else teach()
         distiller = kd_keras.Distiller(
             teacher, net(norm), losses, student_loss_weight=0.3, augmentation=augmentation
@@ -104,7 +101,7 @@ def train(
             metrics=["accuracy"],
             **compile_options,
         )
-    dataset = tf.data.Dataset.from_tensor_slices((x, Y, WEIGHT)).batch(8)
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y, WEIGHT)).batch(8)
     history = distiller.fit(dataset, epochs=2, verbose=0).history
     return {
         "history": history,
@@ -171,20 +168,19 @@ def main():
     mixing = [kd_keras.augment.named("geometric", seed=3), kd_keras.augment.named("mixup", seed=5)]
     results = {
         "plain": both(mirrored),
-        "steps": both(mirrored, steps_per_execution=3),
+        "steps": {"two": train(mirrored, steps_per_execution=3)},
         "synchronized": both(mirrored, norm="synchronized"),
-        "batch_norm": both(mirrored, norm="plain"),
-        "xla": both(mirrored, jit_compile=True),
+        "batch_norm": {"two": train(mirrored, norm="plain")},
+        "xla": {"two": train(mirrored, jit_compile=True)},
         "mixing": both(mirrored, augmentation=mixing),
         "pick": both(mirrored, augmentation=picking),
         "feedback": both(mirrored, augmentation=following),
         "nan": guard(mirrored),
-        "scalars": both(mirrored, make_losses=scalar_losses),
         "few": few_examples(mirrored),
         "ensemble": both(mirrored, teach=ensemble),
         "named": both(mirrored, teach=named),
         "learning_xla": both(mirrored, teach=learning, jit_compile=True),
-        "named_xla": both(mirrored, teach=named, jit_compile=True),
+        "named_xla": {"two": train(mirrored, teach=named, jit_compile=True)},
     }
     print(json.dumps(results))
 

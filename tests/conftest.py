@@ -5,6 +5,7 @@ TensorFlow is imported where it is used: the process that hands out the tests ha
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import NamedTuple
 
@@ -48,6 +49,13 @@ def pytest_collection_modifyitems(items):
         return next((i for i, start in enumerate(_FIRST) if item.nodeid.startswith(start)), 99)
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish(session):
+    # What has been imported stays: without this, Python looks through all of TensorFlow again and
+    # again for what could be freed.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

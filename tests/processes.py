@@ -64,7 +64,7 @@ class Process:
         while not happened():
             assert self.is_running(), f"it ended before: {self.read('err')[-3000:]}"
             assert time.monotonic() < end, "it takes too long"
-            time.sleep(0.002)
+            time.sleep(0.01)
 
     def kill(self) -> None:
         """Kill it as `kill -9` does, and wait for its death."""

@@ -203,7 +203,7 @@ def explained(ranking: TeacherRanking) -> list[str]:
         )
     if best.student_accuracy < better_than_chance(ranking.classes, ranking.examples):
         lines.append(
-            "No student is right more often than chance, so the order says nothing: take more "
+            "No student is clearly better than chance, so the order says nothing: take more "
             "--probe-steps or another --learning-rate."
         )
         return lines

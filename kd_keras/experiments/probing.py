@@ -35,12 +35,13 @@ class Candidate:
     labels: np.ndarray
 
 
-def ask(name: str, material: Material, finds_range: bool) -> Candidate:
+def ask(name: str, material: Material, network: keras.Model, finds_range: bool) -> Candidate:
     """Return what the teacher of a recipe says of the validation split.
 
     Args:
         name: What an error calls the teacher.
         material: The data and the recipe.
+        network: The teacher, as the recipe builds it.
         finds_range: Whether a file is shown images in the usual range in which it is right most
             often, and not in the recipe's.
 
@@ -53,9 +54,10 @@ def ask(name: str, material: Material, finds_range: bool) -> Candidate:
             best = max(
                 scores, key=lambda value_range: (scores[value_range][0], -scores[value_range][1])
             )
-            recipe = dataclasses.replace(material.recipe, teacher_value_range=best)
-            material = dataclasses.replace(material, recipe=recipe)
-        network = material.build(material.recipe.stage(TEACHER))
+            if best != material.recipe.teacher_value_range:
+                recipe = dataclasses.replace(material.recipe, teacher_value_range=best)
+                material = dataclasses.replace(material, recipe=recipe)
+                network = material.build(recipe.stage(TEACHER))
         logits, labels = evaluate.predict_logits(network, material.splits.validation)
         return Candidate(material, network, as_logits(logits), labels)
 

@@ -212,13 +212,12 @@ def rank_teachers(
         learner = recipe.stage(STUDENT)
         materials[0].views_of(learner)  # whether there is such a policy for these data
         refuse_frozen(pupil := materials[0].build(learner), learner)
-        for material in materials:
-            material.build(material.recipe.stage(TEACHER))
+        networks_of = [each.build(each.recipe.stage(TEACHER)) for each in materials]
     with console.status("Asking the teachers about the validation split ..."):
         finds_range = teacher_value_range is None and info.task == "image"
         asked = [
-            probing.ask(name, material, finds_range)
-            for name, material in zip(names, materials, strict=True)
+            probing.ask(name, material, network, finds_range)
+            for name, material, network in zip(names, materials, networks_of, strict=True)
         ]
     scores: list[TeacherScore] = []
     total = len(names) * probe_steps

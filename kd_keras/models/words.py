@@ -1,6 +1,7 @@
 """Layers of networks that read ids of words: what is padding, where a word stands, a mean of words.
 
-Masks are tensors of the network, and none that Keras carries behind the layers, so that a `.tflite` file has them too.
+Masks are tensors of the network, and not what Keras carries behind its layers, so that a
+`.tflite` file has them too.
 """
 
 from __future__ import annotations

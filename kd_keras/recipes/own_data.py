@@ -15,10 +15,12 @@ from kd_keras.recipes.spoken_digit import spoken_digit
 from kd_keras.recipes.sst2 import sst2
 
 # By the name that the command line knows them by.
-NAMED = {recipe.__name__: recipe for recipe in (digits, cifar10, membrane, sst2, spoken_digit)}
+NAMED = {recipe.__name__: recipe for recipe in (digits, cifar10, spoken_digit, sst2, membrane)}
 # Files of what is learnt as in a named recipe, by their suffix.
 _KINDS: dict[str, Callable[[], Recipe]] = {".txt": sst2, ".csv": sst2, ".wav": spoken_digit}
 _MOST_FILES = 1000
+# Most files of one's own are fewer than what the named recipes were chosen for.
+_LEAST_EPOCHS, _LARGEST_BATCH = 10, 64
 
 
 def recipe_for(dataset: str) -> Recipe:
@@ -44,11 +46,23 @@ def recipe_for(dataset: str) -> Recipe:
         if dataset == recipe.dataset:
             return recipe
         if dataset == generated.dataset:
-            return dataclasses.replace(recipe, dataset=dataset, image_size=generated.image_size)
+            like = dataclasses.replace(recipe, image_size=generated.image_size)
+            return _of_few(like, dataset)
     make_like = _kind_of(Path(dataset).expanduser())
     if make_like is not None:
-        return dataclasses.replace(make_like(), dataset=dataset)
+        return _of_few(make_like(), dataset)
     return Recipe(dataset=dataset, teacher="resnet20", student="resnet8")
+
+
+def _of_few(recipe: Recipe, dataset: str) -> Recipe:
+    """Return a recipe for a dataset of few examples: with enough steps to learn anything."""
+    return dataclasses.replace(
+        recipe,
+        dataset=dataset,
+        teacher_epochs=max(recipe.teacher_epochs, _LEAST_EPOCHS),
+        epochs=max(recipe.epochs, _LEAST_EPOCHS),
+        batch_size=min(recipe.batch_size, _LARGEST_BATCH),
+    )
 
 
 def _kind_of(path: Path) -> Callable[[], Recipe] | None:

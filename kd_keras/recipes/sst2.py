@@ -1,4 +1,10 @@
-"""SST-2: tbd."""
+"""SST-2: convolutions beside a bag of words teach a narrow text CNN, on phrases of film reviews.
+
+Run it with `kd-keras distill sst2 --data-dir DIR`; RESULTS
+
+The teacher is trained for one epoch: after three it knows the training labels by heart, and has
+little more than those to say. Teacher, policy and epochs were chosen on the validation split.
+"""
 
 from __future__ import annotations
 

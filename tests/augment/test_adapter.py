@@ -193,6 +193,7 @@ def test_after_mixing_layers_change_only_the_images():
     np.testing.assert_array_equal(views.y, apply(MixUp(1.0), y=np.arange(6)).y)
 
 
+@pytest.mark.slow
 def test_the_adapter_can_be_traced_with_an_unknown_batch_size():
     augmentation = as_augmentation(
         [Policy([keras_cv.layers.RandomFlip()]), keras_cv.layers.RandomBrightness(0.1)]

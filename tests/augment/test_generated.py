@@ -147,6 +147,7 @@ def test_mixed_views_other_shapes_and_wrong_shares_are_refused(generator):
             Generated(generator, share, num_classes=CLASSES)
 
 
+@pytest.mark.slow
 def test_a_distiller_trains_on_them_and_the_generator_stays_as_it_was(generator, make_net, images):
     x, y = images
     before = [np.array(weight) for weight in generator.weights]
@@ -161,6 +162,7 @@ def test_a_distiller_trains_on_them_and_the_generator_stays_as_it_was(generator,
         np.testing.assert_array_equal(weight, value)
 
 
+@pytest.mark.slow
 def test_a_saved_distiller_says_that_the_generator_is_not_in_it(
     generator, make_net, images, tmp_path
 ):

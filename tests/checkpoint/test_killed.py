@@ -1,50 +1,29 @@
 """A real process, killed again and again, ends as one that nobody killed: bit for bit."""
 
-import contextlib
-import os
 import pathlib
 import random
-import signal
-import subprocess
-import sys
-import threading
 import time
 
 import numpy as np
 import pytest
 
 from tests.checkpoint.survivor import EPOCHS, STEPS
+from tests.processes import Process
 
 SCRIPT = pathlib.Path(__file__).with_name("survivor.py")
-SECONDS = 400  # for one process, most of which is TensorFlow's start on a busy machine
-
-
-@contextlib.contextmanager
-def started(*arguments):
-    root = str(pathlib.Path(__file__).parents[2])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        timer = threading.Timer(SECONDS, process.kill)
-        timer.start()
-        try:
-            yield process
-        finally:
-            timer.cancel()
-            process.kill()
 
 
 def run_to_the_end(*arguments):
-    with started(*arguments) as process:
-        output, errors = process.communicate()
-    assert process.returncode == 0, errors
-    return output.count("step")
+    return Process(SCRIPT, *arguments).printed().count("step\n")
+
+
+def run_to_a_death(draw, *arguments):
+    process = Process(SCRIPT, *arguments)
+    steps = draw.randint(4, EPOCHS * STEPS // 4)
+    process.wait_for(lambda: process.read().count("step\n") >= steps)
+    time.sleep(draw.uniform(0, 0.02))  # some die while the file is written
+    process.kill()
+    return process.read().count("step\n")
 
 
 @pytest.mark.slow
@@ -54,14 +33,7 @@ def test_a_killed_process_ends_as_the_unbroken_one(tmp_path):
     draw = random.Random(5)
     trained = 0
     for _ in range(3):
-        with started(result, checkpoint) as process:
-            steps = draw.randint(4, EPOCHS * STEPS // 4)
-            for _ in range(steps):
-                assert process.stdout.readline() == "step\n", process.stderr.read()
-            time.sleep(draw.uniform(0, 0.02))  # some die while the file is written
-            process.send_signal(signal.SIGKILL)
-            trained += steps
-        assert process.returncode == -signal.SIGKILL
+        trained += run_to_a_death(draw, result, checkpoint)
         assert not result.exists()
     trained += run_to_the_end(result, checkpoint)
 

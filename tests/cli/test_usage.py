@@ -8,7 +8,7 @@ import pytest
 from kd_keras.cli import main
 
 CASES = [
-    ("distill", "Expected one of {digits, cifar10, DATA}"),
+    ("distill", "Expected one of {digits, cifar10, spoken_digit, sst2, membrane, DATA}"),
     ("distill digts", "there is no 'digts'.* Did you mean `kd-keras distill digits`"),
     (
         "distill --epochs 3 digits",

@@ -2,13 +2,11 @@
 
 import hashlib
 import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 import kd_keras
+from tests.processes import Process
 
 SCRIPT = """
 import hashlib, os, sys, time
@@ -32,22 +30,8 @@ def test_two_processes_prepare_one_folder_at_once_and_draw_the_order_of_this_one
     arguments = [str(tmp_path / "data"), str(tmp_path / "signals")]
     for folder in arguments:
         os.mkdir(folder)
-    repository = str(pathlib.Path(__file__).parents[2])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *arguments],
-            env={**os.environ, "PYTHONPATH": repository, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    results = []
-    for process in processes:
-        out, errors = process.communicate(timeout=400)
-        assert process.returncode == 0, errors
-        results.append(out.splitlines())
+    pair = [Process(SCRIPT, *arguments) for _ in range(2)]
+    results = [process.printed().splitlines() for process in pair]
 
     assert os.listdir(tmp_path / "data") == ["digits"]
     splits = kd_keras.data.load("digits", data_dir=tmp_path / "data", seed=5)

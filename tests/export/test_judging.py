@@ -74,6 +74,7 @@ def test_a_front_end_that_does_not_stand_int8_stays_in_float32(
         assert kept.float_operators == ("FULLY_CONNECTED", "LOG", "MAXIMUM", "SQUARE")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_kept_apart_is_refused_and_the_remedy_works(listener, energies, tmp_path):
     path = tmp_path / "s.tflite"
     path.write_bytes(b"previous")
@@ -90,6 +91,7 @@ def test_what_cannot_be_kept_apart_is_refused_and_the_remedy_works(listener, ene
         assert result.agreement >= 0.98
 
 
+@pytest.mark.slow
 def test_float16_that_clips_is_refused_and_float32_is_not(tmp_path):
     inputs = keras.Input((4,))
     student = keras.Model(inputs, keras.layers.Rescaling(250_000.0, 100_000.0)(inputs))
@@ -243,6 +245,7 @@ def test_a_silent_dense_layer_ends_no_process(tmp_path):
     assert result.kept_float == ()
 
 
+@pytest.mark.slow
 def test_a_silent_layer_in_int16_is_refused_by_the_name_of_the_one_behind_it(
     silent, coloured, tmp_path
 ):
@@ -253,6 +256,7 @@ def test_a_silent_layer_in_int16_is_refused_by_the_name_of_the_one_behind_it(
     assert result.agreement == 1.0
 
 
+@pytest.mark.slow
 def test_what_a_dynamic_file_leaves_in_float_is_told(tmp_path, photos):
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, name="small")(inputs))

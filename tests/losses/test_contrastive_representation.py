@@ -109,6 +109,7 @@ def test_negatives_of_the_same_class_count_nothing_once_they_were_seen():
     np.testing.assert_allclose(values, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_training_step_is_the_same_in_a_graph_and_under_xla():
     states = []
     for compiled in ("eager", None, True):

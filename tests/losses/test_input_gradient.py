@@ -64,7 +64,11 @@ def test_values_by_hand_with_finite_gradients(teacher, student, expected):
     assert np.isfinite(tape.gradient(values, student)).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"jit_compile": True}, {"run_eagerly": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow), {"run_eagerly": True}],
+    ids=str,
+)
 def test_a_step_gives_the_value_of_the_definition(make_net, images, options):
     x, y = images[0][:8], images[1][:8]
     teacher, student = make_net(6, "t"), make_net(4, "s", norm=False)
@@ -102,6 +106,7 @@ def test_the_step_descends_along_the_gradient_of_the_definition():
     assert max(np.abs(slope).max() for slope in expected) > 0.05
 
 
+@pytest.mark.slow
 def test_it_teaches_where_to_look():
     x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
     teacher, student = linear(1), linear(3)
@@ -122,6 +127,7 @@ def test_pixels_may_be_uint8_and_other_whole_numbers_are_refused(make_net, image
         distiller_of(linear(1), linear(2)).fit(np.ones((4, 4), "int64"), verbose=0)
 
 
+@pytest.mark.slow
 def test_half_precision_keeps_the_gradients_in_range(make_net, images):
     x, y = images[0][:8], images[1][:8]
     teacher = make_net(6, "t")
@@ -137,6 +143,7 @@ def test_half_precision_keeps_the_gradients_in_range(make_net, images):
     assert history.history["distillation_loss"] == [pytest.approx(expected, rel=0.05)]
 
 
+@pytest.mark.slow
 def test_sample_weights_and_other_losses_beside_it(make_net, images):
     x, y = images[0][:8], images[1][:8]
     weight = np.array([0, 0, 0, 0, 1, 1, 2, 2], "float32")

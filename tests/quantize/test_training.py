@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -13,6 +11,7 @@ import pytest
 
 import kd_keras
 from kd_keras.quantize import FakeQuantize, quantization_aware
+from tests import processes
 from tests.quantize import students
 
 WORKER = Path(__file__).with_name("replicas_script.py")
@@ -82,11 +81,7 @@ def test_xla_trains_it_as_a_plain_graph_does(photos):
 
 @pytest.mark.slow
 def test_two_replicas_train_it():
-    done = subprocess.run(
-        [sys.executable, str(WORKER)], capture_output=True, text=True, check=False, timeout=500
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    first, last, moved = json.loads(done.stdout.splitlines()[-1])
+    first, last, moved = json.loads(processes.run(WORKER).splitlines()[-1])
     assert last < first
     assert moved
 

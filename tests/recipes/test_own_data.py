@@ -39,8 +39,11 @@ def test_the_data_of_a_named_recipe_are_that_recipe(name):
 
 @pytest.mark.parametrize(("name", "like"), [("opinions", "sst2"), ("blobs", "membrane")])
 def test_generated_data_begin_as_what_they_stand_for(name, like):
-    assert networks(recipe_for(name)) == networks(NAMED[like]())
-    assert recipe_for(name).dataset == name
+    recipe = recipe_for(name)
+    assert networks(recipe) == networks(NAMED[like]())
+    assert recipe.dataset == name
+    # Of few examples an epoch has few steps.
+    assert min(recipe.epochs, recipe.teacher_epochs) >= 10 and recipe.batch_size <= 64
 
 
 def test_the_command_line_begins_so_and_options_change_it():

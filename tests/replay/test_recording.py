@@ -1,11 +1,9 @@
 """A recording as files: how large, by whom, what is refused, and what a check finds."""
 
 import json
-import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
 
 import keras
@@ -17,6 +15,7 @@ import kd_keras
 from kd_keras.cli import main
 from kd_keras.replay import ReplayTeacher, check, record
 from kd_keras.whole_file import checksum
+from tests import processes
 from tests.replay.conftest import EPOCHS, network, policy
 
 
@@ -249,27 +248,15 @@ def test_a_killed_recording_loses_one_shard_and_two_processes_share_the_rest(
 
     def start(dies_after):
         arguments = [path, tmp_path / "teacher.keras", data_dir, dies_after]
-        return subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *map(str, arguments)],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-            },
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        return processes.Process(SCRIPT, *arguments)
 
-    killed = start(10)
-    killed.communicate(timeout=900)
-    assert killed.returncode == -signal.SIGKILL
+    assert start(10).end() == -signal.SIGKILL
     # Ten batches were labelled; epoch 0 has 3 + 3 + 2, and what was begun of epoch 1 is lost.
     assert len(list(path.glob("epoch-*.npy"))) == 3
     with pytest.raises(ValueError, match="not finished: 6 of 9"):
         ReplayTeacher(path)
     pair = [start(-1) for _ in range(2)]
-    batches = [int(process.communicate(timeout=900)[0].split()[-1]) for process in pair]
-    assert all(process.returncode == 0 for process in pair)
+    batches = [int(process.printed().split()[-1]) for process in pair]
     assert sum(batches) == 16 and min(batches) > 0
     np.testing.assert_array_equal(rows(path), rows(folder))
     ReplayTeacher(path)
@@ -311,18 +298,6 @@ def test_without_beam_the_remedy_is_named(teacher, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_two_replicas_train_as_one_device_and_know_their_rows(folder, data_dir):
     script = pathlib.Path(__file__).with_name("replicas_script.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(folder), str(data_dir)],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=900,
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(processes.run(script, folder, data_dir).splitlines()[-1])
     np.testing.assert_allclose(found["two"], found["one"], rtol=1e-5)
     assert "is not the one that was recorded" in found["error"]

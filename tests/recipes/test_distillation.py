@@ -73,7 +73,7 @@ def test_without_a_kl_divergence_nothing_is_added_to_it():
 
 def test_every_loss_of_the_package_can_be_written_in_a_recipe():
     bases = {losses.Loss, losses.LogitLoss, losses.TrainableLoss, losses.FeatureLoss}
-    bases |= {losses.FeatureMapLoss, losses.RelationLoss}
+    bases |= {losses.AdaptedLoss, losses.FeatureMapLoss, losses.RelationLoss}
     classes = {name for name in losses.__all__ if isinstance(getattr(losses, name), type)}
     of_recipes = classes - {base.__name__ for base in bases}
     assert set(LOSSES) == of_recipes - {"ContrastiveRepresentation"}

@@ -134,6 +134,7 @@ def every_loss():
         losses.DIST(),
         losses.HardLabel(),
         losses.AttentionTransfer(**last),
+        losses.ChannelWise(2.0, **last, adapter=True),
         losses.NeuronSelectivity(**last),
         losses.Hint(**last, adapter=True),
         losses.VariationalInformation(**last),

@@ -132,7 +132,7 @@ def test_with_trials_the_student_alone_is_the_baseline(
     (tmp_path / "run" / "report.json").unlink()
     # The fifteen corruptions take long to trace, and no part of the job depends on their number.
     few = functools.partial(evaluate.Trials, corruptions=("fog", "snow"), severities=(3,))
-    monkeypatch.setattr(evaluate, "Trials", few)
+    monkeypatch.setattr("kd_keras.tasks.image.Trials", few)
     report, _ = run(quick, tmp_path / "run", data_dir, robustness=True)
     rows = {row.name: row for row in report.rows}
     errors = {name: row.examination.robustness.corruption_errors for name, row in rows.items()}

@@ -32,11 +32,11 @@ class TextClassifier:
 
     Example:
 
-    >>> import kd_keras
+    >>> import kd_keras, numpy as np
     >>> student = kd_keras.models.text_network(
-    ...     "bag4", length=6, num_classes=2, vocabulary_size=5, seed=1)
+    ...     "bag4", length=4, num_classes=2, vocabulary_size=5, seed=1)
     >>> result = kd_keras.export.to_tflite(
-    ...     student, "student.tflite", input_range=None, verification_data=[[2, 3, 4, 0, 0, 0]],
+    ...     student, "student.tflite", input_range=None, verification_data=np.array([[2, 3, 4, 0]]),
     ...     labels=["bad", "good"], vocabulary=["a", "fine", "film"])
     >>> classifier = kd_keras.export.TextClassifier("student.tflite")
     >>> classifier.probabilities(["A fine film!", "a film"]).shape

@@ -1,8 +1,11 @@
 """Spoken digits: a ResNet teaches a smaller one of 20,146 parameters, on six people's recordings.
 
-Run it with `kd-keras distill spoken_digit --data-dir DIR`. One speaker is for test and one for
-validation. On the latter, seed 0, the teacher had 93.40 % and the student alone 87.00 %; runs on
-the test speaker with several seeds are not published yet.
+Run it with `kd-keras distill spoken_digit --data-dir DIR`; without trials of robustness
+(`--no-robustness`) it took 897 s on two CPU cores, which did much other work beside. One speaker is
+for test and one for validation. Accuracy on the 500 recordings of the test speaker, seed 0: teacher
+93.60 %, student alone 77.00 %, distilled student 83.80 %, as int8 file 83.80 %. On the speaker for
+validation the students ended within half a point of each other: speakers differ. Student, policy
+and epochs were chosen on that one.
 """
 
 from __future__ import annotations

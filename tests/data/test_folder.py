@@ -204,7 +204,7 @@ def test_an_empty_or_missing_folder_is_refused(tmp_path):
         kd_keras.data.load(tmp_path)
     with pytest.raises(ValueError, match="A folder of images was asked for, and there is none"):
         kd_keras.data.load(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="`data_dir` must be the folder of images"):
+    with pytest.raises(ValueError, match="`data_dir` must be the folder of files"):
         kd_keras.data.load("folder")
 
 

@@ -68,8 +68,9 @@ def load_network(path: Path, role: str) -> keras.Model:
     damage = archive_damage(path)
     if damage:
         raise ValueError(_DAMAGED.format(role=role, damage=damage, path=str(path)))
-    # A quantisation-aware student consists of them; of the rooms, a command imports what it needs.
-    importlib.import_module("kd_keras.quantize")
+    # Networks consist of layers of these; of the rooms, a command imports what it needs.
+    for room in ("models", "quantize"):
+        importlib.import_module(f"kd_keras.{room}")
     from kd_keras.compat.variables import TooLargeError, bounded_variables
 
     try:

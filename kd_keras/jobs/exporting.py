@@ -152,7 +152,15 @@ def export_presets(
         # What bytes cannot be asked of keeps its float32.
         taken = [input_dtype if input_dtype in preset.inputs else None for preset in asked]
         network = load_network(path, "student")
-        splits = load_data(dataset, network, data_dir, batch_size=_BATCH, seed=0, role="student")
+        splits = load_data(
+            dataset,
+            network,
+            data_dir,
+            batch_size=_BATCH,
+            seed=0,
+            role="student",
+            only_images=False,
+        )
     folder = made_folder(output, "output", "Choose another with --output.")
     kinds = [_CALLED.get(preset, preset) for preset in presets]
     names = [f"{path.stem}_{kind}{end}" for kind in kinds for end in (".tflite", ".md")]

@@ -58,6 +58,7 @@ def load_data(
     seed: int,
     role: str = "teacher",
     limit: int | None = None,
+    only_images: bool = True,
 ) -> Splits:
     """Return the data in the size of images that the teacher takes.
 
@@ -69,9 +70,11 @@ def load_data(
         seed: Seed of the data's order.
         role: What an error calls the network.
         limit: As `kd_keras.data.load` takes it.
+        only_images: Whether the job is for images of one class each, and for no other data.
 
     Raises:
-        ValueError: As `kd_keras.data.load`, and if the teacher was made for other data.
+        ValueError: As `kd_keras.data.load`, if the teacher was made for other data, or the data are
+            not what the job is for.
         ConnectionError: If the data must be downloaded and cannot be.
     """
     from kd_keras import data
@@ -86,6 +89,12 @@ def load_data(
         image_size=shape[1:3] if is_fixed else None,
         limit=limit,
     )
+    if only_images and splits.info.task != "image":
+        raise ValueError(
+            "`dataset` must hold images, each of one class, for this command. Received: "
+            f"{dataset!r}, whose kind is {splits.info.task!r}. `kd-keras distill` and `kd-keras "
+            "study` take it, and ask the teacher about each view."
+        )
     if teacher is not None:
         _check_fit(teacher, splits, role)
     return splits

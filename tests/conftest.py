@@ -58,6 +58,14 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _seeded_modules():
+    # What fixtures of a module make does not depend on the tests that ran before.
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def _fresh_seeds():
     import keras

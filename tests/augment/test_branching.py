@@ -22,7 +22,13 @@ def images(count=6):
     return np.random.default_rng(0).integers(0, 100, (count, 24, 24, 3)).astype("uint8")
 
 
-@pytest.mark.parametrize("name", BRANCHING)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "RandAugment" else [])
+        for name in BRANCHING
+    ],
+)
 def test_a_policy_gives_the_same_views_eagerly_and_in_a_graph(name):
     policy = Policy([BRANCHING[name]()], seed=1)
     x = tf.constant(images(4))
@@ -35,8 +41,10 @@ def test_a_policy_gives_the_same_views_eagerly_and_in_a_graph(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BRANCHING)
-@pytest.mark.parametrize("wrapped", [True, False], ids=["policy", "plain layer"])
+@pytest.mark.parametrize(
+    ("name", "wrapped"),
+    [*((name, False) for name in BRANCHING), ("RandomApply", True)],
+)
 def test_a_distiller_trains_on_their_views(name, wrapped):
     layer = BRANCHING[name]()
     teacher, student = (kd_keras.models.mlp((24, 24, 3), 3, hidden=(8,), seed=s) for s in (0, 1))

@@ -1,10 +1,9 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import processes
 
 # A process of its own, which takes its time.
 pytestmark = pytest.mark.slow
@@ -14,18 +13,7 @@ pytestmark = pytest.mark.slow
 def printed():
     # A process of its own: logical devices must be set before TensorFlow starts.
     script = Path(__file__).with_name("replicas_script.py")
-    root = script.parents[2]
-    result = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        raise RuntimeError(result.stderr[-3000:])
-    return json.loads(result.stdout.splitlines()[-1])
+    return json.loads(processes.run(script).splitlines()[-1])
 
 
 @pytest.mark.parametrize("name", ["plain", "ours", "dense"])

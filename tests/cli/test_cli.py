@@ -83,9 +83,9 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert done.stderr == ""
 
 
-def test_the_version_is_printed():
-    done = kd_keras_command("--version")
-    assert (done.returncode, done.stdout) == (0, f"kd-keras {__version__}\n")
+def test_the_version_is_printed(command):
+    done = command("--version")
+    assert (done.code, done.out) == (0, f"kd-keras {__version__}\n")
 
 
 @pytest.mark.parametrize(
@@ -176,16 +176,17 @@ def teacher(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_policies_prints_the_ranking_and_writes_it(tmp_path, teacher):
+def test_policies_prints_the_ranking_and_writes_it(tmp_path, teacher, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     small = ("--batch-size", 16, "--window", 2, "--windows", 2, "--repeats", 2)
     arguments = ("policies", "digits", "--teacher", teacher, "--policies", "none,noise", *small)
-    done = kd_keras_command(*arguments, "--output", tmp_path / "r.json", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = command(*arguments, "--output", tmp_path / "r.json")
+    assert (done.code, done.err) == (0, "")
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["command"].startswith("kd-keras policies digits --teacher ")
     assert [len(row["values"]) for row in result["policies"]] == [2, 2]
     for row in result["policies"]:
-        line = next(line for line in done.stdout.splitlines() if row["policy"] in line)
+        line = next(line for line in done.out.splitlines() if row["policy"] in line)
         assert f"{row['t_stddev']:.5f}" in line
         assert f"{row['standard_error']:.5f}" in line
 
@@ -202,23 +203,28 @@ def test_a_ranking_is_written_as_csv_too():
     )
 
 
-def test_policies_without_a_teacher_ends_with_1_and_says_what_trains_one(tmp_path):
-    done = kd_keras_command("policies", "digits", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "`kd-keras distill digits`" in " ".join(done.stderr.split())
-    assert TRACEBACK not in done.stderr
+def test_policies_without_a_teacher_ends_with_1_and_says_what_trains_one(
+    tmp_path, command, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = command("policies", "digits")
+    assert done.code == 1
+    assert "`kd-keras distill digits`" in " ".join(done.err.split())
+    assert TRACEBACK not in done.err
 
 
 @pytest.mark.slow
-def test_views_writes_the_page_and_a_picture_for_each_policy(tmp_path, teacher):
-    done = kd_keras_command(
+def test_views_writes_the_page_and_a_picture_for_each_policy(
+    tmp_path, teacher, command, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = command(
         *("views", "digits", "--policy", "none", "--policy", "mixup,noise"),
         *("--teacher", teacher, "--examples", 2, "--views", 1),
-        cwd=tmp_path,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.err) == (0, "")
     names = ["views.html", "views_none.png", "views_mixup.png", "views_noise.png"]
-    assert done.stdout.split() == [f"saved_models/digits-views/{name}" for name in names]
+    assert done.out.split() == [f"saved_models/digits-views/{name}" for name in names]
     page = (tmp_path / "saved_models" / "digits-views" / "views.html").read_text()
     assert "kd-keras views digits --policy none --policy mixup,noise" in page
 

@@ -129,17 +129,16 @@ def cases():
     train = one_process.train
     mixing = [kd_keras.augment.named("geometric", seed=3), kd_keras.augment.named("mixup", seed=5)]
     compared = {
-        "steps": functools.partial(train, steps_per_execution=3),
-        "mixing": functools.partial(train, augmentation=mixing),
+        "mixing": functools.partial(train, augmentation=mixing, steps_per_execution=3),
         "pick": functools.partial(train, augmentation=one_process.picking),
         "feedback": functools.partial(train, augmentation=one_process.following),
         "alone": alone,
-        "alone_batch_norm": functools.partial(alone, norm="plain"),
         "shuffled": shuffled,
         "arrays": arrays,
         "loaded": loaded,
     }
     results = {"two": {name: case(STRATEGY) for name, case in compared.items()}}
+    results["two"]["alone_batch_norm"] = alone(STRATEGY, norm="plain")
     results["nan"] = guard()
     results["few"] = one_process.few_examples(STRATEGY)
     results["unseeded_arrays"] = refused(unseeded_arrays)

@@ -1,12 +1,12 @@
 """The example with a GAN runs as a user would run it, in small, and goes on from its own files."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests import processes
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "generated_digits.py"
 
@@ -14,18 +14,12 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "generated_digits.py"
 @pytest.mark.slow
 def test_the_example_trains_a_gan_and_students_and_keeps_its_networks(tmp_path):
     def run(*more):
-        return subprocess.run(
-            [
-                *(sys.executable, str(SCRIPT), "--output", "out", "--limit", "70"),
-                *("--teacher-steps", "60", "--gan-steps", "5", "--steps", "2", "--seeds", "1"),
-                *more,
-            ],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=500,
-        ).stdout
+        return processes.run(
+            *(SCRIPT, "--output", "out", "--limit", 70, "--teacher-steps", 60),
+            *("--gan-steps", 5, "--steps", 2, "--seeds", 1),
+            *more,
+            folder=tmp_path,
+        )
 
     first = run()
     out = tmp_path / "out"

@@ -16,7 +16,7 @@ from kd_keras.experiments.study.on_ray import run_on_ray
 @pytest.mark.slow
 def test_cells_on_ray_end_as_cells_of_one_process(finished, study, data_dir, tmp_path):
     ray = pytest.importorskip("ray", reason="needs the extra `ray`")
-    study = dataclasses.replace(study, seeds=1)
+    study = dataclasses.replace(study, augmentation=("none",), seeds=1)
     output = io.StringIO()
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:

@@ -87,7 +87,9 @@ def file_of(tmp_path):
 
 def test_resizing_turns_colours_into_grey(pictures, file_of, tmp_path):
     file, model = file_of(1)
-    with pytest.raises(ValueError, match=r"grey images and these are RGB, which `.*--resize` and tf.image.rgb_to_g"):
+    with pytest.raises(
+        ValueError, match=r"grey images and these are RGB, which `.*--resize` and tf.image.rgb_to_g"
+    ):
         verify_file(file, str(pictures))
 
     model.save(tmp_path / "student.keras")

@@ -146,7 +146,8 @@ class Classifier:
             name = fitting[0]
         if name is None:
             several = (
-                f". Say which with classes_output= (--classes-output), such as {fitting[0]!r}"
+                ". Say which with classes_output= (`kd-keras predict --classes-output`), such as "
+                f"{fitting[0]!r}, or pack the labels of one when exporting"
                 if fitting
                 else self._remedy(shapes)
             )

@@ -115,7 +115,7 @@ def test_several_outputs_need_a_word_or_labels_that_say_which(tmp_path):
     x = keras.layers.Flatten()(inputs)
     outputs = {"kind": keras.layers.Dense(3)(x), "age": keras.layers.Dense(5)(x)}
     result = export.to_tflite(keras.Model(inputs, outputs), tmp_path / "two.tflite")
-    said = r"metadata that give the labels of one.*--classes-output\), such as '(age|kind)'"
+    said = r"metadata that give the labels of one.*--classes-output`\), such as '(age|kind)'"
     with pytest.raises(ValueError, match=said):
         export.Classifier(result.path)
     with pytest.raises(

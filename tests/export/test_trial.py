@@ -115,3 +115,12 @@ def test_a_file_is_tried_once_and_one_without_a_state_never(exported, monkeypatc
     for path in (file, file, exported["int8"].path):
         export.LiteModel(path)
     assert runs == [file.read_bytes()]
+
+
+def test_nothing_of_the_folder_in_which_it_runs_is_run(monkeypatch, tmp_path):
+    (tmp_path / "numpy.py").write_text("raise SystemExit(3)")
+    (tmp_path / "file.tflite").write_bytes(svdf(np.dtype("int16")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trial, "_TRIED", set())
+
+    export.LiteModel("file.tflite")

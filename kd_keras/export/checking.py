@@ -308,7 +308,7 @@ def channel_turn(given: Sequence[int | None], taken: Sequence[int | None]) -> An
 
     None where that is none of grey to RGB and RGB to grey.
     """
-    turns = {(1, 3): tf.image.grayscale_to_rgb, (3, 1): tf.image.rgb_to_grayscale}
+    turns: dict[Any, Any] = {(1, 3): tf.image.grayscale_to_rgb, (3, 1): tf.image.rgb_to_grayscale}
     return turns.get((given[-1], taken[-1])) if given and taken else None
 
 

@@ -91,7 +91,8 @@ def prepared(
     for name, shape in shapes.items():
         # Wide integers are ids, which look up a table: the first two of them every table has.
         are_ids = model.input_encodings[name].dtype in ("int32", "int64")
-        values = random.uniform(0, 2 if are_ids else 255, (1, *shape[1:]))
+        sizes = (1, *(size or 1 for size in shape[1:]))
+        values = random.uniform(0, 2 if are_ids else 255, sizes)
         examples[name] = np.floor(values) if are_ids else values
     return model.prepare(examples)
 

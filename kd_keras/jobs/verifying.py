@@ -131,7 +131,7 @@ def verify_file(
         test, shape = splits.test, info.input_shape
         if resize and (turn := channel_turn(shape, model.input_shape)):
             test = test.map(lambda x, *rest: (turn(x), *rest))
-            shape = (*shape[:2], model.input_shape[-1])
+            shape = tuple(test.element_spec[0].shape[1:])
         check_images(shape, model)
         _check_classes(model, output, info, shape)
         _check_vocabulary(model, info)

@@ -41,6 +41,7 @@ class Predict(Job):
         mean: Subtracted from the pixels 0..255, one value or one for each channel, instead of what
             the model file says.
         std: Divides them then: 255 for a model that takes 0 to 1.
+        classes_output: The output with the classes, in a file that has several and does not say.
         output: Where the mask goes, a PNG whose values are class ids, for a file that gives a class
             for every pixel.
         json: Print JSON instead of the table.
@@ -54,6 +55,7 @@ class Predict(Job):
     labels: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    classes_output: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     output: Annotated[Path | None, tyro.conf.arg(metavar="MASK.png")] = None
     json: tyro.conf.FlagCreatePairsOff[bool] = False
 
@@ -79,6 +81,7 @@ class Predict(Job):
             labels=self.labels,
             mean=self.mean,
             std=self.std,
+            classes_output=self.classes_output,
         )
         if self.json:
             console.print(terminal(_as_json(found, call), keep="\n"), soft_wrap=True)
@@ -93,6 +96,7 @@ class Predict(Job):
             labels=self.labels,
             mean=self.mean,
             std=self.std,
+            classes_output=self.classes_output,
         )
         if self.json:
             text = json.dumps({"command": call, **dataclasses.asdict(found)}, indent=2)

@@ -48,7 +48,7 @@ class Verify(NetworkJob):
         min_agreement: Least agreement with the student, from 0 to 1.
         max_difference: Largest difference allowed between an output of file and student.
         layers: Compare operator by operator too, on the first 256 test images. Needs --student.
-        resize: Resize the images to what the file takes.
+        resize: Resize the images to what the file takes, and turn grey into RGB or RGB into grey.
         output_name: The output to look at, in a file that has several.
         threads: Threads that LiteRT may use.
         json: Write everything to this file too.

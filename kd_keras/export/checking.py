@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -288,15 +288,11 @@ def check_images(shape: Any, model: LiteModel) -> None:
     if takes.rank == shape.rank == 3 and not takes[-1:].is_compatible_with(shape[-1:]):
         kinds = {1: "grey", 3: "RGB"}
         wanted, given = (kinds.get(each[-1], f"{each[-1]} channels") for each in (takes, shape))
-        turn = "rgb_to_grayscale" if wanted == "grey" else "grayscale_to_rgb"
-        remedy = (
-            f"The file takes {wanted} images and these are {given}, which resizing does not change"
-            + (
-                f": map them through tf.image.{turn} and call kd_keras.export.verify"
-                if wanted in kinds.values() and given in kinds.values()
-                else ""
-            )
-            + ". Or verify"
+        turn = channel_turn(shape, takes)
+        remedy = f"The file takes {wanted} images and these are {given}, " + (
+            f"which `kd-keras verify --resize` and tf.image.{turn.__name__} change. Or verify"
+            if turn
+            else "which resizing does not change. Verify"
         )
     else:
         remedy = "Resize them (`kd-keras verify --resize`), or verify"
@@ -305,6 +301,15 @@ def check_images(shape: Any, model: LiteModel) -> None:
         f"takes. Received: images of shape {tuple(shape)}. {remedy} the file on the data that its "
         "student learned from."
     )
+
+
+def channel_turn(given: Sequence[int | None], taken: Sequence[int | None]) -> Any:
+    """Return the function of TensorFlow from images of shape `given` to the channels of `taken`.
+
+    None where that is none of grey to RGB and RGB to grey.
+    """
+    turns: dict[Any, Any] = {(1, 3): tf.image.grayscale_to_rgb, (3, 1): tf.image.rgb_to_grayscale}
+    return turns.get((given[-1], taken[-1])) if given and taken else None
 
 
 def _check_answer(answer: np.ndarray, path: Path, name: str) -> None:

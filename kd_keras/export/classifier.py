@@ -29,6 +29,8 @@ class Classifier:
         threads: How many threads the kernels may use, >= 1.
         mean: Subtracted from the pixels, one value or one for each channel, instead of the file's.
         std: Divides them then, likewise.
+        classes_output: The name of the output with the classes, in a file that has several and
+            whose metadata do not say.
 
     Attributes:
         model: The file in the interpreter.
@@ -72,13 +74,16 @@ class Classifier:
         threads: int = 1,
         mean: float | Sequence[float] | None = None,
         std: float | Sequence[float] | None = None,
+        classes_output: str | None = None,
     ):
         self.model = LiteModel(path, threads=threads)
         metadata = read(path)
         self.image_shape = self._image_shape()
-        self.output, classes = self._class_output(metadata.labelled_output)
+        self.output, classes = self._class_output(classes_output, metadata.labelled_output)
         self.outputs: OutputKind = output_kind(self.model, self.output)
-        given = metadata.labels if labels is None else _read_labels(Path(labels))
+        # Those in the file may belong to another output.
+        own = metadata.labels if metadata.labelled_output in (None, self.output) else ()
+        given = own if labels is None else _read_labels(Path(labels))
         if given and len(given) != classes:
             source = "its metadata" if labels is None else repr(str(labels))
             raise ValueError(
@@ -124,18 +129,32 @@ class Classifier:
             f"size with 1 channel (grey) or 3 (RGB). Received: a file with input {shape}"
         )
 
-    def _class_output(self, labelled: str | None) -> tuple[str, int]:
+    def _class_output(self, asked: str | None, labelled: str | None) -> tuple[str, int]:
         zeros = np.zeros((1, *self.image_shape), "float32")
         shapes = {name: value.shape for name, value in self.model.predict_all(zeros).items()}
         fitting = [
             name for name, shape in shapes.items() if len(shape) == self._rank and shape[-1] > 1
         ]
-        name = labelled if labelled in fitting else fitting[0] if len(fitting) == 1 else None
+        if asked is not None and asked not in fitting:
+            raise ValueError(
+                f"`classes_output` must name an output {self._form} of {str(self.model.path)!r}: "
+                f"{', '.join(fitting) or 'it has none'}. Received: classes_output={asked!r} of a "
+                f"file with outputs {shapes}{self._remedy(shapes)}"
+            )
+        name = asked or (labelled if labelled in fitting else None)
+        if name is None and len(fitting) == 1:
+            name = fitting[0]
         if name is None:
+            several = (
+                ". Say which with classes_output= (`kd-keras predict --classes-output`), such as "
+                f"{fitting[0]!r}, or pack the labels of one when exporting"
+                if fitting
+                else self._remedy(shapes)
+            )
             raise ValueError(
                 f"{str(self.model.path)!r} must have one output {self._form} of two classes "
                 "or more, or metadata that give the labels of one. "
-                f"Received: a file with outputs {shapes}{self._remedy(shapes)}"
+                f"Received: a file with outputs {shapes}{several}"
             )
         return name, shapes[name][-1]
 

@@ -45,6 +45,8 @@ def main() -> None:
     """Answer until standard input ends."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the runtime's own words
+    # What lies in the folder that it is called in may be anybody's.
+    sys.path[:] = filter(None, sys.path)
     import numpy as np
 
     for line in sys.stdin:

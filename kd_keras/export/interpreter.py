@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kd_keras.export.quiet import quiet_stderr
+from kd_keras.export.trial import refuse_what_ends_a_process
 from kd_keras.regular_file import open_regular
 
 # A TFLite file is a flatbuffer that names its kind in bytes 4 to 8.
@@ -72,21 +73,32 @@ class UnloadableError(ValueError):
 def open_interpreter(content: bytes, path: Path, **options: Any) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
+    delegates = "experimental_op_resolver_type" not in options
     try:
         with quiet_stderr():
-            if "experimental_op_resolver_type" not in options:
-                _refuse_what_aborts(Interpreter(model_content=content, **without_delegates()))
+            plain = Interpreter(model_content=content, **without_delegates())
+            if delegates:
+                _refuse_what_aborts(plain)
+    except (RuntimeError, ValueError) as error:
+        raise _unloadable(error, content, path) from error
+    refuse_what_ends_a_process(content, path, plain, delegates=delegates)
+    try:
+        with quiet_stderr():
             # From memory and not by name: LiteRT then checks the structure of the whole buffer,
             # and the file can be replaced meanwhile.
             interpreter = Interpreter(model_content=content, **options)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise UnloadableError(
-            f"LiteRT cannot load the .tflite file: {error}. It may be cut off or damaged, or need "
-            "ops that are not built in; export the student again. "
-            f"Received: path={str(path)!r} of {len(content)} bytes"
-        ) from error
+        raise _unloadable(error, content, path) from error
     return interpreter
+
+
+def _unloadable(error: Exception, content: bytes, path: Path) -> UnloadableError:
+    return UnloadableError(
+        f"LiteRT cannot load the .tflite file: {error}. It may be cut off or damaged, or need "
+        "ops that are not built in; export the student again. "
+        f"Received: path={str(path)!r} of {len(content)} bytes"
+    )
 
 
 def _refuse_what_aborts(plain: Any) -> None:

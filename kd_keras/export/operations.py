@@ -78,7 +78,8 @@ def count_operations(path: str | os.PathLike[str]) -> Operations:
     True
     """
     model = open_plain(path)
-    batch = _shape(model, model.inputs[0])[0]
+    # A file of another tool may take a number, or nothing.
+    batch, *_ = *(_shape(model, model.inputs[0]) if model.inputs else ()), 1
     macs = sum(
         _MACS[node.kind](
             [_shape(model, i) for i in node.inputs], [_shape(model, i) for i in node.outputs]

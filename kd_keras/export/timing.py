@@ -48,7 +48,7 @@ def latency(
         machine has other kernels and other clocks.
 
     Raises:
-        ValueError: If the file is damaged, its input has an open size beside the batch, or a count
+        ValueError: If the file is damaged, an input has an open size beside the batch, or a count
             is out of range.
 
     Example:
@@ -75,19 +75,26 @@ def prepared(
     """Return the function that runs a file on one random example, the same on every call.
 
     Raises:
-        ValueError: If the file is damaged or its input has an open size beside the batch.
+        ValueError: If the file is damaged, takes nothing, or its inputs have an open size beside
+            the batch or batches of several sizes.
     """
     model = LiteModel(path, threads=threads, xnnpack=xnnpack)
-    shape = model.input_shape[1:]
-    if None in shape:
+    shapes = model.input_shapes
+    batches = {shape[:1] for shape in shapes.values()}
+    if len(batches) != 1 or batches == {()} or any(None in s[1:] for s in shapes.values()):
         raise ValueError(
-            "The file must have an input of known size to be timed. "
-            f"Received: path={str(path)!r} with input {model.input_shape}"
+            "The file must have inputs (batch, ...) of known size and one batch size to be timed. "
+            f"Received: path={str(path)!r} with inputs {shapes or 'of no kind'}"
         )
-    # Wide integers are ids, which look up a table: the first two of them every table has.
-    high = 2 if model.input_dtype in (np.int32, np.int64) else 255
-    example = np.random.default_rng(0).uniform(0, high, (1, *(size or 1 for size in shape)))
-    return model.prepare(np.floor(example) if high == 2 else example)
+    random = np.random.default_rng(0)
+    examples = {}
+    for name, shape in shapes.items():
+        # Wide integers are ids, which look up a table: the first two of them every table has.
+        are_ids = model.input_encodings[name].dtype in ("int32", "int64")
+        sizes = (1, *(size or 1 for size in shape[1:]))
+        values = random.uniform(0, 2 if are_ids else 255, sizes)
+        examples[name] = np.floor(values) if are_ids else values
+    return model.prepare(examples)
 
 
 def timed(run: Callable[[], None], runs: int) -> np.ndarray:

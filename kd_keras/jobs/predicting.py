@@ -63,6 +63,7 @@ def classify(
     labels: str | os.PathLike[str] | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
+    classes_output: str | None = None,
 ) -> Classified:
     """Return the likeliest classes of pictures, texts or recordings, whatever the file takes.
 
@@ -78,6 +79,7 @@ def classify(
         mean: Subtracted from the pixels 0..255, one value or one for each channel, instead of the
             normalisation in the file.
         std: Divides them then, likewise.
+        classes_output: The name of the output with the classes, in a file of several.
 
     Raises:
         ValueError: If the file is damaged or no classifier, a picture or recording cannot be read,
@@ -101,17 +103,17 @@ def classify(
 
         said = metadata.read(model)
         if said.vocabulary or said.sample_rate:
-            if (labels, mean, std) != (None, None, None):
+            if (labels, mean, std, classes_output) != (None,) * 4:
                 raise ValueError(
-                    "`labels`, `mean` and `std` are for files that take images. Received: them "
-                    f"with {str(model)!r}, which takes "
+                    "`labels`, `mean`, `std` and `classes_output` are for files that take images. "
+                    f"Received: them with {str(model)!r}, which takes "
                     f"{'texts' if said.vocabulary else 'recordings'} and holds its labels. Leave "
                     "them out."
                 )
             if said.sample_rate:
                 return _classified_recordings(model, pictures, top)
             return _classified_texts(model, [str(text) for text in pictures], top)
-        classifier = Classifier(model, labels, mean=mean, std=std)
+        classifier = Classifier(model, labels, mean=mean, std=std, classes_output=classes_output)
     found = []
     for path in pictures:
         # One by one: thousands of photos need not lie in memory together.

@@ -46,6 +46,7 @@ def segment(
     labels: str | os.PathLike[str] | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
+    classes_output: str | None = None,
 ) -> Segmented:
     """Write the class of every pixel of a picture of any size as a mask of the same size.
 
@@ -59,6 +60,7 @@ def segment(
         labels: A text file with one label a line, instead of the labels in the file.
         mean: Subtracted from the pixels 0..255, instead of the normalisation in the file.
         std: Divides them then.
+        classes_output: The name of the output with the classes, in a file of several.
 
     Raises:
         ValueError: If the file is damaged or gives no class for every pixel, the picture cannot be
@@ -80,7 +82,7 @@ def segment(
     with quiet_start():
         from kd_keras.export import Segmenter
 
-        segmenter = Segmenter(model, labels, mean=mean, std=std)
+        segmenter = Segmenter(model, labels, mean=mean, std=std, classes_output=classes_output)
     pixels = read_pixels(picture, segmenter.image_shape[-1])
     classes = segmenter.class_map(pixels)
     with written_beside(mask) as beside:

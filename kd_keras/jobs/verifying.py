@@ -65,7 +65,8 @@ def verify_file(
         path: A `.tflite` file.
         dataset: As `kd_keras.data.load` takes it.
         data_dir: As `kd_keras.data.load` takes it.
-        resize: Whether to resize the images to what the file takes.
+        resize: Whether to resize the images to what the file takes, and to turn grey ones into RGB
+            or RGB ones into grey where it takes those.
         student: The `.keras` file that it was made from.
         teacher: The `.keras` file of the student's teacher.
         output: Name of the output to look at, in a file that has several.
@@ -109,7 +110,7 @@ def verify_file(
         _startup.refuse_other_backend()
 
         from kd_keras import data, export
-        from kd_keras.export.checking import check_images
+        from kd_keras.export.checking import channel_turn, check_images
         from kd_keras.export.thresholds import check_thresholds
 
         thresholds = {
@@ -127,8 +128,12 @@ def verify_file(
             image_size=_size(model) if resize else None,
         )
         info = splits.info
-        check_images(info.input_shape, model)
-        _check_classes(model, output, info)
+        test, shape = splits.test, info.input_shape
+        if resize and (turn := channel_turn(shape, model.input_shape)):
+            test = test.map(lambda x, *rest: (turn(x), *rest))
+            shape = tuple(test.element_spec[0].shape[1:])
+        check_images(shape, model)
+        _check_classes(model, output, info, shape)
         _check_vocabulary(model, info)
     name = Path(path).name
     with progress_bar(
@@ -136,7 +141,7 @@ def verify_file(
     ) as show:
         verification = export.verify(
             path,
-            splits.test,
+            test,
             networks.get("student"),
             networks.get("teacher"),
             output=output,
@@ -147,7 +152,7 @@ def verify_file(
     if layers:
         count = min(_LAYER_EXAMPLES, info.test_examples)
         images = np.concatenate(
-            [x.numpy() for x, _ in splits.test.take(-(-count // _BATCH))], dtype=info.input_dtype
+            [x.numpy() for x, _ in test.take(-(-count // _BATCH))], dtype=info.input_dtype
         )[:count]
         with progress_bar(console, f"{name} operator by operator", count) as show:
             compared = export.layer_differences(path, networks["student"], images, progress=show)
@@ -170,8 +175,8 @@ def _size(model: LiteModel) -> tuple[int, int]:
     return shape[1], shape[2]
 
 
-def _check_classes(model: LiteModel, output: str | None, info: Any) -> None:
-    example = np.zeros((1, *info.input_shape), info.input_dtype)
+def _check_classes(model: LiteModel, output: str | None, info: Any, shape: tuple[int, ...]) -> None:
+    example = np.zeros((1, *shape), info.input_dtype)
     for name, scores in model.predict_all(example, batch_size=1).items():
         chosen = name == output or (output is None and len(model.output_names) == 1)
         if chosen and scores.shape[-1] != info.num_classes:

@@ -110,14 +110,25 @@ def test_a_file_that_is_no_image_classifier_is_refused(shape, classes, said, tmp
         export.Classifier(tmp_path / "other.tflite")
 
 
-def test_several_outputs_need_labels_that_say_which(tmp_path):
+def test_several_outputs_need_a_word_or_labels_that_say_which(tmp_path):
     inputs = keras.Input((4, 4, 1))
     x = keras.layers.Flatten()(inputs)
     outputs = {"kind": keras.layers.Dense(3)(x), "age": keras.layers.Dense(5)(x)}
     result = export.to_tflite(keras.Model(inputs, outputs), tmp_path / "two.tflite")
-    with pytest.raises(ValueError, match="metadata that give the labels of one"):
+    said = r"metadata that give the labels of one.*--classes-output`\), such as '(age|kind)'"
+    with pytest.raises(ValueError, match=said):
         export.Classifier(result.path)
+    with pytest.raises(
+        ValueError, match=r"must name an output .*: (age, kind|kind, age)\. .*'box'"
+    ):
+        export.Classifier(result.path, classes_output="box")
+    chosen = export.Classifier(result.path, classes_output="age")
+    assert (chosen.output, chosen.labelled, len(chosen.labels)) == ("age", False, 5)
+    assert chosen.probabilities(np.zeros((1, 4, 4, 1))).shape == (1, 5)
+
     result.path.write_bytes(metadata.pack(result.path.read_bytes(), labels=["a", "b", "c"]))
     classifier = export.Classifier(result.path)
-    assert classifier.output == "kind"
+    assert (classifier.output, classifier.labels) == ("kind", ("a", "b", "c"))
     assert classifier.probabilities(np.zeros((1, 4, 4, 1))).shape == (1, 3)
+    # Those are no names of the ages.
+    assert not export.Classifier(result.path, classes_output="age").labelled

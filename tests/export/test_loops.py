@@ -54,6 +54,26 @@ class Loop(keras.layers.Layer):
         return tf.while_loop(lambda index, _: index < STEPS, step, first)[1]
 
 
+class Hidden(keras.Model):
+    """A subclassed model whose loop AutoGraph makes, in a branch."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = keras.layers.Dense(3)
+
+    @tf.function
+    def call(self, inputs):
+        state = inputs[:, 0]
+        if tf.reduce_sum(state) > 0:
+            for index in tf.range(STEPS):
+                state = tf.tanh(state + inputs[:, index])
+        return self.head(state)
+
+
+def scanned(inputs):
+    return keras.ops.scan(lambda state, x: (state + x, x), inputs[0], inputs)[0]
+
+
 def network(*layers):
     keras.utils.set_random_seed(0)
     return keras.Sequential([keras.Input((STEPS, 3)), *layers, keras.layers.Dense(3)])
@@ -78,6 +98,10 @@ def test_loops_are_told_as_the_layers_are_set():
         assert not has_loop(traced)
     assert has_loop(signature(looping()))
     assert not has_loop(signature(looping(written_out=True)))
+    hidden = Hidden()
+    hidden(SEQUENCES[:2])
+    assert has_loop(signature(hidden))
+    assert has_loop(signature(network(keras.layers.Lambda(scanned))))
 
 
 def test_a_cell_written_by_hand_is_written_out(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -167,3 +168,22 @@ def test_arguments_out_of_range_are_refused(packed, digits):
         classify(packed, digits[0], top=0)
     with pytest.raises(ValueError, match="`pictures` must name at least one"):
         classify(packed, [])
+
+
+def test_the_output_with_the_classes_is_named_on_the_command_line(digits, tmp_path, capsys):
+    inputs = keras.Input((8, 8, 1))
+    few, many = (keras.layers.Dense(n)(keras.layers.Flatten()(inputs)) for n in (2, 7))
+    maps = [keras.layers.Conv2D(n, 1)(inputs) for n in (2, 3)]
+    heads = {"few": few, "many": many, "map": maps[0], "other": maps[1]}
+    file = str(export.to_tflite(keras.Model(inputs, heads), tmp_path / "heads.tflite").path)
+    picture, mask = str(digits[0][0]), str(tmp_path / "mask.png")
+    for call in ([picture], [picture, "--output", mask]):
+        assert main(["predict", file, *call]) == 1
+        assert "--classes-output" in capsys.readouterr().err
+
+    assert main(["predict", file, picture, "--json", "--top", "9", "--classes-output", "many"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["pictures"]
+    assert len(found["classes"]) == 7
+    call = [picture, "--output", mask, "--classes-output", "other", "--json"]
+    assert main(["predict", file, *call]) == 0
+    assert len(json.loads(capsys.readouterr().out)["shares"]) == 3

@@ -73,24 +73,45 @@ def test_data_of_other_classes_and_damaged_files_are_refused(pictures, colours, 
         verify_file(colours, str(pictures), resize=True, output="boxes")
 
 
-@pytest.mark.parametrize(
-    ("channels", "said", "turn"),
-    [
-        (1, "takes grey images and these are RGB.*rgb_to_grayscale", tf.image.rgb_to_grayscale),
-        (4, "takes 4 channels images and these are RGB, which resizing does not change. Or", None),
-    ],
-)
-def test_resizing_is_no_remedy_for_other_channels(pictures, tmp_path, channels, said, turn):
-    inputs = keras.Input((6, 6, channels))
-    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
-    file = tmp_path / "file.tflite"
-    export.to_tflite(model, file)
+@pytest.fixture
+def file_of(tmp_path):
+    """Makes a file of three classes for images of 6 x 6."""
 
+    def made(channels):
+        inputs = keras.Input((6, 6, channels))
+        model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
+        return export.to_tflite(model, tmp_path / "file.tflite").path, model
+
+    return made
+
+
+def test_resizing_turns_colours_into_grey(pictures, file_of, tmp_path):
+    file, model = file_of(1)
+    with pytest.raises(
+        ValueError, match=r"grey images and these are RGB, which `.*--resize` and tf.image.rgb_to_g"
+    ):
+        verify_file(file, str(pictures))
+
+    model.save(tmp_path / "student.keras")
+    student = tmp_path / "student.keras"
+    verified = verify_file(file, str(pictures), resize=True, student=student, layers=True)
+
+    assert verified.verification.student.agreement == 1.0
+    test = data.load(str(pictures), image_size=6, batch_size=2).test
+    grey = test.map(lambda x, y: (tf.image.rgb_to_grayscale(x), y))
+    assert export.verify(file, grey).accuracy == verified.verification.accuracy
+
+
+def test_resizing_turns_grey_into_colours(colours):
+    # Three classes for ten digits: the images are not what is refused.
+    with pytest.raises(ValueError, match=r"'digits' has 10 classes"):
+        verify_file(colours, "digits", resize=True)
+
+
+def test_resizing_is_no_remedy_for_other_channels(pictures, file_of):
+    said = "takes 4 channels images and these are RGB, which resizing does not change. Verify the"
     with pytest.raises(ValueError, match=said):
-        verify_file(file, str(pictures), resize=True)
-    if turn is not None:
-        test = data.load(str(pictures), image_size=6, batch_size=2).test
-        assert export.verify(file, test.map(lambda x, y: (turn(x), y))).examples == 6
+        verify_file(file_of(4)[0], str(pictures), resize=True)
 
 
 def test_a_full_disk_leaves_no_half_report(pictures, colours, tmp_path, monkeypatch, capsys):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from kd_keras.class_names import check_class_names
-from kd_keras.data.source import Cut, Source
+from kd_keras.data.source import AudioSource, Cut
 from kd_keras.data.splits import VALIDATION_NAMES, Part, cut, missing_splits
 from kd_keras.image_files import SUFFIXES, is_hidden
 from kd_keras.recordings import conversion, read_recording
@@ -33,21 +33,17 @@ class WavFile(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class WavSource(Source):
+class WavSource(AudioSource):
     """The recordings of a folder, padded with silence or cut at the end to one second.
 
     Attributes:
         digest: Of all recordings.
         classes: Name of each class, by label.
-        sample_rate: Samples in a second, of all of them.
         files: The recordings of each split, in the order in which they are read.
     """
 
-    task = "audio"
-
     digest: str
     classes: tuple[str, ...]
-    sample_rate: int
     files: Mapping[str, Sequence[WavFile]]
 
     @property
@@ -63,16 +59,8 @@ class WavSource(Source):
         return {split: len(files) for split, files in self.files.items()}
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        return (self.sample_rate,)
-
-    @property
-    def input_dtype(self) -> str:
-        return "float32"
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        return {"sample_rate": self.sample_rate}
+    def samples(self) -> int:
+        return self.sample_rate  # one second
 
     def encoded(self, part: Part) -> tf.data.Dataset:
         files = self.files[part.split][part.start : part.stop]
@@ -157,7 +145,7 @@ def open_recordings(folder: Path) -> WavSource:
     }
     for split, members in files.items():
         random.Random(split).shuffle(members)  # or the end of `train` would be of one class
-    return WavSource(folder.name, digest, tuple(classes), sample_rate, files)
+    return WavSource(folder.name, sample_rate, digest, tuple(classes), files)
 
 
 def _paths(place: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import keras
 
-from kd_keras.arguments import check_number, is_integer
+from kd_keras.arguments import is_integer
 
 
 def check_input_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:
@@ -21,17 +21,6 @@ def check_input_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:
         )
     height, width, channels = (int(side) for side in shape)
     return height, width, channels
-
-
-def kernel_regularizer(weight_decay: float) -> keras.regularizers.Regularizer | None:
-    """Return the L2 penalty whose gradient is `weight_decay * kernel`, or None for zero.
-
-    Papers mean that gradient when they give a weight decay; Keras's `L2(l2)` penalises
-    `l2 * sum(w^2)`, whose gradient is `2 * l2 * w`, hence the half.
-    """
-    remedy = "Common values are 0 and 0.0001."
-    weight_decay = check_number("weight_decay", weight_decay, low=0, below=1, remedy=remedy)
-    return keras.regularizers.L2(float(weight_decay) / 2.0) if weight_decay else None
 
 
 def he_normal(seed: int | None, layer_name: str) -> keras.initializers.HeNormal:

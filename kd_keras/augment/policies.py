@@ -28,26 +28,6 @@ from kd_keras.augment.layers import (
 )
 from kd_keras.augment.policy import Policy
 
-__all__ = [
-    "augmix",
-    "blur",
-    "colour",
-    "cutmix",
-    "cutout",
-    "digits",
-    "fmix",
-    "geometric",
-    "gridmask",
-    "mixup",
-    "named",
-    "noise",
-    "none",
-    "policy_names",
-    "standard",
-    "strong",
-    "turns",
-]
-
 
 def none(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy:
     """Return the identity, the control of every comparison of policies."""

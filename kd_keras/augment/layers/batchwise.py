@@ -24,6 +24,8 @@ class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
 
     # Whether no pixel is moved, so that labels per pixel, masks and boxes stay right.
     keeps_positions = False
+    # The constructor's further arguments, each an attribute too, that the configuration holds.
+    arguments: tuple[str, ...] = ()
 
     def __init__(self, seed: int | None = None, **kwargs: Any):
         ensure_global_generator()
@@ -67,4 +69,6 @@ class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "seed": self.seed}
+        own = {name: getattr(self, name) for name in ("seed", *self.arguments)}
+        lists = {name: list(v) if isinstance(v, tuple) else v for name, v in own.items()}
+        return {**super().get_config(), **lists}

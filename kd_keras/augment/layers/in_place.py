@@ -46,6 +46,3 @@ class InPlaceLayer(BatchwiseImageLayer):
 
     def augment_segmentation_mask(self, segmentation_mask: Any, **kwargs: Any) -> Any:
         return segmentation_mask
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "value_range": list(self.value_range)}

@@ -126,6 +126,44 @@ class Teacher(Plugin):
                 raise ValueError(raw_logits_message(name, self.holds))
 
 
+class Description(keras.layers.Layer):
+    """What a user makes and passes: it describes a teacher, and is saved with the Distiller.
+
+    Args:
+        name: Name of the layer.
+        **kwargs: Passed on to `keras.layers.Layer`.
+    """
+
+    def __init__(self, name: str, **kwargs: Any):
+        super().__init__(name=name, dtype="float32", autocast=False, **kwargs)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """None: those of a compiled network are of its own training, and see no data here."""
+        return []
+
+    def build(self, shape: Any = None) -> None:
+        """Do nothing: a network is built when it is first called."""
+
+    def teach(self, terms: Any, student: Any, augmentation: Any) -> Teacher:
+        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
+
+        Args:
+            terms: The distillation losses.
+            student: The student.
+            augmentation: As it was given to the Distiller.
+
+        Raises:
+            ValueError: If a loss needs more than this teacher provides, or it cannot teach this
+                student.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `teach(...)`.")
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+
 def needs_raw_logits(term: Any) -> bool:
     """Return whether a loss is not the same for logits and for log-probabilities."""
     compares_logits = term.expects_logits or term.wants_input_gradients

@@ -17,6 +17,7 @@ from kd_keras.teachers.contract import (
     LOG_PROBABILITIES,
     LOGITS,
     TAPS,
+    Description,
     Teacher,
 )
 from kd_keras.teachers.inference import MODES, TeacherInference
@@ -29,7 +30,7 @@ from kd_keras.training.taps import TappedModel, forward
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class Frozen(keras.layers.Layer):
+class Frozen(Description):
     """A trained network that teaches as it is, with inputs, outputs and classes of its own.
 
     ```
@@ -98,7 +99,7 @@ class Frozen(keras.layers.Layer):
                 "`outputs` must be 'auto', 'logits' or 'probabilities': what the teacher returns. "
                 f"Received: outputs={outputs!r}."
             )
-        super().__init__(name=name or model.name, dtype="float32", autocast=False)
+        super().__init__(name or model.name)
         self.model = model
         self.inputs_form = check_inputs("inputs", inputs)
         self.outputs_form = outputs
@@ -106,14 +107,6 @@ class Frozen(keras.layers.Layer):
         self.inference = check_inference(inference, "inference")
         self.form = LogitForm(model, outputs, lambda x: forward(model, self.take(x), False))
         self.built = bool(model.built)
-
-    @property
-    def metrics(self) -> list[Any]:
-        """None: those of a compiled network are of its own training, and see no data here."""
-        return []
-
-    def build(self, shape: Any = None) -> None:
-        """Do nothing: the network is built when it is first called."""
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Return the teacher's logits of the student's inputs, in the student's classes."""
@@ -133,17 +126,6 @@ class Frozen(keras.layers.Layer):
         return keras.tree.map_structure(lambda leaf: _in_classes(leaf, list(classes)), logits)
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> FrozenTeacher:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses.
-            student: The student.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If a loss needs more than this teacher provides, or teacher and student
-                share weights that train.
-        """
         teacher = FrozenTeacher(self, self, terms)
         teacher.refuse_losses(terms)
         freeze(self.model, student)
@@ -159,12 +141,6 @@ class Frozen(keras.layers.Layer):
             "inference": self.inference,
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Frozen:
-        deserialize = keras.saving.deserialize_keras_object
-        parts = {name: deserialize(config[name]) for name in ("model", "inputs")}
-        return cls(**{**config, **parts})
 
 
 class FrozenTeacher(Teacher):

@@ -9,7 +9,14 @@ import keras
 import tensorflow as tf
 
 from kd_keras.losses.contract.logit_form import LogitForm
-from kd_keras.teachers.contract import INPUT_GRADIENT, LOG_PROBABILITIES, LOGITS, TAPS, Teacher
+from kd_keras.teachers.contract import (
+    INPUT_GRADIENT,
+    LOG_PROBABILITIES,
+    LOGITS,
+    TAPS,
+    Description,
+    Teacher,
+)
 from kd_keras.teachers.sharing import refuse_shared
 from kd_keras.training import labels, mixing, replicas
 from kd_keras.training.batch import Answer, Batch, Lesson
@@ -21,7 +28,7 @@ from kd_keras.training.taps import TappedModel, forward
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class Learning(keras.layers.Layer):
+class Learning(Description):
     """Co-training: a teacher that learns while it teaches, by an optimizer of its own.
 
     ```
@@ -72,7 +79,7 @@ class Learning(keras.layers.Layer):
     ):
         if not isinstance(model, keras.Model):
             raise ValueError(f"`model` must be a keras.Model. Received: {type(model)}.")
-        super().__init__(name=name or model.name, dtype="float32", autocast=False)
+        super().__init__(name or model.name)
         if not isinstance(loss, keras.losses.Loss):
             raise ValueError(
                 "`loss` must be a keras.losses.Loss between labels and the teacher's output, such "
@@ -88,17 +95,9 @@ class Learning(keras.layers.Layer):
         self.built = bool(model.built)
 
     @property
-    def metrics(self) -> list[Any]:
-        """None: those of a compiled network are of its own training, and see no data here."""
-        return []
-
-    @property
     def variables(self) -> list[Any]:
         """All that moves while it teaches: the network's variables and the optimizer's."""
         return [*super().variables, *self.optimizer.variables]
-
-    def build(self, shape: Any = None) -> None:
-        """Do nothing: the network is built when it is first called."""
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Return the teacher's logits, as it infers."""
@@ -110,17 +109,6 @@ class Learning(keras.layers.Layer):
         return take("inputs", self.inputs_form, x)
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> LearningTeacher:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses.
-            student: The student.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If a loss needs more than this teacher provides, or teacher and student
-                share weights that train.
-        """
         refuse_shared(self.model, student)
         teacher = LearningTeacher(self, terms)
         teacher.refuse_losses(terms)
@@ -135,14 +123,7 @@ class Learning(keras.layers.Layer):
             "loss": self.loss,
             "inputs": self.inputs_form,
         }
-        serialize = keras.saving.serialize_keras_object
-        return {**{name: serialize(part) for name, part in parts.items()}, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Learning:
-        deserialize = keras.saving.deserialize_keras_object
-        names = ("model", "optimizer", "loss", "inputs")
-        return cls(**{**config, **{name: deserialize(config[name]) for name in names}})
+        return {**keras.saving.serialize_keras_object(parts), "name": self.name}
 
 
 class LearningTeacher(Teacher):

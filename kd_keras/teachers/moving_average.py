@@ -10,10 +10,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kd_keras.arguments import check_number
+from kd_keras.arguments import check_number, check_truth
 from kd_keras.losses.contract.logit_form import LogitForm
 from kd_keras.losses.contract.schedules import at_step, number_or_schedule
-from kd_keras.teachers.contract import INPUT_GRADIENT, LOG_PROBABILITIES, LOGITS, TAPS, Teacher
+from kd_keras.teachers.contract import (
+    INPUT_GRADIENT,
+    LOG_PROBABILITIES,
+    LOGITS,
+    TAPS,
+    Description,
+    Teacher,
+)
 from kd_keras.training.batch import ASKED, Answer, Batch
 from kd_keras.training.inputs import check_inputs, take
 from kd_keras.training.network import answer
@@ -36,7 +43,7 @@ class _Followed:
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class MovingAverage(keras.layers.Layer):
+class MovingAverage(Description):
     """The mean teacher: the student with weights that are the moving average of its own.
 
     ```
@@ -86,12 +93,11 @@ class MovingAverage(keras.layers.Layer):
         inputs: Any = None,
         name: str = "moving_average",
     ):
-        super().__init__(name=name, dtype="float32", autocast=False)
+        super().__init__(name)
         remedy = "1 would never move."
         check = partial(check_number, low=0, below=1, remedy=remedy)
         self.momentum = number_or_schedule("momentum", momentum, check)
-        if not isinstance(warm_up, bool):
-            raise ValueError(f"`warm_up` must be True or False. Received: warm_up={warm_up!r}.")
+        check_truth("warm_up", warm_up)
         self.warm_up = warm_up
         self.inputs_form = check_inputs("inputs", inputs)
         self.updates: Any = None
@@ -103,16 +109,6 @@ class MovingAverage(keras.layers.Layer):
         return student
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> AveragedTeacher:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses.
-            student: The student.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If it follows another student already, or a loss does not suit the student.
-        """
         followed = self._followed
         if followed.student not in (None, student):
             raise ValueError(
@@ -225,12 +221,6 @@ class MovingAverage(keras.layers.Layer):
             "inputs": serialize(self.inputs_form),
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> MovingAverage:
-        deserialize = keras.saving.deserialize_keras_object
-        made = {name: deserialize(config[name]) for name in ("momentum", "inputs")}
-        return cls(**{**config, **made})
 
 
 class AveragedTeacher(Teacher):

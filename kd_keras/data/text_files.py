@@ -11,21 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from kd_keras.class_names import check_class_names
-from kd_keras.data.splits import VALIDATION_NAMES
+from kd_keras.data.splits import split_folders
 from kd_keras.data.texts import Texts, TextSource
-from kd_keras.image_files import SUFFIXES, is_hidden
+from kd_keras.image_files import holds_instead, is_hidden
 
-_SPLITS = ("train", "test", *VALIDATION_NAMES)
 _REMEDY = "Rename or merge these classes."
 
 
 def is_of_texts(path: Path) -> bool:
     """Whether a path is a CSV file, or a folder with .txt files and without images of classes."""
-    if path.suffix.lower() == ".csv":
-        return True
-    files = [file for pattern in ("*/*", "*/*/*") for file in path.glob(pattern)]
-    suffixes = {file.suffix.lower() for file in files if not is_hidden(file)}
-    return ".txt" in suffixes and suffixes.isdisjoint(SUFFIXES)
+    return path.suffix.lower() == ".csv" or holds_instead(path, ".txt")
 
 
 def open_texts(path: Path) -> TextSource:
@@ -42,8 +37,7 @@ def open_texts(path: Path) -> TextSource:
     """
     if path.suffix.lower() == ".csv":
         return _source(path, {"train": _csv_rows(path)})
-    splits = {name for name in _SPLITS if (path / name).is_dir()}
-    folders = {name: path / name for name in sorted(splits)} if splits else {"train": path}
+    folders = split_folders(path)
     return _source(path, {name: _folder_rows(name, folder) for name, folder in folders.items()})
 
 

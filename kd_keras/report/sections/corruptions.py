@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kd_keras.evaluate.robustness import Robustness
-from kd_keras.report.drawing import COLOURS, draw, in_percent
+from kd_keras.report.drawing import draw, in_percent, line
 from kd_keras.report.results import Report
 from kd_keras.report.sections.section import Section
 from kd_keras.report.table import Table, percent
@@ -15,11 +14,7 @@ from kd_keras.report.table import Table, percent
 
 def section(report: Report) -> Section | None:
     """Return the error of each model under each corruption, and how it grows with severity."""
-    tried: dict[str, Robustness] = {}
-    for row in report.rows:
-        robustness = None if row.examination is None else row.examination.robustness
-        if robustness is not None and robustness.corruption_errors:
-            tried[row.name] = robustness
+    tried = {name: r for name, r in report.robustness.items() if r.corruption_errors}
     if not tried:
         return None
     first = next(iter(tried.values()))
@@ -46,8 +41,7 @@ def section(report: Report) -> Section | None:
     def paint(axes: Any) -> None:
         for index, (name, robustness) in enumerate(tried.items()):
             errors = np.mean(list(robustness.corruption_errors.values()), axis=0)
-            colour = COLOURS[index % len(COLOURS)]
-            axes.plot(robustness.severities, errors, "o-", label=name, color=colour, markersize=4)
+            line(axes, index, name, robustness.severities, errors)
         axes.set(xlabel="severity", ylabel="error, mean of the corruptions")
         axes.set_xticks(first.severities)
         in_percent(axes.yaxis)

@@ -12,12 +12,11 @@ def section(report: Report) -> Section | None:
     """Return a row for each model that was compared with the teacher."""
     rows = []
     views: list[int] = []
-    for row in report.rows:
-        examination = row.examination
-        if examination is not None and examination.fidelity is not None:
+    for name, examination in report.examinations.items():
+        if examination.fidelity is not None:
             on_views = examination.fidelity_on_views
             views += [] if on_views is None else [on_views.examples]
-            rows.append((row.name, *_cells(examination.fidelity), *_cells(on_views)))
+            rows.append((name, *_cells(examination.fidelity), *_cells(on_views)))
     if not rows:
         return None
     headings = ("model", "agreement", "KL, nats", "agreement on views", "KL on views, nats")

@@ -11,15 +11,14 @@ def section(report: Report) -> Section | None:
     """Return scores on training and test examples, and the gap between them."""
     rows = []
     used = 0
-    for row in report.rows:
-        examination = row.examination
-        if examination is None or examination.training is None:
-            continue
+    for name, examination in report.examinations.items():
         training = examination.training
+        if training is None:
+            continue
         used = training.examples
         rows.append(
             (
-                row.name,
+                name,
                 percent(training.accuracy),
                 percent(examination.accuracy),
                 f"{100 * (training.accuracy - examination.accuracy):+.2f}",

@@ -9,13 +9,7 @@ from kd_keras.report.table import Table, percent
 
 def section(report: Report) -> Section | None:
     """Return the accuracy of each model under each perturbation."""
-    tried = {
-        row.name: row.examination.robustness
-        for row in report.rows
-        if row.examination is not None
-        and row.examination.robustness is not None
-        and row.examination.robustness.perturbed
-    }
+    tried = {name: r for name, r in report.robustness.items() if r.perturbed}
     if not tried:
         return None
     first = next(iter(tried.values()))

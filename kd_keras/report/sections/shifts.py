@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kd_keras.evaluate.robustness import Robustness
-from kd_keras.report.drawing import COLOURS, Chart, draw, in_percent
+from kd_keras.report.drawing import Chart, draw, in_percent, line
 from kd_keras.report.results import Report
 from kd_keras.report.sections.section import Section
 
@@ -16,11 +15,7 @@ _OUTSIDE = {"constant": "black", "reflect": "the mirrored image"}
 
 def section(report: Report) -> Section | None:
     """Return a chart of accuracy by angle and one by factor, with a line for each model."""
-    tried: dict[str, Robustness] = {}
-    for row in report.rows:
-        robustness = None if row.examination is None else row.examination.robustness
-        if robustness is not None:
-            tried[row.name] = robustness
+    tried = report.robustness
     charts = [
         _chart(heading, label, curves)
         for heading, label, curves in (
@@ -42,9 +37,7 @@ def section(report: Report) -> Section | None:
 def _chart(heading: str, label: str, curves: Mapping[str, _Curve]) -> Chart:
     def paint(axes: Any) -> None:
         for index, (name, curve) in enumerate(curves.items()):
-            amounts, shares = [amount for amount, _ in curve], [share for _, share in curve]
-            colour = COLOURS[index % len(COLOURS)]
-            axes.plot(amounts, shares, "o-", label=name, color=colour, markersize=4)
+            line(axes, index, name, [amount for amount, _ in curve], [share for _, share in curve])
         axes.set(xlabel=label, ylabel="accuracy", ylim=(0, 1.02))
         in_percent(axes.yaxis)
 

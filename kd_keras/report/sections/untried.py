@@ -10,9 +10,8 @@ from kd_keras.report.table import Table
 def section(report: Report) -> Section | None:
     """Return a row for each part that was left out for a model."""
     rows = [
-        (row.name, part, reason)
-        for row in report.rows
-        if row.examination is not None and row.examination.robustness is not None
-        for part, reason in row.examination.robustness.left_out.items()
+        (name, part, reason)
+        for name, robustness in report.robustness.items()
+        for part, reason in robustness.left_out.items()
     ]
     return Section("Left out", (), Table(("model", "part", "why"), rows)) if rows else None

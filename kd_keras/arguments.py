@@ -188,6 +188,17 @@ def check_raw(name: str, values: Any, value_range: tuple[float, float] | None) -
         )
 
 
+def saved_arguments(made: Any) -> dict[str, Any]:
+    """Return what a configuration holds: the arguments that the classes of `made` name.
+
+    Each class names its own in `saved_arguments`; each is an attribute of `made` too. Tuples become
+    lists, as in a file.
+    """
+    names = [name for each in type(made).__mro__ for name in vars(each).get("saved_arguments", ())]
+    values = {name: getattr(made, name) for name in names}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
 def refuse_complex(name: str, tensors: Iterable[Any], model: Any) -> None:
     """Raise `ValueError` if one of `tensors` is complex and `model` declares no such input.
 
@@ -212,6 +223,12 @@ def check_text(name: str, value: Any, example: str) -> None:
     """Raise `ValueError` unless `value` is text that is not blank."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"`{name}` must be a name such as {example!r}. {_received(name, value)}")
+
+
+def check_truth(name: str, value: Any) -> None:
+    """Raise `ValueError` unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"`{name}` must be True or False. {_received(name, value)}")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import keras_cv
 import tensorflow as tf
 
-from kd_keras.arguments import check_seed
+from kd_keras.arguments import check_seed, saved_arguments
 from kd_keras.augment.global_generator import ensure_global_generator
 
 
@@ -24,8 +24,7 @@ class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
 
     # Whether no pixel is moved, so that labels per pixel, masks and boxes stay right.
     keeps_positions = False
-    # The constructor's further arguments, each an attribute too, that the configuration holds.
-    arguments: tuple[str, ...] = ()
+    saved_arguments: tuple[str, ...] = ("seed",)
 
     def __init__(self, seed: int | None = None, **kwargs: Any):
         ensure_global_generator()
@@ -69,6 +68,4 @@ class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("seed", *self.arguments)}
-        lists = {name: list(v) if isinstance(v, tuple) else v for name, v in own.items()}
-        return {**super().get_config(), **lists}
+        return {**super().get_config(), **saved_arguments(self)}

@@ -43,7 +43,7 @@ class Equalize(InPlaceLayer):
     (63.0, 255.0)
     """
 
-    arguments = ("value_range", "rate")
+    saved_arguments = ("rate",)
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class GaussianBlur(InPlaceLayer):
     (41, 255)
     """
 
-    arguments = ("value_range", "sigma")
+    saved_arguments = ("sigma",)
 
     def __init__(
         self,

@@ -46,7 +46,7 @@ class GridMask(InPlaceLayer):
     16
     """
 
-    arguments = ("value_range", "unit", "ratio", "fill_value")
+    saved_arguments = ("unit", "ratio", "fill_value")
 
     def __init__(
         self,

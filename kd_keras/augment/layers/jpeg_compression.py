@@ -39,7 +39,7 @@ class JpegCompression(InPlaceLayer):
     (TensorShape([1, 8, 8, 1]), True)
     """
 
-    arguments = ("value_range", "quality")
+    saved_arguments = ("quality",)
 
     def __init__(
         self,

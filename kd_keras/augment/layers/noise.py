@@ -40,7 +40,7 @@ class GaussianNoise(InPlaceLayer):
     (TensorShape([2, 8, 8, 3]), True)
     """
 
-    arguments = ("value_range", "stddev")
+    saved_arguments = ("stddev",)
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class SpeckleNoise(InPlaceLayer):
     (0.0, True)
     """
 
-    arguments = ("value_range", "stddev")
+    saved_arguments = ("stddev",)
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class SaltAndPepper(InPlaceLayer):
     [0.0, 255.0]
     """
 
-    arguments = ("value_range", "amount")
+    saved_arguments = ("amount",)
 
     def __init__(
         self,

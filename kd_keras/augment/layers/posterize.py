@@ -39,7 +39,7 @@ class Posterize(InPlaceLayer):
     [0.0, 0.0, 64.0, 192.0]
     """
 
-    arguments = ("value_range", "bits")
+    saved_arguments = ("bits",)
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class RandomResizedCrop(BatchwiseImageLayer):
     TensorShape([2, 32, 24, 3])
     """
 
-    arguments = ("area", "aspect_ratio", "interpolation")
+    saved_arguments = ("area", "aspect_ratio", "interpolation")
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ class Sharpness(InPlaceLayer):
     [100.0, 95.4, 124.6, 120.0]
     """
 
-    arguments = ("value_range", "factor")
+    saved_arguments = ("factor",)
 
     def __init__(
         self,

@@ -120,7 +120,7 @@ class RandomTranspose(BatchwiseImageLayer):
            [2., 4.]], dtype=float32)
     """
 
-    arguments = ("rate",)
+    saved_arguments = ("rate",)
 
     def __init__(self, rate: float = 0.5, seed: int | None = None, **kwargs: Any):
         super().__init__(seed=seed, **kwargs)

@@ -24,6 +24,7 @@ class ContrastiveLoss(TrainableLoss):
     """
 
     matches = "contrast"
+    saved_arguments = ("temperature", "dimensions", "other_classes_only")
 
     def __init__(
         self,
@@ -57,14 +58,6 @@ class ContrastiveLoss(TrainableLoss):
         """Return the embeddings of both, `(batch, dimensions)` of unit length."""
         ((teacher, student),) = self.pairs(teacher_outputs, student_outputs)
         return self.teacher_embedding(teacher), self.student_embedding(student)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "temperature": self.temperature,
-            "dimensions": self.dimensions,
-            "other_classes_only": self.other_classes_only,
-        }
 
 
 def class_numbers(y: Any) -> Any:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from kd_keras import _startup
 from kd_keras.arguments import check_integer
-from kd_keras.jobs.teacher import load_data, load_teacher, missing_teacher, teacher_file
+from kd_keras.jobs.teacher import load_data, load_teacher, required_teacher
 from kd_keras.quiet_start import quiet_start
 from kd_keras.report.progress import progress_bar
 
@@ -126,9 +126,7 @@ def rank_policies(
     repeats = check_integer("repeats", repeats, 1)
     if not policies:
         raise ValueError(f"`policies` must name a policy. Received: policies={policies!r}.")
-    path = teacher_file(dataset, teacher)
-    if path is None:
-        raise missing_teacher(dataset)
+    path = required_teacher(dataset, teacher)
     with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
         _startup.refuse_other_backend()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from kd_keras import _startup
-from kd_keras.jobs.teacher import load_data, load_teacher, missing_teacher, teacher_file
+from kd_keras.jobs.teacher import load_data, load_teacher, required_teacher
 from kd_keras.quiet_start import quiet_start
 from kd_keras.report.progress import progress_bar
 
@@ -157,9 +157,7 @@ def _open(
     limit: int | None,
     console: Console,
 ) -> tuple[Any, Any]:
-    path = teacher_file(dataset, teacher)
-    if path is None:
-        raise missing_teacher(dataset)
+    path = required_teacher(dataset, teacher)
     with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
         _startup.refuse_other_backend()
         network = load_teacher(path)

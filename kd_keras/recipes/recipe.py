@@ -15,6 +15,7 @@ from kd_keras.arguments import (
     check_range,
     check_temperature,
     check_text,
+    check_truth,
     plain,
 )
 from kd_keras.json_text import parse_json
@@ -203,7 +204,7 @@ class Recipe:
                 "random ones. Leave it out, or name a .keras file."
             )
         object.__setattr__(self, "assistants", _checked_assistants(self.assistants))
-        _check_truth("pick", self.pick)
+        check_truth("pick", self.pick)
         if self.pick and self.policy in (FEEDBACK, UNIFORM):
             raise ValueError(
                 "`pick` chooses among views by a fixed policy. Received: pick=True, "
@@ -425,8 +426,3 @@ def _checked_assistants(assistants: Any) -> tuple[str, ...]:
                 "recipe of its own, and pass its file as the teacher of the next one."
             )
     return tuple(assistants)
-
-
-def _check_truth(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}.")

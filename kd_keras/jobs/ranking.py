@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from kd_keras import _startup
 from kd_keras.arguments import check_integer
 from kd_keras.jobs.teacher import load_data, load_teacher, required_teacher
-from kd_keras.quiet_start import quiet_start
+from kd_keras.quiet_start import starting
 from kd_keras.report.progress import progress_bar
 
 
@@ -127,9 +126,7 @@ def rank_policies(
     if not policies:
         raise ValueError(f"`policies` must name a policy. Received: policies={policies!r}.")
     path = required_teacher(dataset, teacher)
-    with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
-        _startup.refuse_other_backend()
-
+    with starting(console, "Starting TensorFlow and opening the data"):
         from kd_keras import augment
         from kd_keras.evaluate.view_quality import (
             checked_batches,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from kd_keras import _startup
 from kd_keras.jobs.teacher import load_data, load_teacher, required_teacher
-from kd_keras.quiet_start import quiet_start
+from kd_keras.quiet_start import starting
 from kd_keras.report.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -158,8 +157,7 @@ def _open(
     console: Console,
 ) -> tuple[Any, Any]:
     path = required_teacher(dataset, teacher)
-    with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
-        _startup.refuse_other_backend()
+    with starting(console, "Starting TensorFlow and opening the data"):
         network = load_teacher(path)
         splits = load_data(
             dataset, network, data_dir, batch_size=batch_size, seed=seed, limit=limit

@@ -15,7 +15,7 @@ from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.layers.mixing import Mixing
 from kd_keras.augment.rows import local_rows, only_rows
 from kd_keras.augment.seeding import call_seeded, make_repeatable
-from kd_keras.augment.unseeded import refuse_unrepeatable
+from kd_keras.augment.unrepeatable import refuse_unrepeatable
 from kd_keras.augment.value_range import as_dtype, clip, into_range, scale
 from kd_keras.training.batch import Batch
 

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kd_keras.arguments import check_number
-from kd_keras.losses.contract.feature_maps import FeatureMapLoss
+from kd_keras.losses.contract.feature import FeatureMapLoss
 from kd_keras.losses.contract.vectors import l2_normalize
 
 

@@ -10,7 +10,7 @@ from keras import ops
 from kd_keras.compat.structure import mask_of
 from kd_keras.losses.contract.adapted import AdaptedLoss
 from kd_keras.losses.contract.base import weight_per_output
-from kd_keras.losses.contract.feature_maps import flat_positions
+from kd_keras.losses.contract.feature import flat_positions
 from kd_keras.losses.contract.schedules import checked_temperature
 from kd_keras.losses.contract.spatial import same_size
 from kd_keras.losses.kl_divergence import kl_divergence

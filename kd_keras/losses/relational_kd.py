@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kd_keras.losses.contract.relation import RelationLoss
+from kd_keras.losses.contract.feature import RelationLoss
 from kd_keras.losses.contract.schedules import checked_weight
 from kd_keras.losses.contract.vectors import l2_normalize
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from kd_keras.arguments import check_integer
-from kd_keras.models.arguments import check_input_shape
-from kd_keras.models.layers import Kernels, image_input
+from kd_keras.models.layers import Kernels, check_input_shape, image_input
 
 
 def mlp(

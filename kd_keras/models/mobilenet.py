@@ -9,8 +9,7 @@ from typing import Any
 import keras
 
 from kd_keras.arguments import check_integer, check_number
-from kd_keras.models.arguments import check_input_shape
-from kd_keras.models.layers import Kernels, batch_norm, image_input, in_stages
+from kd_keras.models.layers import Kernels, batch_norm, check_input_shape, image_input, in_stages
 
 # (channels, blocks) of each stage at width 1. Stage one keeps the resolution, the others halve it:
 # the five halvings of the ImageNet network would leave one pixel of a 32x32 image.

@@ -9,8 +9,7 @@ from typing import Any
 import keras
 
 from kd_keras.arguments import check_integer
-from kd_keras.models.arguments import check_input_shape
-from kd_keras.models.layers import Kernels, image_input, in_stages
+from kd_keras.models.layers import Kernels, check_input_shape, image_input, in_stages
 
 _STAGES = 3
 _DEEPEST = 1202

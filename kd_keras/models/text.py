@@ -9,8 +9,7 @@ from typing import Any
 import keras
 
 from kd_keras.arguments import check_integer
-from kd_keras.models.arguments import layer_seed
-from kd_keras.models.layers import Kernels
+from kd_keras.models.layers import Kernels, layer_seed
 from kd_keras.models.words import IsWord, MeanOfWords, Positions
 
 _FORM = re.compile(

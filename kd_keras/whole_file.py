@@ -59,9 +59,10 @@ class UnwritableError(OSError, ValueError):
             text = f"The folder of `path` is gone: {str(folder)!r}. Put it back, or choose another"
         elif reason in _FULL:
             needed = f"at least {least:,}" if least else f"more than {written:,}"
+            free = _free(folder) + written  # what was written of it is removed
             text = (
                 f"`path` cannot be written: {os.strerror(reason)}. It needs {needed} bytes, and "
-                f"{_free(folder):,} are free. Make room, or choose a folder on another disk"
+                f"{free:,} are free. Make room, or choose a folder on another disk"
             )
         else:
             why = str(error) if reason is None else os.strerror(reason)

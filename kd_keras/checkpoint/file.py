@@ -16,7 +16,12 @@ from kd_keras.arguments import check_integer
 from kd_keras.checkpoint.seal import is_whole, seal
 from kd_keras.checkpoint.state import Described
 from kd_keras.json_text import parse_json
-from kd_keras.whole_file import refuse_unwritable, remove_unfinished, written_beside
+from kd_keras.whole_file import (
+    UnwritableError,
+    refuse_unwritable,
+    remove_unfinished,
+    written_beside,
+)
 
 _FORMAT = 2
 _HEADER = "header"
@@ -97,25 +102,25 @@ class CheckpointFile:
         """Write all of it, or leave the file as it was.
 
         Raises:
-            OSError: If the disk is full.
+            UnwritableError: If the disk is full, or the folder is gone or may not be written.
         """
         text = json.dumps({"format": _FORMAT, **dataclasses.asdict(header)})
         arrays: dict[str, Any] = {str(index): value for index, value in enumerate(values)}
         arrays[_HEADER] = np.array(text)
+        least = sum(array.nbytes for array in arrays.values())
         try:
-            with written_beside(self.path) as beside:
+            with written_beside(self.path, least) as beside:
                 with open(beside, "wb") as file:
                     np.savez(file, **arrays)
                 seal(beside)
-        except OSError as error:
+        except UnwritableError as error:
             kept = self.header()
-            raise OSError(
-                error.errno,
-                f"The checkpoint of {header} cannot be written: {error.strerror}. "
+            raise UnwritableError(
+                f"The checkpoint of {header} cannot be written. "
                 f"{'There is none yet' if kept is None else f'The one of {kept} is intact'}, and "
-                "the model keeps its state. Make room or choose a `path` on another disk, and call "
-                "`fit` again",
-                str(self.path),
+                f"the model keeps its state. {error}",
+                error.path,
+                error.errno,
             ) from error
 
     def _read(self, values: bool) -> tuple[Header | None, list[np.ndarray]]:

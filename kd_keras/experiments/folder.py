@@ -15,7 +15,14 @@ from kd_keras.experiments import repair
 from kd_keras.experiments.data_identity import DATA, as_text, keep_or_refuse
 from kd_keras.experiments.stage_record import STAGES, Damage, DamagedError, StageRecord, digest_of
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import ASSISTANTS, NETWORKS, STUDENT, STUDENT_ALONE, TEACHER
+from kd_keras.recipes.stage import (
+    ASSISTANTS,
+    MORE_TEACHERS,
+    NETWORKS,
+    STUDENT,
+    STUDENT_ALONE,
+    TEACHER,
+)
 from kd_keras.whole_file import remove_unfinished, write_whole
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ AGAIN: Mapping[str, str] = {
     "": "takes the networks as they are, exports and measures",
     BEGUN: "writes it again from what the command says",
     TEACHER: "trains the teacher again",
-    **{name: f"trains {name.replace('_', ' ')} again" for name in ASSISTANTS},
+    **{name: f"trains {name.replace('_', ' ')} again" for name in (*MORE_TEACHERS, *ASSISTANTS)},
     STUDENT_ALONE: "trains the student alone again",
     STUDENT: "trains the student again",
     EXPORTED: "exports the student again",

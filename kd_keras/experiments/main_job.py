@@ -18,7 +18,6 @@ from kd_keras.experiments.stage_record import StageRecord
 from kd_keras.portable import portable
 from kd_keras.quiet_start import starting
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import TEACHER
 from kd_keras.report.saying import say
 
 if TYPE_CHECKING:
@@ -105,8 +104,9 @@ def distill(
             start_devices()
         # Nothing moves on the terminal here but what TensorFlow Datasets shows of a download.
         material = prepare(recipe, data_dir)
-        if fresh or not folder.network(TEACHER).exists():
-            refuse_unfit_teacher(material)
+        for stage in recipe.stages():
+            if fresh or not folder.network(stage.name).exists():
+                refuse_unfit_teacher(material, stage)
         folder.begin(fresh, material.identity(), repair, console)
         again = f"the same command{' without --fresh' if fresh else ''}"
         try:

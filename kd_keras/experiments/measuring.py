@@ -23,20 +23,21 @@ from kd_keras.experiments.folder import (
     RunFolder,
 )
 from kd_keras.experiments.history import best_epoch, write_history
-from kd_keras.experiments.stages import Material
+from kd_keras.experiments.stages import Material, heard_as_one
 from kd_keras.network_files import load_network
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import ASSISTANTS, STUDENT, STUDENT_ALONE, TEACHER
+from kd_keras.recipes.stage import ASSISTANTS, MORE_TEACHERS, STUDENT, STUDENT_ALONE, TEACHER
 from kd_keras.report import Report, ResultRow, read_report, write_report
 from kd_keras.report.environment import environment
 from kd_keras.report.strips import drawn
 
 _TITLES = {
     TEACHER: "teacher",
-    **{name: name.replace("_", " ") for name in ASSISTANTS},
+    **{name: name.replace("_", " ") for name in (*MORE_TEACHERS, *ASSISTANTS)},
     STUDENT_ALONE: "student alone",
     STUDENT: "distilled student",
 }
+_TOGETHER = "teachers together"
 _NO_TRIALS = evaluate.Trials(corruptions=(), rotations=(), scales=(), attacks=False)
 
 
@@ -117,9 +118,17 @@ def _rows(
     """Return what was found of each model, and strips of some test images where there are any."""
     models: dict[str, Any] = {}
     paths: dict[str, Path] = {}
-    for name in (stage.name for stage in folder.recipe.stages()):
-        paths[_TITLES[name]] = folder.network(name)
-        models[_TITLES[name]] = load_network(folder.network(name), name)
+    teachers: dict[str, Any] = {}
+    for stage in folder.recipe.stages():
+        title = _TITLES[stage.name]
+        paths[title] = folder.network(stage.name)
+        models[title] = load_network(folder.network(stage.name), stage.name)
+        if stage.is_teacher:
+            teachers[title] = models[title]
+    reference = _TITLES[TEACHER]
+    if len(teachers) > 1:
+        reference = _TOGETHER
+        models[_TOGETHER] = heard_as_one(teachers, folder.recipe, with_labels=False)
     for name, kind in ((FLOAT32, "float32"), (INT8, "int8")):
         paths[f"{kind} .tflite"] = folder.path / name
         models[f"{kind} .tflite"] = export.LiteModel(folder.path / name).predict
@@ -131,7 +140,7 @@ def _rows(
     examinations = evaluate.examine(
         models,
         splits.test,
-        teacher=_TITLES[TEACHER],
+        teacher=reference,
         training=splits.training().take(min(batches, splits.steps_per_epoch)),
         # A tensor: of each Python number a graph of its own would be traced.
         views=lambda images, number: draw(images, tf.constant(number, tf.int64)),
@@ -147,9 +156,11 @@ def _rows(
             accuracy=examination.accuracy,
             agreement=None if examination.fidelity is None else examination.fidelity.agreement,
             parameters=getattr(models[name], "count_params", student.count_params)(),
-            bytes=paths[name].stat().st_size,
+            bytes=sum(
+                paths[part].stat().st_size for part in (teachers if name == _TOGETHER else (name,))
+            ),
             latency_ms=None
-            if name in _TITLES.values()
+            if name in (_TOGETHER, *_TITLES.values())
             else export.latency(paths[name], threads=1).median_ms,
             mce=_mce(examination, alone),
             examination=examination,

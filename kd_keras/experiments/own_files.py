@@ -26,14 +26,17 @@ def own_files(recipe: Recipe) -> dict[str, str]:
         ValueError: If there is no such file.
     """
     found = {}
-    for stage in {stage.role: stage for stage in recipe.stages()}.values():
+    for stage in recipe.stages():
+        name = stage.name if stage.is_teacher else stage.role
         function = function_of(stage.network)
+        if name in found:
+            continue  # both students begin with the same one
         if is_file(stage.network):
-            found[stage.role] = checksum(network_file(stage.network, stage.role))
+            found[name] = checksum(network_file(stage.network, stage.role))
         elif function is not None:
             sources = own_sources(function[0], stage.role, stage.network)
             for module, path in sources.items():
-                found[f"{stage.role}: {module}" if module else stage.role] = checksum(path)
+                found[f"{name}: {module}" if module else name] = checksum(path)
     return found
 
 

@@ -50,7 +50,7 @@ def ask(name: str, material: Material, network: keras.Model, finds_range: bool) 
     """
     with _of_teacher(name):
         if finds_range and is_file(material.recipe.teacher):
-            scores = material.teacher_scores
+            scores = material.scores(material.recipe.stage(TEACHER))
             best = max(
                 scores, key=lambda value_range: (scores[value_range][0], -scores[value_range][1])
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import os
@@ -29,13 +28,13 @@ from kd_keras.recipes.recipe import FEEDBACK, UNIFORM, Recipe
 from kd_keras.recipes.stage import (
     STUDENT,
     STUDENT_ALONE,
-    TEACHER,
     Stage,
     function_of,
     network_title,
 )
 from kd_keras.report.saying import say
 from kd_keras.tasks import Task, task_of
+from kd_keras.teachers import Ensemble
 from kd_keras.training.distiller import Distiller
 from kd_keras.training.supervised import Supervised
 from kd_keras.whole_file import write_whole
@@ -63,16 +62,20 @@ class Material:
     recipe: Recipe
     splits: data.Splits
     own_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    _scores: dict[str, Scores] = dataclasses.field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def identity(self) -> dict[str, Any]:
         """Return what tells data and the user's own networks from others, as JSON knows it."""
         own = {OWN_NETWORKS: dict(self.own_files)} if self.own_files else {}
         return {**self.splits.info.identity(), **own}
 
-    @functools.cached_property
-    def teacher_scores(self) -> Scores:
-        """How a teacher of the user's own does on the validation split, as it is."""
-        return teacher_scores(self)
+    def scores(self, stage: Stage) -> Scores:
+        """How a teacher of the user's own does on the validation split, as it is; asked once."""
+        if stage.name not in self._scores:
+            self._scores[stage.name] = teacher_scores(self, stage)
+        return self._scores[stage.name]
 
     def build(self, stage: Stage) -> keras.Model:
         """Return the network that a stage begins with. The same stage has the same weights."""
@@ -154,7 +157,7 @@ def prepare(
                 material.build(stage)  # whether it makes a new network each time
         except ValueError as error:
             raise ValueError(f"The recipe's `{stage.role}` cannot be built. {error}") from error
-        if stage.is_taught or not may_be_taken(recipe):
+        if not may_be_taken(recipe, stage):
             material.views_of(stage)  # whether there is such a policy for these data
             refuse_frozen(built[stage.name], stage)
     for each in (recipe,) if taught_by is None else taught_by:
@@ -183,12 +186,14 @@ def _is_between_logits(loss: Any) -> bool:
 def distiller(
     teachers: Mapping[str, keras.Model], student: keras.Model, material: Material
 ) -> Distiller:
-    """Return what trains a student with a teacher, as the recipe says.
+    """Return what trains a student with one teacher or several by their names, as the recipe says.
 
-    Of several teachers, by their names, each has the recipe's losses with an equal share.
+    Several are an `Ensemble`, or each has the recipe's losses with an equal share.
     """
     recipe = material.recipe
     terms = recipe.terms()
+    if len(teachers) > 1 and recipe.combine_teachers != "each":
+        teachers = {"ensemble": heard_as_one(teachers, recipe)}
     weights: list[Any] = [term.weight / len(teachers) for term in terms]
     if recipe.warm_up:
         steps = max(1, round(recipe.warm_up * recipe.epochs * material.splits.steps_per_epoch))
@@ -207,6 +212,22 @@ def distiller(
         combine=recipe.combine,
         augmentation=material.views_of(recipe.stage(STUDENT)),
     )
+
+
+def heard_as_one(
+    teachers: Mapping[str, keras.Model], recipe: Recipe, with_labels: bool = True
+) -> Ensemble:
+    """Return several teachers as one; 'each' is heard by the mean of the probabilities.
+
+    Args:
+        teachers: The networks, by their names.
+        recipe: Says how they are combined.
+        with_labels: Whether the labels are there to weigh them by.
+    """
+    combine = "probability" if recipe.combine_teachers == "each" else recipe.combine_teachers
+    weighs = recipe.teacher_weights == "confidence" or with_labels
+    weights = recipe.teacher_weights if recipe.teacher_weights != "equal" and weighs else None
+    return Ensemble(dict(teachers), combine, weights)
 
 
 def train_networks(material: Material, folder: RunFolder, console: Console) -> None:
@@ -248,7 +269,7 @@ def train(
     if folder.is_trained(name):
         return
     network = material.build(stage)
-    if stage.name == TEACHER and is_taken_as_it_is(material, console):
+    if is_taken_as_it_is(material, stage, console):
         save_network(folder, name, network, [])
         return
     if stage.is_taught:

@@ -13,7 +13,7 @@ from kd_keras import evaluate
 from kd_keras.experiments import networks
 from kd_keras.network_files import load_network, network_file
 from kd_keras.recipes.recipe import Recipe
-from kd_keras.recipes.stage import TEACHER, Stage, is_file
+from kd_keras.recipes.stage import Stage, is_file
 from kd_keras.report.saying import say
 
 # What images are usually brought to in front of a network.
@@ -26,27 +26,28 @@ _NEVERTHELESS = "--train-teacher no takes it as it is nevertheless"
 Scores = Mapping[tuple[float, float], tuple[float, float]]
 
 
-def may_be_taken(recipe: Recipe) -> bool:
-    """Whether a recipe wants its teacher taken as it is, if its answers allow it."""
-    return recipe.train_teacher == "no" or (
-        recipe.train_teacher == "auto" and is_file(recipe.teacher)
+def may_be_taken(recipe: Recipe, stage: Stage) -> bool:
+    """Whether a recipe wants a network taken as it is, if its answers allow it."""
+    return stage.is_teacher and (
+        recipe.train_teacher == "no" or (recipe.train_teacher == "auto" and is_file(stage.network))
     )
 
 
-def is_taken_as_it_is(material: Any, console: Console) -> bool:
-    """Whether the teacher teaches as it is, without a training; says so, and how good it is.
+def is_taken_as_it_is(material: Any, stage: Stage, console: Console) -> bool:
+    """Whether a teacher teaches as it is, without a training; says so, and how good it is.
 
     Args:
         material: The `kd_keras.experiments.stages.Material`.
+        stage: The teacher's; of other networks it is not so.
         console: Where it is said.
 
     Raises:
         ValueError: As `refuse_unfit_teacher`.
     """
-    if not may_be_taken(material.recipe):
+    if not may_be_taken(material.recipe, stage):
         return False
-    refuse_unfit_teacher(material)
-    stage, scores = material.recipe.stage(TEACHER), material.teacher_scores
+    refuse_unfit_teacher(material, stage)
+    scores = material.scores(stage)
     right, fit = scores[stage.value_range]
     low, high = best = _best(scores)
     say(console, f"{stage.title}: taken as it is, {_share(right)}", bold=right < _knowing(material))
@@ -61,7 +62,7 @@ def is_taken_as_it_is(material: Any, console: Console) -> bool:
     return True
 
 
-def refuse_unfit_teacher(material: Any) -> None:
+def refuse_unfit_teacher(material: Any, stage: Stage) -> None:
     """Raise where a teacher of the user's own, to be taken as it is, seems not to know the data.
 
     Nothing is refused that the recipe's `train_teacher` decides. Writes nothing, so that a run can
@@ -69,14 +70,15 @@ def refuse_unfit_teacher(material: Any) -> None:
 
     Args:
         material: The `kd_keras.experiments.stages.Material`.
+        stage: The teacher's.
 
     Raises:
         ValueError: If it answers by chance, or clearly better with images of another range.
     """
     recipe = material.recipe
-    if recipe.train_teacher != "auto" or not may_be_taken(material.recipe):
+    if recipe.train_teacher != "auto" or not may_be_taken(recipe, stage):
         return
-    stage, scores = recipe.stage(TEACHER), material.teacher_scores
+    scores = material.scores(stage)
     right, fit = scores[stage.value_range]
     low, high = best = _best(scores)
     better, better_fit = scores[best]
@@ -84,11 +86,11 @@ def refuse_unfit_teacher(material: Any) -> None:
     # Images of another range leave some answers right, with probabilities worse than guessing.
     guessing = math.log(max(material.splits.info.num_classes, 2))
     is_clear = better > right + _CLEARLY or (better >= right and better_fit < guessing < fit)
-    received = f"Received: teacher={stage.network!r}."
+    received = f"Received: {stage.role}={stage.network!r}."
     of = f"with images in {stage.value_range[0]:g} to {stage.value_range[1]:g}"
     if is_clear and better >= knowing:
         raise ValueError(
-            f"`teacher` gets {_share(right)} {of} (NLL {fit:.2f}), and {_share(better)} with "
+            f"`{stage.role}` gets {_share(right)} {of} (NLL {fit:.2f}), and {_share(better)} with "
             f"images in {low:g} to {high:g} (NLL {better_fit:.2f}). {received} Pass "
             f"teacher_value_range=({low:g}, {high:g}) (--teacher-value-range {low:g} {high:g} on "
             f"the command line); {_NEVERTHELESS}."
@@ -96,8 +98,8 @@ def refuse_unfit_teacher(material: Any) -> None:
     if right < knowing:
         tried = ", ".join(f"{low:g} to {high:g}" for low, high in scores)
         raise ValueError(
-            f"`teacher` gets {_share(right)} {of}, which is near chance. {received} Usual causes: "
-            f"it takes images in another range (tried: {tried}; --teacher-value-range), or "
+            f"`{stage.role}` gets {_share(right)} {of}, which is near chance. {received} Usual "
+            f"causes: it takes images in another range (tried: {tried}; --teacher-value-range), or "
             "prepared in another way, or its classes are in another order than the data's, "
             f"{_first_of(material.splits.info.class_names)}: give a function that returns a "
             "network with the preparation and the order in it, as in mymodels.py:build, and "
@@ -106,12 +108,12 @@ def refuse_unfit_teacher(material: Any) -> None:
         )
 
 
-def teacher_scores(material: Any) -> Scores:
-    """Return accuracy and NLL of the teacher on the validation split, by the range of the images.
+def teacher_scores(material: Any, stage: Stage) -> Scores:
+    """Return accuracy and NLL of a teacher on the validation split, by the range of the images.
 
     Of a file the usual ranges are tried beside the recipe's.
     """
-    stage, splits = material.recipe.stage(TEACHER), material.splits
+    splits = material.splits
     networks_of = {stage.value_range: material.build(stage)}
     of_images = splits.info.task == "image" and is_file(stage.network)
     for value_range in _USUAL_RANGES if of_images else ():

@@ -22,6 +22,7 @@ from kd_keras.json_text import parse_json
 from kd_keras.portable import portable
 from kd_keras.recipes.stage import (
     ASSISTANTS,
+    MORE_TEACHERS,
     STUDENT,
     STUDENT_ALONE,
     TEACHER,
@@ -36,6 +37,8 @@ Schedule = Literal["cosine", "linear", "constant"]
 Combine = Literal["convex", "sum"]
 Keep = Literal["last", "best"]
 TaughtBy = Literal["last", "all"]
+CombineTeachers = Literal["each", "probability", "logit", "majority"]
+TeacherWeights = Literal["equal", "confidence", "accuracy"]
 # The names that `kd_keras.augment.policy_names()` gives; they stand here too because a recipe is
 # read, checked and offered on the command line without importing keras-cv. A test compares them.
 PolicyName = Literal[
@@ -70,7 +73,13 @@ _FORMAT_VERSION = 1
 # What stands in a smoke run for data that no package brings.
 _GENERATED = {"membrane": "blobs", "glue/sst2": "opinions", "spoken_digit": "tones"}
 # Left out of what is written where they say nothing: earlier versions did not know them.
-_ADDED: dict[str, Any] = {"assistants": (), "taught_by": "last"}
+_ADDED: dict[str, Any] = {
+    "more_teachers": (),
+    "combine_teachers": "each",
+    "teacher_weights": "equal",
+    "assistants": (),
+    "taught_by": "last",
+}
 _SMOKE_EPOCHS = 2
 _SMOKE_EXAMPLES = 256
 _SMOKE_BATCH = 64
@@ -98,6 +107,14 @@ class Recipe:
         teacher: An architecture, as `kd_keras.models.from_name` takes it; a .keras file; or a
             function that returns a network, as in mymodels.py:build.
         student: As `teacher`. A file's weights are those that the student begins with.
+        more_teachers: Networks that teach together with `teacher`, as it, at most 8. What the
+            fields say of the teacher is so for each: its epochs, learning rate, policy, whether it
+            is trained. They begin with weights of the seeds seed + 1, seed + 2 and so on.
+        combine_teachers: How several teachers are heard: 'each' by the recipe's losses, with an
+            equal share; or as one, by the mean of their 'probability' or of their 'logit', or by a
+            'majority' of their votes.
+        teacher_weights: How much each teacher counts where they are heard as one: all 'equal', or
+            for each example by its 'confidence' or by its 'accuracy' on the label.
         assistants: Architectures between teacher and student, at most 9: a chain, in which each is
             trained as the student is, and teaches the next one. They begin with weights of the
             seeds seed + 1, seed + 2 and so on.
@@ -155,6 +172,9 @@ class Recipe:
     dataset: str
     teacher: str
     student: str
+    more_teachers: tuple[str, ...] = ()
+    combine_teachers: CombineTeachers = "each"
+    teacher_weights: TeacherWeights = "equal"
     assistants: tuple[str, ...] = ()
     taught_by: TaughtBy = "last"
     policy: StudentPolicyName = "standard"
@@ -192,16 +212,26 @@ class Recipe:
         for name, choices in (
             ("train_teacher", ("auto", "yes", "no")),
             ("taught_by", get_args(TaughtBy)),
+            ("combine_teachers", get_args(CombineTeachers)),
+            ("teacher_weights", get_args(TeacherWeights)),
             ("combine", get_args(Combine)),
             ("schedule", get_args(Schedule)),
             ("keep", get_args(Keep)),
         ):
             check_choice(name, getattr(self, name), choices)
-        if self.train_teacher == "no" and not is_own(self.teacher):
+        object.__setattr__(self, "more_teachers", _checked_teachers(self.more_teachers))
+        random = [each for each in (self.teacher, *self.more_teachers) if not is_own(each)]
+        if self.train_teacher == "no" and random:
             raise ValueError(
-                "`train_teacher` may be 'no' for a network of your own, which has trained weights. "
-                f"Received: train_teacher='no' with teacher={self.teacher!r}, which begins with "
+                "`train_teacher` may be 'no' for networks of your own, which have trained weights. "
+                f"Received: train_teacher='no' with the teacher {random[0]!r}, which begins with "
                 "random ones. Leave it out, or name a .keras file."
+            )
+        if self.teacher_weights != "equal" and self.combine_teachers == "each":
+            raise ValueError(
+                "`teacher_weights` is for teachers that are heard as one. Received: "
+                f"teacher_weights={self.teacher_weights!r} with combine_teachers='each'. Take "
+                "combine_teachers='probability'."
             )
         object.__setattr__(self, "assistants", _checked_assistants(self.assistants))
         check_truth("pick", self.pick)
@@ -257,7 +287,7 @@ class Recipe:
         return tuple(map(Term.parse, self.losses))
 
     def stages(self) -> tuple[Stage, ...]:
-        """Return the trainings in their order: teacher, assistants, student alone, and taught."""
+        """Return the trainings in their order: teachers, assistants, student alone, and taught."""
         teacher = Stage(
             TEACHER,
             self.teacher,
@@ -267,6 +297,18 @@ class Recipe:
             "teacher_learning_rate",
             self.teacher_value_range,
         )
+        more = [
+            dataclasses.replace(
+                teacher,
+                name=name,
+                network=network,
+                value_range=self.teacher_value_range if is_own(network) else _OURS,
+                seed=number,
+            )
+            for number, (name, network) in enumerate(
+                zip(MORE_TEACHERS, self.more_teachers, strict=False), start=1
+            )
+        ]
         alone = Stage(
             STUDENT_ALONE,
             self.student,
@@ -282,12 +324,14 @@ class Recipe:
                 zip(ASSISTANTS, self.assistants, strict=False), start=1
             )
         ]
-        taught, before = [], [TEACHER]
+        taught: list[Stage] = []
+        last = before = (TEACHER, *(stage.name for stage in more))
         for stage in (*assistants, dataclasses.replace(alone, name=STUDENT)):
-            by = before if self.taught_by == "all" else before[-1:]
-            taught.append(dataclasses.replace(stage, taught_by=tuple(by)))
-            before.append(stage.name)
-        return teacher, *taught[:-1], alone, taught[-1]
+            by = before if self.taught_by == "all" else last
+            taught.append(dataclasses.replace(stage, taught_by=by))
+            last = (stage.name,)
+            before += last
+        return teacher, *more, *taught[:-1], alone, taught[-1]
 
     def stage(self, name: str) -> Stage:
         """Return the training of one of the networks."""
@@ -296,8 +340,9 @@ class Recipe:
     @property
     def title(self) -> str:
         """Who teaches whom, as a person reads it."""
-        chain = (self.teacher, *self.assistants, self.student)
-        return " teaches ".join(map(network_title, chain))
+        teachers = " and ".join(map(network_title, (self.teacher, *self.more_teachers)))
+        taught = " teaches ".join(map(network_title, (*self.assistants, self.student)))
+        return f"{teachers} {'teach' if self.more_teachers else 'teaches'} {taught}"
 
     def smoke(self, without_files: bool = False) -> Recipe:
         """Return a copy that runs in seconds: at most 2 epochs of 256 examples in batches of 64.
@@ -357,6 +402,7 @@ class Recipe:
             self,
             dataset=portable(self.dataset),
             teacher=portable(self.teacher),
+            more_teachers=tuple(map(portable, self.more_teachers)),
             student=portable(self.student),
         )
 
@@ -408,6 +454,18 @@ class Recipe:
             if isinstance(value, list):
                 values[name] = tuple(value)
         return cls(**values)
+
+
+def _checked_teachers(teachers: Any) -> tuple[str, ...]:
+    is_list = isinstance(teachers, Sequence) and not isinstance(teachers, str)
+    if not is_list or len(teachers) > len(MORE_TEACHERS):
+        raise ValueError(
+            f"`more_teachers` must be a list of at most {len(MORE_TEACHERS)} networks. Received: "
+            f"more_teachers={teachers!r}. Write ['resnet20', 'my.keras'], or [] for none."
+        )
+    for network in teachers:
+        check_text("more_teachers", network, "resnet20")
+    return tuple(teachers)
 
 
 def _checked_assistants(assistants: Any) -> tuple[str, ...]:

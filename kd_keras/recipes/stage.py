@@ -8,10 +8,12 @@ import re
 from pathlib import Path
 
 TEACHER, STUDENT_ALONE, STUDENT = "teacher", "student_alone", "student"
+# Those that teach together with the teacher; as many as there may be.
+MORE_TEACHERS = tuple(f"teacher_{number}" for number in range(2, 10))
 # Those that stand between teacher and student in a chain; as many as a chain may have.
 ASSISTANTS = tuple(f"assistant_{number}" for number in range(1, 10))
 # All networks that a recipe may have, in the order in which they are trained.
-NETWORKS = (TEACHER, *ASSISTANTS, STUDENT_ALONE, STUDENT)
+NETWORKS = (TEACHER, *MORE_TEACHERS, *ASSISTANTS, STUDENT_ALONE, STUDENT)
 
 _FUNCTION = re.compile(r"(?P<module>.+\.py|[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")
 
@@ -47,7 +49,14 @@ class Stage:
         """The field of the recipe that names the network."""
         if self.name in ASSISTANTS:
             return "assistants"
+        if self.name in MORE_TEACHERS:
+            return "more_teachers"
         return TEACHER if self.name == TEACHER else STUDENT
+
+    @property
+    def is_teacher(self) -> bool:
+        """Whether it is one of those with which teaching begins."""
+        return self.name == TEACHER or self.name in MORE_TEACHERS
 
     @property
     def is_taught(self) -> bool:
@@ -57,7 +66,10 @@ class Stage:
     @property
     def title(self) -> str:
         """What a person reads about it."""
-        kind = {TEACHER: "Teacher", **dict.fromkeys(ASSISTANTS, "Assistant")}
+        kind = {
+            **dict.fromkeys((TEACHER, *MORE_TEACHERS), "Teacher"),
+            **dict.fromkeys(ASSISTANTS, "Assistant"),
+        }
         return f"{kind.get(self.name, 'Student')} {network_title(self.network)}"
 
 

@@ -85,7 +85,10 @@ def test_a_checkpoint_without_room_says_that_the_same_command_goes_on(
         write_checkpoint(folder)
 
     stopped_by(write)
-    said = "checkpoint of 1 complete epochs cannot be written: No space.*Make room.*same command go"
+    said = (
+        "checkpoint of 1 complete epochs cannot be written.*No space left on device. It needs at "
+        r"least \d+ bytes, and .* are free. Make room.*same command go"
+    )
     with pytest.raises(UnwritableError, match=said):
         distill(RECIPE, tmp_path / "run", data_dir=data_dir, console=quiet())
 

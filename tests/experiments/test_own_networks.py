@@ -432,8 +432,9 @@ def test_a_teacher_that_is_taken_nevertheless_is_said_how_good_it_is(
     console = Console(file=io.StringIO(), width=200)
     teacher = str(centroids / "right.keras")
     material = prepare(dataclasses.replace(recipe, teacher=teacher, train_teacher="no"), data_dir)
-    assert is_taken_as_it_is(material, console)
-    right, _ = material.teacher_scores[0.0, 255.0]
+    stage = material.recipe.stage("teacher")
+    assert is_taken_as_it_is(material, stage, console)
+    right, _ = material.scores(stage)[0.0, 255.0]
     assert f"taken as it is, {100 * right:.2f} % of the validation" in console.file.getvalue()
     assert "pass --teacher-value-range 0 1" in console.file.getvalue()
 

@@ -174,7 +174,7 @@ def test_a_recipe_of_an_earlier_version_is_read_as_what_it_was():
         ({"schedule": "step"}, "`schedule` must be one of"),
         ({"keep": "first"}, "`keep` must be one of"),
         ({"train_teacher": True}, "`train_teacher` must be one of"),
-        ({"train_teacher": "no"}, "a network of your own.*Leave it out"),
+        ({"train_teacher": "no"}, "networks of your own.*Leave it out"),
         ({"teacher_policy": "feedback"}, "`teacher_policy` must be one of"),
         ({"pick": 1}, "`pick` must be True or False"),
         ({"pick": True, "policy": "feedback"}, "a fixed policy"),

@@ -177,6 +177,9 @@ _OF_CELLS: dict[str, Any] = {
     "combine": "convex",
     "warm_up": 0.0,
     "teacher_policy": None,
+    "more_teachers": (),
+    "combine_teachers": "each",
+    "teacher_weights": "equal",
     "assistants": (),
     "taught_by": "last",
 }

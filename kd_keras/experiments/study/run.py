@@ -20,6 +20,7 @@ from kd_keras.experiments.study.teachers import copy_teachers, data_with_teacher
 from kd_keras.portable import portable
 from kd_keras.quiet_start import quiet_start, starting
 from kd_keras.recipes.recipe import Recipe
+from kd_keras.recipes.stage import TEACHER
 from kd_keras.report.environment import environment
 from kd_keras.report.saying import say
 
@@ -138,7 +139,7 @@ def _identity(
     taught = {(c.distillation, c.augmentation): c for c in cells if c.teacher_augmentation}
     material = prepare(recipe, data_dir, [cell.recipe(recipe) for cell in taught.values()])
     if trains_teachers:
-        refuse_unfit_teacher(material)
+        refuse_unfit_teacher(material, recipe.stage(TEACHER))
     return material.identity()
 
 

@@ -7,6 +7,7 @@ from kd_keras.report.sections.section import Section
 from kd_keras.report.table import ABSENT, Table, percent
 
 _ALONE, _STUDENT = "student alone", "distilled student"
+_TEACHER, _TOGETHER = "teacher", "teachers together"
 
 
 def section(report: Report) -> Section | None:
@@ -15,7 +16,8 @@ def section(report: Report) -> Section | None:
     right = {row.name: row.accuracy for row in report.rows}
     if not assistants:
         return None
-    links = ["teacher", *(f"assistant {n}" for n in range(1, len(assistants) + 1)), _STUDENT]
+    first = _TOGETHER if report.recipe.get("more_teachers") else _TEACHER
+    links = [first, *(f"assistant {n}" for n in range(1, len(assistants) + 1)), _STUDENT]
     networks = [report.recipe["teacher"], *assistants, report.recipe["student"]]
     rows = []
     for place, name in enumerate(links[1:], start=1):

@@ -12,21 +12,14 @@ from keras import ops
 from kd_keras.arguments import is_integer
 from kd_keras.compat.structure import mask_of, with_mask
 from kd_keras.losses.contract.logit_form import FORMS, LogitForm
-from kd_keras.teachers.contract import (
-    INPUT_GRADIENT,
-    LOG_PROBABILITIES,
-    LOGITS,
-    TAPS,
-    Description,
-    Teacher,
-)
+from kd_keras.teachers.contract import Description, NetworkTeacher
 from kd_keras.teachers.inference import MODES, TeacherInference
 from kd_keras.teachers.remembered import Remembered, can_be_remembered
 from kd_keras.teachers.sharing import freeze
-from kd_keras.training.batch import ASKED, Answer, Batch
+from kd_keras.training.batch import Answer, Batch
 from kd_keras.training.inputs import check_inputs, take
 from kd_keras.training.network import answer
-from kd_keras.training.taps import TappedModel, forward
+from kd_keras.training.taps import forward
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -143,7 +136,7 @@ class Frozen(Description):
         }
 
 
-class FrozenTeacher(Teacher):
+class FrozenTeacher(NetworkTeacher):
     """A `Frozen` teacher in one Distiller.
 
     Args:
@@ -153,11 +146,8 @@ class FrozenTeacher(Teacher):
     """
 
     def __init__(self, frozen: Frozen, network: Any, terms: Sequence[Any]):
-        super().__init__(network, [t.teacher_tap for t in terms if t.teacher_tap is not None])
+        super().__init__(network, frozen.model, frozen.form, terms)
         self._frozen = frozen
-        # Whether a loss compares the outputs as they are, which need not be logits.
-        self._needs_outputs = any(t.teacher_tap is None and not t.expects_logits for t in terms)
-        self._tapped = TappedModel(frozen.model, self.taps, "teacher")
         self.moves = frozen.inference == "keras"
         self._remembered: dict[Any, Remembered | None] = {}
         self.inference = TeacherInference(self._run, frozen.model, frozen.inference)
@@ -167,11 +157,6 @@ class FrozenTeacher(Teacher):
         return self.inference.version
 
     @property
-    def provides(self) -> frozenset[str]:  # type: ignore[override]
-        kind = LOG_PROBABILITIES if self._frozen.form.is_shifted else LOGITS
-        return frozenset({kind, TAPS, INPUT_GRADIENT})
-
-    @property
     def holds(self) -> str:  # type: ignore[override]
         return (
             f"the teacher {self._frozen.model.name!r} ends in a softmax, so only its "
@@ -179,9 +164,9 @@ class FrozenTeacher(Teacher):
         )
 
     def answer(self, batch: Batch, watched: bool = False) -> Answer | None:
-        asked = batch.extras.get(ASKED)
-        if asked is not None and not (self._tapped.names or watched or self._needs_outputs):
-            return Answer(asked, {}, asked)
+        asked = self.asked(batch, watched)
+        if asked is not None:
+            return asked
         return answer(self.inference, self._frozen.as_logits, batch.x, False, watched)
 
     def answer_again(self, batch: Batch, watched: bool = False) -> Answer | None:
@@ -209,9 +194,6 @@ class FrozenTeacher(Teacher):
             return Remembered(ask, specs)
         except ValueError:  # several outputs, or one that is no row of classes
             return None
-
-    def look(self, x: Any) -> None:
-        self._frozen.form.look(x)
 
     def offer_sample(self, x: Any) -> None:
         self.inference.offer_sample(x)

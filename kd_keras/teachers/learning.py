@@ -9,14 +9,7 @@ import keras
 import tensorflow as tf
 
 from kd_keras.losses.contract.logit_form import LogitForm
-from kd_keras.teachers.contract import (
-    INPUT_GRADIENT,
-    LOG_PROBABILITIES,
-    LOGITS,
-    TAPS,
-    Description,
-    Teacher,
-)
+from kd_keras.teachers.contract import Description, NetworkTeacher
 from kd_keras.teachers.sharing import refuse_shared
 from kd_keras.training import labels, mixing, replicas
 from kd_keras.training.batch import Answer, Batch, Lesson
@@ -24,7 +17,7 @@ from kd_keras.training.inputs import check_inputs, take
 from kd_keras.training.network import answer
 from kd_keras.training.persistence import scale_loss_if_float16
 from kd_keras.training.plugin import Results
-from kd_keras.training.taps import TappedModel, forward
+from kd_keras.training.taps import forward
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -126,7 +119,7 @@ class Learning(Description):
         return {**keras.saving.serialize_keras_object(parts), "name": self.name}
 
 
-class LearningTeacher(Teacher):
+class LearningTeacher(NetworkTeacher):
     """A `Learning` teacher in one Distiller."""
 
     network: Learning
@@ -134,17 +127,11 @@ class LearningTeacher(Teacher):
     is_trained = False
 
     def __init__(self, network: Learning, terms: Sequence[Any]):
-        super().__init__(network, [t.teacher_tap for t in terms if t.teacher_tap is not None])
         self._model = network.model
-        self._tapped = TappedModel(self._model, self.taps, "teacher")
-        self._form = LogitForm(self._model, run=lambda x: self._run(x, training=False)[0])
+        form = LogitForm(self._model, run=lambda x: self._run(x, training=False)[0])
+        super().__init__(network, self._model, form, terms)
         self._loss_metric = keras.metrics.Mean(name="teacher_loss")
         self.metrics = [self._loss_metric]
-
-    @property
-    def provides(self) -> frozenset[str]:  # type: ignore[override]
-        kind = LOG_PROBABILITIES if self._form.is_shifted else LOGITS
-        return frozenset({kind, TAPS, INPUT_GRADIENT})
 
     @property
     def holds(self) -> str:  # type: ignore[override]
@@ -167,9 +154,6 @@ class LearningTeacher(Teacher):
             )
         if not self.optimizer.built:
             self.optimizer.build(self._model.trainable_variables)
-
-    def look(self, x: Any) -> None:
-        self._form.look(x)
 
     def accept(self, batch: Batch, step: Any) -> tuple[Batch, list[Any]]:
         if step is not None and batch.y is None:

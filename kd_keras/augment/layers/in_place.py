@@ -23,7 +23,7 @@ class InPlaceLayer(BatchwiseImageLayer):
     """
 
     keeps_positions = True
-    saved_arguments = ("value_range",)
+    saved_arguments: tuple[str, ...] = ("value_range",)
 
     def __init__(self, value_range: tuple[float, float], seed: int | None, **kwargs: Any):
         super().__init__(seed=seed, **kwargs)

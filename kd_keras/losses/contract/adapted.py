@@ -24,7 +24,7 @@ class AdaptedLoss(TrainableLoss):
         ValueError: If `adapter` is something else.
     """
 
-    saved_arguments = ("adapter",)
+    saved_arguments: tuple[str, ...] = ("adapter",)
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ class ContrastiveLoss(TrainableLoss):
     """
 
     matches = "contrast"
-    saved_arguments = ("temperature", "dimensions", "other_classes_only")
+    saved_arguments: tuple[str, ...] = ("temperature", "dimensions", "other_classes_only")
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ class SoftenedLoss(LogitLoss):
     """
 
     shift_invariant = True
-    saved_arguments = ("temperature",)
+    saved_arguments: tuple[str, ...] = ("temperature",)
 
     def __init__(
         self,

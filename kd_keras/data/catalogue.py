@@ -89,7 +89,8 @@ def _unknown_name(name: str) -> str:
     close = difflib.get_close_matches(name, known, n=3)
     return (
         "`name` must be 'digits', a dataset of TensorFlow Datasets such as 'cifar10', or the path "
-        f"of a folder of images. Received: name={name!r}, which is none of them."
+        "of a folder of images, of .wav or of .txt files, or of a .csv file of texts. Received: "
+        f"name={name!r}, which is none of them."
         + (f" Did you mean {' or '.join(map(repr, close))}?" if close else "")
     )
 

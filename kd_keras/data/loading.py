@@ -19,7 +19,7 @@ from kd_keras.data.pipeline import Pipeline
 from kd_keras.data.source import Source
 from kd_keras.data.speech import Tones
 from kd_keras.data.splits import DataInfo, Order, Splits
-from kd_keras.data.text_files import is_of_texts, open_texts
+from kd_keras.data.text_files import TABLES, is_of_texts, open_texts
 from kd_keras.data.wav_files import is_of_recordings, open_recordings
 
 
@@ -195,7 +195,8 @@ def _own_files(name: str | os.PathLike[str], data_dir: Path | None) -> Path | No
             )
         return data_dir
     path = Path(name).expanduser()
-    if not isinstance(name, str) or name.startswith((".", "~", os.sep)) or name.endswith(".csv"):
+    is_path = not isinstance(name, str) or name.startswith((".", "~", os.sep))
+    if is_path or path.suffix.lower() in TABLES:
         return path
     return path if path.is_dir() and not is_in_catalogue(name) else None
 

@@ -1,4 +1,4 @@
-"""Texts of the user's own: a CSV file with columns text and label, or a folder of .txt files."""
+"""Texts of the user's own: a .csv or .tsv file, or a folder of .txt files."""
 
 from __future__ import annotations
 
@@ -16,54 +16,68 @@ from kd_keras.data.texts import Texts, TextSource
 from kd_keras.image_files import holds_instead, is_hidden
 
 _REMEDY = "Rename or merge these classes."
+TABLES = {".csv": ",", ".tsv": "\t"}
+# What columns of published files are called; the first name that is there counts.
+_TEXT_NAMES = ("text", "sentence", "review", "comment", "content")
+_LABEL_NAMES = ("label", "class", "category", "sentiment", "target")
 
 
 def is_of_texts(path: Path) -> bool:
-    """Whether a path is a CSV file, or a folder with .txt files and without images of classes."""
-    return path.suffix.lower() == ".csv" or holds_instead(path, ".txt")
+    """Whether a path is a table, or a folder with .txt files and without images of classes."""
+    return path.suffix.lower() in TABLES or holds_instead(path, ".txt")
 
 
 def open_texts(path: Path) -> TextSource:
-    """Return the texts of a CSV file or a folder.
+    """Return the texts of a table or a folder.
 
     Args:
-        path: A CSV file in UTF-8 whose first line names a column `text` and a column `label`, all
-            of which is `train`; or a folder with <class>/*.txt, or train/<class>/*.txt and test and
+        path: A .csv or .tsv file in UTF-8 whose first line names a column of texts and one of
+            labels (`text` and `label`, or other usual names), all of which is `train`; or a folder
+            with <class>/*.txt, or train/<class>/*.txt and test and
             validation likewise, a text in each file.
 
     Raises:
         ValueError: If there is no such file or folder, it cannot be read, a text is empty, or the
             classes have names that no label file can hold or are not all in `train`.
     """
-    if path.suffix.lower() == ".csv":
-        return _source(path, {"train": _csv_rows(path)})
+    if path.suffix.lower() in TABLES:
+        return _source(path, {"train": _table_rows(path)})
     folders = split_folders(path)
     return _source(path, {name: _folder_rows(name, folder) for name, folder in folders.items()})
 
 
-def _csv_rows(path: Path) -> list[tuple[str, str]]:
+def _table_rows(path: Path) -> list[tuple[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = list(reader.fieldnames or ())
-            if not {"text", "label"} <= set(names):
+            reader = csv.DictReader(file, delimiter=TABLES[path.suffix.lower()])
+            names = [name for name in reader.fieldnames or () if name is not None]
+            text, label = (_column(names, usual) for usual in (_TEXT_NAMES, _LABEL_NAMES))
+            if text is None or label is None:
                 raise ValueError(
-                    "A CSV file of texts must name the columns text and label in its first line. "
-                    f"Received: {str(path)!r} with the columns {names[:6]}. Rename yours."
+                    f"A {path.suffix.lower()} file of texts must name the columns text and label "
+                    f"in its first line; {', '.join(_TEXT_NAMES[1:])} and "
+                    f"{', '.join(_LABEL_NAMES[1:])} will do too. Received: {str(path)!r} with the "
+                    f"columns {names[:6]}. Rename yours."
                 )
-            rows = [(row["text"] or "", row["label"] or "") for row in reader]
+            rows = [(row[text] or "", row[label] or "") for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
-            f"A CSV file of texts must be readable as UTF-8. Received: {str(path)!r}: {error}."
+            f"A table of texts must be readable as UTF-8. Received: {str(path)!r}: {error}."
         ) from error
     for number, (text, label) in enumerate(rows, start=1):
         if not text.strip() or not label.strip():
             raise ValueError(
-                "Every row of a CSV file of texts must have a text and a label. Received: an empty "
+                "Every row of a table of texts must have a text and a label. Received: an empty "
                 f"one in row {number} of {str(path)!r}, the first after the names being 1. Fill it "
                 "or remove the row."
             )
     return rows
+
+
+def _column(names: Sequence[str], usual: Sequence[str]) -> str | None:
+    """Return the column that has one of the usual names, in small or capital letters."""
+    by_name = {name.strip().lower(): name for name in reversed(names)}
+    return next((by_name[name] for name in usual if name in by_name), None)
 
 
 def _folder_rows(split: str, folder: Path) -> list[tuple[str, str]]:
@@ -91,7 +105,7 @@ def _source(path: Path, rows: dict[str, list[tuple[str, str]]]) -> TextSource:
         raise ValueError(
             "The training texts must be of two classes or more, and of all that there are. "
             f"Received: {str(path)!r} with the classes {classes[:6]} in train, and only elsewhere "
-            f"{unseen[:6]}. Expected: a CSV file with the columns text and label, or "
+            f"{unseen[:6]}. Expected: a .csv file with the columns text and label, or "
             "<folder>/<class>/*.txt, or <folder>/train/<class>/*.txt."
         )
     check_class_names(classes, repr(str(path)), _REMEDY)

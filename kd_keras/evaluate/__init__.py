@@ -15,6 +15,7 @@ from kd_keras.evaluate.calibration import (
     brier_score,
     cross_entropy,
     expected_calibration_error,
+    fit_temperature,
     reliability,
 )
 from kd_keras.evaluate.examination import Examination, Fidelity, TrainingScores
@@ -56,6 +57,7 @@ __all__ = [
     "examine",
     "expected_calibration_error",
     "fgsm",
+    "fit_temperature",
     "kl_to_teacher",
     "pgd",
     "predict_logits",

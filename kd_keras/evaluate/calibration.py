@@ -10,6 +10,8 @@ import numpy as np
 from kd_keras.arguments import check_integer
 from kd_keras.evaluate.arrays import as_classes, as_logits, log_softmax, refuse_probabilities
 
+_MOST_TEMPERATURE = 100.0  # that is fitted; the least is its inverse
+
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
@@ -149,6 +151,56 @@ def reliability(logits: Any, labels: Any, bins: int = 15) -> Reliability:
         return tuple(float(value / count) if count else None for value, count in pairs)
 
     return Reliability(means(confidence), means(correct), tuple(map(int, examples)))
+
+
+def fit_temperature(logits: Any, labels: Any) -> float:
+    """Return the temperature at which a model's probabilities fit the labels best.
+
+    ```
+    T = argmin_T cross_entropy(logits / T),  0.01 <= T <= 100
+    ```
+
+    Dividing logits by it changes no answer. Above 1 the model is surer than it is right. Fit it on
+    examples that the model was not trained on. A teacher is calibrated by it before it teaches:
+    `kd_keras.teachers.Frozen(model, temperature=T)`.
+
+    Args:
+        logits: Logits `(examples, ..., classes)`; one column is the logit of a binary class.
+        labels: Class ids or one-hot labels, as in `accuracy`. Of soft labels the largest share
+            counts.
+
+    Returns:
+        A number from 0.01, where the model is always right, to 100, where it knows nothing.
+
+    Raises:
+        ValueError: As `cross_entropy`.
+
+    Example:
+
+    >>> import kd_keras
+    >>> logits = [[2.0, 0.0]] * 4  # right in three cases of four, with a logit of 2
+    >>> round(kd_keras.evaluate.fit_temperature(logits, [0, 0, 0, 1]), 4)  # 2 / log(3)
+    1.8205
+
+    Reference: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599.
+    """
+    from scipy.optimize import minimize_scalar
+
+    scores = as_logits(logits)
+    classes = as_classes(labels, scores)
+    refuse_probabilities(scores)
+    # From each score that of the label is taken: what is left is log(sum(exp(T * them))).
+    gaps = scores - np.take_along_axis(scores, classes[..., None], axis=-1)
+
+    def nll(log_inverse: float) -> float:
+        return float(np.mean(np.logaddexp.reduce(gaps * np.exp(log_inverse), axis=-1)))
+
+    # Convex in 1 / T, so it has one minimum in log(1 / T) too.
+    most = np.log(_MOST_TEMPERATURE)
+    found = minimize_scalar(nll, bounds=(-most, most), method="bounded", options={"xatol": 1e-6})
+    # A minimum at a bound is approached and not reached.
+    log_inverse = min((found.x, -most, most), key=nll)
+    return float(np.clip(np.exp(-log_inverse), 1 / _MOST_TEMPERATURE, _MOST_TEMPERATURE))
 
 
 def _bin_sums(logits: Any, labels: Any, bins: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

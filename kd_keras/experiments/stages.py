@@ -15,6 +15,7 @@ from rich.console import Console
 
 from kd_keras import augment, data, export
 from kd_keras.experiments import networks
+from kd_keras.experiments.calibrating import calibrated, refuse_dense
 from kd_keras.experiments.data_identity import OWN_NETWORKS
 from kd_keras.experiments.folder import EXPORT, EXPORTED, FLOAT32, INT8, RunFolder
 from kd_keras.experiments.own_files import own_files
@@ -146,6 +147,8 @@ def prepare(
         limit=recipe.limit,
         image_size=networks.image_size_of(recipe),
     )
+    if recipe.calibrate_teacher:
+        refuse_dense(splits.info)
     material = Material(recipe, splits, digests)
     built = {}
     for stage in recipe.stages():
@@ -274,7 +277,13 @@ def train(
         return
     if stage.is_taught:
         # A copy from the file, which stays trainable: the Distiller freezes what it gets.
-        taught_by = {name: load_network(file, name) for name, file in teachers.items()}
+        taught_by: dict[str, Any] = {
+            each: load_network(file, each) for each, file in teachers.items()
+        }
+        if material.recipe.calibrate_teacher:
+            for each, teacher in taught_by.items():
+                said = each.replace("_", " ").capitalize()
+                taught_by[each] = calibrated(teacher, said, material.splits, console)
         model: Any = distiller(taught_by, network, material)
     else:
         model = Supervised(network, material.views_of(stage))

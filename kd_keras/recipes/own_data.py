@@ -17,7 +17,12 @@ from kd_keras.recipes.sst2 import sst2
 # By the name that the command line knows them by.
 NAMED = {recipe.__name__: recipe for recipe in (digits, cifar10, spoken_digit, sst2, membrane)}
 # Files of what is learnt as in a named recipe, by their suffix.
-_KINDS: dict[str, Callable[[], Recipe]] = {".txt": sst2, ".csv": sst2, ".wav": spoken_digit}
+_KINDS: dict[str, Callable[[], Recipe]] = {
+    ".txt": sst2,
+    ".csv": sst2,
+    ".tsv": sst2,
+    ".wav": spoken_digit,
+}
 _MOST_FILES = 1000
 # Most files of one's own are fewer than what the named recipes were chosen for.
 _LEAST_EPOCHS, _LARGEST_BATCH = 10, 64

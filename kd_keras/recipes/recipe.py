@@ -77,6 +77,7 @@ _ADDED: dict[str, Any] = {
     "more_teachers": (),
     "combine_teachers": "each",
     "teacher_weights": "equal",
+    "calibrate_teacher": False,
     "assistants": (),
     "taught_by": "last",
 }
@@ -115,6 +116,8 @@ class Recipe:
             'majority' of their votes.
         teacher_weights: How much each teacher counts where they are heard as one: all 'equal', or
             for each example by its 'confidence' or by its 'accuracy' on the label.
+        calibrate_teacher: Whether whoever teaches is calibrated first: its logits are divided by
+            the temperature at which its probabilities fit the validation split's labels best.
         assistants: Architectures between teacher and student, at most 9: a chain, in which each is
             trained as the student is, and teaches the next one. They begin with weights of the
             seeds seed + 1, seed + 2 and so on.
@@ -175,6 +178,7 @@ class Recipe:
     more_teachers: tuple[str, ...] = ()
     combine_teachers: CombineTeachers = "each"
     teacher_weights: TeacherWeights = "equal"
+    calibrate_teacher: bool = False
     assistants: tuple[str, ...] = ()
     taught_by: TaughtBy = "last"
     policy: StudentPolicyName = "standard"
@@ -235,6 +239,7 @@ class Recipe:
             )
         object.__setattr__(self, "assistants", _checked_assistants(self.assistants))
         check_truth("pick", self.pick)
+        check_truth("calibrate_teacher", self.calibrate_teacher)
         if self.pick and self.policy in (FEEDBACK, UNIFORM):
             raise ValueError(
                 "`pick` chooses among views by a fixed policy. Received: pick=True, "

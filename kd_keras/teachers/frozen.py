@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kd_keras.arguments import is_integer
+from kd_keras.arguments import check_temperature, is_integer
 from kd_keras.compat.structure import mask_of, with_mask
 from kd_keras.losses.contract.logit_form import FORMS, LogitForm
 from kd_keras.teachers.contract import Description, NetworkTeacher
@@ -30,6 +30,8 @@ class Frozen(Description):
     logits of the network        where it returns logits
     log p,  p >= 1e-30           where it ends in a softmax: its logits up to a constant
     log p - log(1 - p)           where it ends in a sigmoid: its logits
+
+    each divided by `temperature`
     ```
 
     `kd_keras.Distiller(teacher, ...)` makes a plain `keras.Model` into one. Write it out where the
@@ -51,6 +53,9 @@ class Frozen(Description):
             model; the log "kd_keras" says which. "keras": as the Keras model, which a callback may
             change while it teaches. "bfloat16": as a graph of constants in bfloat16, whatever the
             difference, which the log tells; faster on devices that compute in bfloat16.
+        temperature: What its logits are divided by before any loss sees them, > 0: the one by which
+            `kd_keras.evaluate.fit_temperature` calibrates it. Layers that are tapped stay as they
+            are.
         name: Name of the layer.
 
     Raises:
@@ -82,6 +87,8 @@ class Frozen(Description):
         classes: Sequence[int] | None = None,
         inference: str = "auto",
         name: str | None = None,
+        *,
+        temperature: float = 1.0,
     ):
         if not isinstance(model, keras.Layer):
             raise ValueError(
@@ -98,6 +105,7 @@ class Frozen(Description):
         self.outputs_form = outputs
         self.classes = _check_classes(classes)
         self.inference = check_inference(inference, "inference")
+        self.temperature = check_temperature("temperature", temperature)
         self.form = LogitForm(model, outputs, lambda x: forward(model, self.take(x), False))
         self.built = bool(model.built)
 
@@ -113,10 +121,14 @@ class Frozen(Description):
 
     def as_logits(self, outputs: Any) -> Any:
         """Return the network's outputs as logits of the student's classes."""
-        logits, classes = self.form(outputs), self.classes
-        if classes is None:
-            return logits
-        return keras.tree.map_structure(lambda leaf: _in_classes(leaf, list(classes)), logits)
+        logits, classes, temperature = self.form(outputs), self.classes, self.temperature
+        if classes is not None:
+            logits = keras.tree.map_structure(lambda leaf: _in_classes(leaf, list(classes)), logits)
+        if temperature != 1.0:
+            logits = keras.tree.map_structure(
+                lambda leaf: with_mask(leaf / temperature, mask_of(leaf)), logits
+            )
+        return logits
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> FrozenTeacher:
         teacher = FrozenTeacher(self, self, terms)
@@ -132,6 +144,7 @@ class Frozen(Description):
             "outputs": self.outputs_form,
             "classes": self.classes,
             "inference": self.inference,
+            "temperature": self.temperature,
             "name": self.name,
         }
 

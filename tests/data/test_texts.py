@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from kd_keras.data import load
 from kd_keras.data.texts import Texts, TextSource, text_and_label
 from kd_keras.data.whole_texts import whole_texts
+from kd_keras.recipes import recipe_for
 from kd_keras.tasks import TextTask, task_of
 from kd_keras.vocabulary import UNKNOWN
 
@@ -124,7 +125,7 @@ def test_a_csv_file_and_a_folder_of_text_files_are_read(written, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "names", "message"),
     [
-        ([("a", "x")], ("sentence", "label"), r"the columns \['sentence', 'label'\]"),
+        ([("a", "x")], ("words", "label"), r"the columns \['words', 'label'\]"),
         ([("a", "x"), (" ", "y")], ("text", "label"), "an empty one in row 2"),
         ([("a", "x"), ("b",)], ("text", "label"), "an empty one in row 2"),
         ([("a", "x"), ("b", "x")], ("text", "label"), "two classes or more"),
@@ -135,6 +136,30 @@ def test_a_csv_file_that_is_none_of_texts_and_labels_is_refused(written, rows, n
         load(written(rows, names))
     with pytest.raises(ValueError, match="readable as UTF-8"):
         load("missing.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "names"),
+    [
+        ("kaggle.csv", ",", ("id", "Review", "sentiment")),
+        ("glue.tsv", "\t", ("id", "sentence", "label")),
+        # The plainest name counts where several would do.
+        ("both.csv", ",", ("content", "text", "label")),
+    ],
+)
+def test_tables_with_other_usual_names_are_read(tmp_path, name, delimiter, names):
+    rows = [
+        (f"u{n}", text, "good" if "good" in text else "bad") for n, text in enumerate(SENTENCES)
+    ]
+    with (tmp_path / name).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows([names, *rows])
+    splits = load(tmp_path / name)
+    assert splits.info.class_names == ("bad", "good")
+    plain = tmp_path / "plain.csv"
+    with plain.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *(row[1:] for row in rows)])
+    assert load(plain).info.version == splits.info.version
+    assert recipe_for(str(tmp_path / name)).student == recipe_for("./reviews.csv").student
 
 
 def test_an_empty_text_file_is_refused(tmp_path):

@@ -12,6 +12,7 @@ from kd_keras.evaluate import (
     brier_score,
     cross_entropy,
     expected_calibration_error,
+    fit_temperature,
     reliability,
 )
 
@@ -116,3 +117,38 @@ def test_the_calibration_error_is_that_of_the_diagram():
     gaps = [n / 200 * abs(share - sure) for n, sure, share in pairs if n]
     assert len(gaps) > 3
     assert expected_calibration_error(logits, labels) == pytest.approx(sum(gaps))
+
+
+@pytest.mark.parametrize("right", [0.6, 0.75, 0.95])
+def test_the_temperature_makes_confidence_the_share_of_right_answers(right):
+    labels = np.where(np.arange(100) < 100 * right, 0, 1)
+    logits = np.tile([3.0, 0.0], (100, 1))
+    # sigmoid(3 / T) = right
+    expected = 3.0 / math.log(right / (1 - right))
+    temperature = fit_temperature(logits, labels)
+    assert temperature == pytest.approx(expected, rel=1e-4)
+    assert expected_calibration_error(logits / temperature, labels) < 1e-4
+
+
+def test_a_scaled_model_has_a_scaled_temperature():
+    random = np.random.default_rng(3)
+    logits, labels = random.normal(size=(400, 5)), random.integers(0, 5, 400)
+    logits[np.arange(400), labels] += 1.0
+    one = fit_temperature(logits, labels)
+    assert fit_temperature(4.0 * logits, np.eye(5)[labels]) == pytest.approx(4 * one, rel=1e-4)
+    # No neighbour fits better.
+    best = cross_entropy(logits / one, labels)
+    assert all(cross_entropy(logits / (one * f), labels) > best for f in (0.98, 1.02))
+
+
+def test_the_temperature_stays_in_its_bounds():
+    assert fit_temperature([[5.0, 0.0], [0.0, 5.0]], [0, 1]) == pytest.approx(0.01, rel=1e-3)
+    assert fit_temperature([[5.0, 0.0], [0.0, 5.0]], [1, 0]) == pytest.approx(100.0, rel=1e-3)
+    assert 0.01 <= fit_temperature([[1e4, 0.0]] * 3, [0, 0, 1]) <= 100.0
+
+
+def test_the_temperature_of_a_binary_logit():
+    logits = [[2.0]] * 4
+    assert fit_temperature(logits, [1, 1, 1, 0]) == pytest.approx(2 / math.log(3), rel=1e-4)
+    with pytest.raises(ValueError, match="must be logits"):
+        fit_temperature([[0.5, 0.5], [0.9, 0.1]], [0, 1])

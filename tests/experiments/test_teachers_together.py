@@ -2,15 +2,23 @@
 
 import dataclasses
 import io
+import re
 
 import keras
 import numpy as np
 import pytest
 from rich.console import Console
 
-from kd_keras import data
+from kd_keras import data, evaluate
 from kd_keras.experiments import distill
-from kd_keras.experiments.stages import Material, distiller, heard_as_one
+from kd_keras.experiments.folder import RunFolder
+from kd_keras.experiments.stages import (
+    Material,
+    distiller,
+    heard_as_one,
+    prepare,
+    train_networks,
+)
 from kd_keras.recipes import Recipe, digits
 from kd_keras.recipes.stage import MORE_TEACHERS
 from kd_keras.teachers import Ensemble
@@ -181,3 +189,34 @@ def test_a_run_trains_takes_and_measures_them_all(data_dir, tmp_path):
     crowd = Ensemble(models)(images)
     right = np.mean(np.argmax(crowd, axis=-1) == labels)
     assert together.accuracy == pytest.approx(right, abs=1e-6)
+
+
+def test_whoever_teaches_is_calibrated_first(material, tmp_path):
+    """The temperature that is said is the one that the student is taught with."""
+    recipe = dataclasses.replace(
+        RECIPE, more_teachers=("mlp8",), calibrate_teacher=True, teacher_epochs=3
+    )
+    shown = io.StringIO()
+    folder = RunFolder(tmp_path, recipe)
+    folder.begin()
+    train_networks(
+        dataclasses.replace(material, recipe=recipe), folder, Console(file=shown, width=200)
+    )
+    said = dict(
+        re.findall(r"(Teacher.*): calibrated by the temperature ([\d.]+)", shown.getvalue())
+    )
+    assert list(said) == ["Teacher", "Teacher 2"]
+    for name, title in (("teacher", "Teacher"), ("teacher_2", "Teacher 2")):
+        network = keras.saving.load_model(folder.network(name), compile=False)
+        logits, labels = evaluate.predict_logits(network, material.splits.validation)
+        temperature = float(said[title])
+        assert temperature == pytest.approx(evaluate.fit_temperature(logits, labels), abs=6e-4)
+        assert temperature != 1.0
+
+
+def test_a_label_for_each_pixel_is_not_calibrated(data_dir):
+    recipe = Recipe(
+        dataset="blobs", teacher="unet8", student="unet4", policy="none", calibrate_teacher=True
+    )
+    with pytest.raises(ValueError, match="`calibrate_teacher` is for data with one label"):
+        prepare(recipe, data_dir)

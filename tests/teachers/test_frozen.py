@@ -278,3 +278,29 @@ def test_a_teacher_that_is_right_by_chance_is_warned_of_once(recwarn):
     with pytest.warns(UserWarning, match=r"near chance for 3 classes.*inputs=.*classes=") as found:
         fitted(blind, of_layers(), y=balanced, x=x)
     assert len([w for w in found if "near chance" in str(w.message)]) == 1
+
+
+@pytest.mark.parametrize("end", [None, "softmax"])
+def test_a_calibrated_teacher_teaches_as_one_with_divided_logits(end):
+    teacher = of_layers(*([keras.layers.Softmax()] if end else []), units=4)
+    divided = of_layers(units=3)
+    kernel, bias = teacher.get_weights()
+    chosen = [3, 0, 2]
+    divided.set_weights([kernel[:, chosen] / 2.5, bias[chosen] / 2.5])
+    student = of_layers()
+    begun = student.get_weights()
+    _, found = fitted(Frozen(teacher, classes=chosen, temperature=2.5), student)
+    student.set_weights(begun)
+    _, expected = fitted(divided, student)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, err_msg=name)
+
+
+def test_the_temperature_of_a_teacher_is_checked_and_saved():
+    with pytest.raises(ValueError, match="`temperature` must be"):
+        Frozen(of_layers(), temperature=0.0)
+    frozen = Frozen(of_layers(), temperature=np.float32(2.0))
+    again = Frozen.from_config(frozen.get_config())
+    again.model.set_weights(frozen.model.get_weights())
+    np.testing.assert_allclose(again(X), frozen(X))
+    np.testing.assert_allclose(frozen(X), frozen.model(X) / 2.0, rtol=1e-6)

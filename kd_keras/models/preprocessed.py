@@ -34,8 +34,8 @@ class Preprocessed(keras.layers.Layer):
         self.made = made
         self.built = True
 
-    # Converters of images have `training=True`, which Keras would hand on to the whole network where
-    # nothing else is said.
+    # Converters of images have `training=True`, which Keras would hand on to the whole network
+    # where nothing else is said.
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self.preprocessor(inputs)
 

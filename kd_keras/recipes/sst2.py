@@ -4,8 +4,9 @@ Run it with `kd-keras distill sst2 --data-dir DIR`; without trials of robustness
 (`--no-robustness`) it took three minutes on two CPU cores, which did other work beside. Accuracy on
 the 872 test sentences, mean and standard deviation over the seeds 0, 1 and 2: teacher 81.50 (0.24),
 student alone 79.59 (0.50), distilled student 81.54 (0.23), as int8 file 81.50 (0.24) %; the gain is
-1.95 (0.58) points. One sentence is a ninth of a point. With seed 0, on the validation split the student alone was best after its first epoch, 79.3 %, and the distilled one
-after its fourth, 81.0 %; in the end they had 77.0 and 80.5 %.
+1.95 (0.58) points. One sentence is a ninth of a point. With seed 0, on the validation split, the
+student alone was best after its first epoch, 79.3 %, and the distilled one after its fourth,
+81.0 %; in the end they had 77.0 and 80.5 %.
 
 The teacher is trained for one epoch: in three its validation accuracy fell from 80.8 to 79.5 %.
 Teacher, policy and epochs were chosen on the validation split.

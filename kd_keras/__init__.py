@@ -14,23 +14,6 @@ from kd_keras import _startup
 
 __version__ = "0.1.0"
 
-_ROOMS = (
-    "augment",
-    "data",
-    "evaluate",
-    "experiments",
-    "export",
-    "jobs",
-    "losses",
-    "models",
-    "quantize",
-    "recipes",
-    "replay",
-    "report",
-    "tasks",
-    "teachers",
-)
-
 __all__ = [
     "Checkpoint",
     "Distiller",
@@ -53,6 +36,8 @@ __all__ = [
     "tasks",
     "teachers",
 ]
+# Imported when they are first used.
+_ROOMS = tuple(name for name in __all__ if name.islower() and name[0] != "_")
 
 _startup.refuse_legacy_keras()
 

@@ -159,6 +159,46 @@ def check_seed(value: Any, name: str = "seed") -> int:
     return int(value)
 
 
+def check_raw(name: str, values: Any, value_range: tuple[float, float] | None) -> None:
+    """Raise `ValueError` unless an array holds raw inputs of a student, as it declares them.
+
+    Args:
+        name: The argument, for the error.
+        values: A NumPy array.
+        value_range: The lowest and the highest value that the student takes; None for any.
+    """
+    least, most = float(values.min()), float(values.max())
+    received = f"Received: values from {least:g} to {most:g}"
+    if not math.isfinite(least) or not math.isfinite(most):
+        raise ValueError(f"`{name}` must be finite. {received}")
+    if value_range is None:
+        return
+    low, high = value_range
+    slack = 1e-3 * (high - low)
+    if least < low - slack or most > high + slack:
+        raise ValueError(
+            f"`{name}` must be raw inputs in the range {low:g} to {high:g}. If the student "
+            f"takes another range, say so with input_range=(low, high). {received}"
+        )
+    if values.dtype.kind == "f" and high > 1 and least >= 0 and 0 < most <= 1:
+        raise ValueError(
+            f"`{name}` looks like images in 0..1, but the student takes {low:g} to {high:g}. "
+            "Multiply them by 255, or say input_range=(0, 1) if that is what it takes: with the "
+            f"wrong range the integer scales are wrong. {received}"
+        )
+
+
+def saved_arguments(made: Any) -> dict[str, Any]:
+    """Return what a configuration holds: the arguments that the classes of `made` name.
+
+    Each class names its own in `saved_arguments`; each is an attribute of `made` too. Tuples become
+    lists, as in a file.
+    """
+    names = [name for each in type(made).__mro__ for name in vars(each).get("saved_arguments", ())]
+    values = {name: getattr(made, name) for name in names}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
 def refuse_complex(name: str, tensors: Iterable[Any], model: Any) -> None:
     """Raise `ValueError` if one of `tensors` is complex and `model` declares no such input.
 
@@ -183,6 +223,12 @@ def check_text(name: str, value: Any, example: str) -> None:
     """Raise `ValueError` unless `value` is text that is not blank."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"`{name}` must be a name such as {example!r}. {_received(name, value)}")
+
+
+def check_truth(name: str, value: Any) -> None:
+    """Raise `ValueError` unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"`{name}` must be True or False. {_received(name, value)}")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

@@ -87,6 +87,26 @@ def _leads_out(path: Path) -> bool:
     return path.is_symlink() and path.resolve().parent != path.parent.resolve()
 
 
+def refuse_strangers(folder: Path, kind: str, file: str) -> None:
+    """Raise where a folder that holds nothing of ours holds something of somebody else.
+
+    Args:
+        folder: The folder.
+        kind: What it would hold, such as "run".
+        file: The file by which such a folder is known.
+
+    Raises:
+        ValueError: If there is anything in it that is not hidden.
+    """
+    strangers = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if strangers:
+        raise ValueError(
+            f"{str(folder)!r} is not empty and holds no {kind}: there is no {file} of ours in it. "
+            f"Received: a folder with {strangers[:5]}{' and more' if len(strangers) > 5 else ''}. "
+            "Nothing in it is touched. Choose another folder with --output."
+        )
+
+
 def own_mark(kind: str) -> str:
     """Return the element in the head of a page by which this package knows its own pages again.
 

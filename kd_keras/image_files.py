@@ -42,6 +42,13 @@ def fingerprint(folder: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def holds_instead(folder: Path, suffix: str) -> bool:
+    """Whether a folder has files with an ending where images of classes would be, and no images."""
+    visible = (path for path in _of_depth_2_or_3(folder) if not is_hidden(path))
+    suffixes = {path.suffix.lower() for path in visible}
+    return suffix in suffixes and suffixes.isdisjoint(SUFFIXES)
+
+
 def _of_depth_2_or_3(folder: Path) -> Iterator[Path]:
     yield from folder.glob("*/*")
     yield from folder.glob("*/*/*")

@@ -10,8 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from kd_keras import _startup
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 try:
     import resource
@@ -69,6 +73,22 @@ def quiet_start() -> Iterator[None]:
         os.close(saved)
         with contextlib.suppress(subprocess.TimeoutExpired):
             relay.wait(_RELAY_SECONDS)
+
+
+@contextmanager
+def starting(console: Console, doing: str = "Starting TensorFlow") -> Iterator[None]:
+    """Say what the block does while it imports and starts TensorFlow, as `quiet_start` lets it.
+
+    Args:
+        console: Where it is said.
+        doing: What the block does.
+
+    Raises:
+        ImportError: If Keras runs on another backend.
+    """
+    with console.status(f"{doing} ..."), quiet_start():
+        _startup.refuse_other_backend()
+        yield
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from rich.console import Console
 from kd_keras.cli import main
 from kd_keras.demo.web_runtime import BUILDS, WebRuntime
 from kd_keras.experiments.study.grid import Treatment
+from kd_keras.experiments.study.pages import as_markdown, render
 from kd_keras.experiments.study.report import write_study_report
 from kd_keras.experiments.study.statistics import Estimate
 from kd_keras.experiments.study.summary import Spread, Summary, TreatmentResult
@@ -25,8 +26,6 @@ from kd_keras.export.metadata_file import serialized
 from kd_keras.jobs.ranking import PolicyScore, Ranking
 from kd_keras.report import Report, ResultRow, print_table, write_report
 from kd_keras.report.saying import say
-from kd_keras.report.study.markdown import as_markdown
-from kd_keras.report.study.page import render
 from tests.report.test_page import Page
 from tests.test_escaping import rendered
 

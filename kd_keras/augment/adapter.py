@@ -17,9 +17,9 @@ from kd_keras.augment.calling import (
 )
 from kd_keras.augment.contract import Adaptive, Augmentation, TeacherGuided
 from kd_keras.augment.draws import at_place
-from kd_keras.augment.frozen_draws import refuse_frozen_draws
 from kd_keras.augment.pixelwise import keeps_positions
 from kd_keras.augment.places import call_on_labels, refuse_unmovable
+from kd_keras.augment.unrepeatable import refuse_frozen_draws
 from kd_keras.compat.model import flat_layers
 from kd_keras.training.batch import ASKED, Batch
 

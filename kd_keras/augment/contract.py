@@ -103,6 +103,11 @@ class Augmentation(abc.ABC):
             outputs.update({f"second_{key}": value for key, value in second.items()})
         return outputs
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Return the augmentation of a configuration, whose layers are made again."""
+        return cls(**keras.saving.deserialize_keras_object(config))
+
 
 class TeacherGuided(Augmentation):
     """An augmentation that asks the teacher about its views; a `kd_keras.Distiller` can run it."""

@@ -130,27 +130,14 @@ class Feedback(Adaptive):
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
-            "changes": {
-                name: None if layer is None else serialize(layer)
-                for name, layer in zip(self.names, self._layers, strict=True)
-            },
-            "before": [serialize(layer) for layer in self._before],
+            "changes": serialize(dict(zip(self.names, self._layers, strict=True))),
+            "before": serialize(self._before),
             "seed": self.policy.seed,
             "value_range": list(self.policy.value_range),
             "rate": self.rate,
             "floor": self.floor,
             "memory": self.memory,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Feedback:
-        deserialize = keras.saving.deserialize_keras_object
-        changes = {
-            name: None if layer is None else deserialize(layer)
-            for name, layer in config["changes"].items()
-        }
-        before = [deserialize(layer) for layer in config["before"]]
-        return cls(**{**config, "changes": changes, "before": before})
 
     def __repr__(self) -> str:
         return f"Feedback([{', '.join(self.names)}], rate={self.rate:g})"

@@ -106,11 +106,6 @@ class Pick(TeacherGuided):
             "from_logits": self.from_logits,
         }
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Pick:
-        policy = keras.saving.deserialize_keras_object(config["policy"])
-        return cls(**{**config, "policy": policy})
-
     def __repr__(self) -> str:
         return f"Pick({self.policy!r}, pool={self.pool})"
 

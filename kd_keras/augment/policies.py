@@ -28,30 +28,13 @@ from kd_keras.augment.layers import (
 )
 from kd_keras.augment.policy import Policy
 
-__all__ = [
-    "augmix",
-    "blur",
-    "colour",
-    "cutmix",
-    "cutout",
-    "digits",
-    "fmix",
-    "geometric",
-    "gridmask",
-    "mixup",
-    "named",
-    "noise",
-    "none",
-    "policy_names",
-    "standard",
-    "strong",
-    "turns",
-]
+# Of images, that layers were made for.
+_BYTES, _UNIT = (0, 255), (0, 1)
 
 
 def none(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy:
     """Return the identity, the control of every comparison of policies."""
-    return Policy([], seed=seed, value_range=value_range, name="none")
+    return Policy([], seed, value_range, "none")
 
 
 def standard(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy:
@@ -71,7 +54,7 @@ def standard(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Poli
     >>> standard(seed=1)(tf.zeros((2, 32, 32, 3), tf.uint8), step=0).dtype
     tf.uint8
     """
-    return Policy(standard_layers(), seed=seed, value_range=value_range, name="standard")
+    return Policy(standard_layers(), seed, value_range, "standard")
 
 
 def standard_layers() -> list[Any]:
@@ -107,19 +90,14 @@ def digits(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy
     ensure_global_generator()
     layers = keras_cv.layers
     background = {"fill_mode": "constant", "fill_value": 0.0, "dtype": "float32"}
-    return Policy(
-        [
-            # In keras-cv a turn is given as a part of 2 pi.
-            layers.RandomRotation(factor=_LARGEST_ROTATION, **background),
-            layers.RandomZoom(height_factor=(-0.1, 0.1), width_factor=(-0.1, 0.1), **background),
-            layers.RandomTranslation(height_factor=0.1, width_factor=0.1, **background),
-            GaussianNoise(stddev=(0.0, 0.03), dtype="float32"),
-        ],
-        seed=seed,
-        value_range=value_range,
-        name="digits",
-        layer_range=(0, 255),
-    )
+    changes = [
+        # In keras-cv a turn is given as a part of 2 pi.
+        layers.RandomRotation(factor=_LARGEST_ROTATION, **background),
+        layers.RandomZoom(height_factor=(-0.1, 0.1), width_factor=(-0.1, 0.1), **background),
+        layers.RandomTranslation(height_factor=0.1, width_factor=0.1, **background),
+        GaussianNoise(stddev=(0.0, 0.03), dtype="float32"),
+    ]
+    return Policy(changes, seed, value_range, "digits", _BYTES)
 
 
 def geometric(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy:
@@ -138,19 +116,15 @@ def geometric(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Pol
     """
     ensure_global_generator()
     layers = keras_cv.layers
-    return Policy(
-        [
-            RandomFlip("horizontal", dtype="float32"),
-            # In keras-cv a turn is given as a part of 2 pi: 15 degrees at most.
-            layers.RandomRotation(factor=15 / 360, fill_mode="reflect", dtype="float32"),
-            layers.RandomZoom(height_factor=(-0.1, 0.1), width_factor=(-0.1, 0.1), dtype="float32"),
-            layers.RandomTranslation(height_factor=0.1, width_factor=0.1, dtype="float32"),
-            RandomResizedCrop(area=(0.7, 1.0), dtype="float32"),
-        ],
-        seed=seed,
-        value_range=value_range,
-        name="geometric",
-    )
+    changes = [
+        RandomFlip("horizontal", dtype="float32"),
+        # In keras-cv a turn is given as a part of 2 pi: 15 degrees at most.
+        layers.RandomRotation(factor=15 / 360, fill_mode="reflect", dtype="float32"),
+        layers.RandomZoom(height_factor=(-0.1, 0.1), width_factor=(-0.1, 0.1), dtype="float32"),
+        layers.RandomTranslation(height_factor=0.1, width_factor=0.1, dtype="float32"),
+        RandomResizedCrop(area=(0.7, 1.0), dtype="float32"),
+    ]
+    return Policy(changes, seed, value_range, "geometric")
 
 
 def turns(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy:
@@ -173,19 +147,14 @@ def turns(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy:
     """
     ensure_global_generator()
     layers = keras_cv.layers
-    return Policy(
-        [
-            RandomFlip("horizontal_and_vertical", dtype="float32"),
-            RandomTranspose(dtype="float32"),
-            RandomShift(height_factor=0.25, width_factor=0.25, dtype="float32"),
-            layers.RandomBrightness(factor=0.1, value_range=(0, 1), dtype="float32"),
-            layers.RandomContrast(value_range=(0, 1), factor=0.2, dtype="float32"),
-        ],
-        seed=seed,
-        value_range=value_range,
-        name="turns",
-        layer_range=(0, 1),
-    )
+    changes = [
+        RandomFlip("horizontal_and_vertical", dtype="float32"),
+        RandomTranspose(dtype="float32"),
+        RandomShift(height_factor=0.25, width_factor=0.25, dtype="float32"),
+        layers.RandomBrightness(factor=0.1, value_range=(0, 1), dtype="float32"),
+        layers.RandomContrast(value_range=(0, 1), factor=0.2, dtype="float32"),
+    ]
+    return Policy(changes, seed, value_range, "turns", _UNIT)
 
 
 def colour(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy:
@@ -206,20 +175,15 @@ def colour(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy
     """
     ensure_global_generator()
     layers = keras_cv.layers
-    return Policy(
-        [
-            layers.RandomBrightness(factor=0.2, value_range=(0, 1), dtype="float32"),
-            layers.RandomContrast(value_range=(0, 1), factor=0.3, dtype="float32"),
-            # 0.5 leaves the saturation; s / (1 - s) multiplies it: from 0.67 to 1.5.
-            layers.RandomSaturation(factor=(0.4, 0.6), dtype="float32"),
-            # A part of half the circle: 9 degrees at most.
-            layers.RandomHue(factor=0.05, value_range=(0, 1), dtype="float32"),
-        ],
-        seed=seed,
-        value_range=value_range,
-        name="colour",
-        layer_range=(0, 1),
-    )
+    changes = [
+        layers.RandomBrightness(factor=0.2, value_range=(0, 1), dtype="float32"),
+        layers.RandomContrast(value_range=(0, 1), factor=0.3, dtype="float32"),
+        # 0.5 leaves the saturation; s / (1 - s) multiplies it: from 0.67 to 1.5.
+        layers.RandomSaturation(factor=(0.4, 0.6), dtype="float32"),
+        # A part of half the circle: 9 degrees at most.
+        layers.RandomHue(factor=0.05, value_range=(0, 1), dtype="float32"),
+    ]
+    return Policy(changes, seed, value_range, "colour", _UNIT)
 
 
 def noise(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy:
@@ -236,16 +200,11 @@ def noise(seed: int = 0, value_range: tuple[float, float] = (0, 255)) -> Policy:
     >>> noise(seed=1)(tf.zeros((2, 32, 32, 3), tf.uint8), step=0).shape
     TensorShape([2, 32, 32, 3])
     """
-    return Policy(
-        [
-            GaussianNoise(stddev=(0.0, 0.08), dtype="float32"),
-            SaltAndPepper(amount=(0.0, 0.03), dtype="float32"),
-        ],
-        seed=seed,
-        value_range=value_range,
-        name="noise",
-        layer_range=(0, 255),
-    )
+    changes = [
+        GaussianNoise(stddev=(0.0, 0.08), dtype="float32"),
+        SaltAndPepper(amount=(0.0, 0.03), dtype="float32"),
+    ]
+    return Policy(changes, seed, value_range, "noise", _BYTES)
 
 
 def blur(seed: int = 0, value_range: tuple[float, float] = (0, 255), sigma: float = 1.0) -> Policy:
@@ -263,13 +222,8 @@ def blur(seed: int = 0, value_range: tuple[float, float] = (0, 255), sigma: floa
     >>> blur(seed=1)(tf.zeros((2, 32, 32, 3), tf.uint8), step=0).shape
     TensorShape([2, 32, 32, 3])
     """
-    return Policy(
-        [*standard_layers(), GaussianBlur((0.0, sigma), dtype="float32")],
-        seed=seed,
-        value_range=value_range,
-        name="blur",
-        layer_range=(0, 255),
-    )
+    changes = [*standard_layers(), GaussianBlur((0.0, sigma), dtype="float32")]
+    return Policy(changes, seed, value_range, "blur", _BYTES)
 
 
 _GREY = 127.5
@@ -299,13 +253,8 @@ def cutout(seed: int = 0, value_range: tuple[float, float] = (0, 255), side: flo
     rectangle = keras_cv.layers.RandomCutout(
         (side, side), (side, side), fill_value=_GREY, dtype="float32"
     )
-    return Policy(
-        [*standard_layers(), rectangle],
-        seed=seed,
-        value_range=value_range,
-        name="cutout",
-        layer_range=(0, 255),
-    )
+    changes = [*standard_layers(), rectangle]
+    return Policy(changes, seed, value_range, "cutout", _BYTES)
 
 
 def gridmask(
@@ -325,13 +274,8 @@ def gridmask(
     >>> gridmask(seed=1)(tf.zeros((2, 32, 32, 3), tf.uint8), step=0).shape
     TensorShape([2, 32, 32, 3])
     """
-    return Policy(
-        [*standard_layers(), GridMask(ratio=ratio, dtype="float32")],
-        seed=seed,
-        value_range=value_range,
-        name="gridmask",
-        layer_range=(0, 255),
-    )
+    changes = [*standard_layers(), GridMask(ratio=ratio, dtype="float32")]
+    return Policy(changes, seed, value_range, "gridmask", _BYTES)
 
 
 def transforms(magnitude: float = 0.5) -> dict[str, Any]:
@@ -395,13 +339,8 @@ def strong(
     check_number(
         "magnitude", magnitude, above=0, high=1, remedy="For no change at all use count=0."
     )
-    return Policy(
-        [*standard_layers(), RandomSubset(transforms(float(magnitude)).values(), count=count)],
-        seed=seed,
-        value_range=value_range,
-        name="strong",
-        layer_range=(0, 255),
-    )
+    changes = [*standard_layers(), RandomSubset(transforms(float(magnitude)).values(), count=count)]
+    return Policy(changes, seed, value_range, "strong", _BYTES)
 
 
 def augmix(
@@ -434,13 +373,8 @@ def augmix(
     """
     remedy = "For no change at all use kd_keras.augment.standard."
     check_number("magnitude", magnitude, above=0, high=1, remedy=remedy)
-    return Policy(
-        [*standard_layers(), AugMix(_changes(float(magnitude)), width=width)],
-        seed=seed,
-        value_range=value_range,
-        name="augmix",
-        layer_range=(0, 255),
-    )
+    changes = [*standard_layers(), AugMix(_changes(float(magnitude)), width=width)]
+    return Policy(changes, seed, value_range, "augmix", _BYTES)
 
 
 def _changes(magnitude: float) -> list[Any]:
@@ -478,9 +412,7 @@ def mixup(seed: int = 0, value_range: tuple[float, float] = (0, 255), alpha: flo
     >>> sorted(mixup(seed=1)(batch, step=0))
     ['images', 'labels', 'second_labels', 'share']
     """
-    return Policy(
-        [*standard_layers(), MixUp(alpha)], seed=seed, value_range=value_range, name="mixup"
-    )
+    return Policy([*standard_layers(), MixUp(alpha)], seed, value_range, "mixup")
 
 
 def cutmix(
@@ -501,9 +433,7 @@ def cutmix(
     >>> cutmix(seed=1)(batch, step=0)["images"].dtype
     tf.uint8
     """
-    return Policy(
-        [*standard_layers(), CutMix(alpha)], seed=seed, value_range=value_range, name="cutmix"
-    )
+    return Policy([*standard_layers(), CutMix(alpha)], seed, value_range, "cutmix")
 
 
 def fmix(seed: int = 0, value_range: tuple[float, float] = (0, 255), alpha: float = 1.0) -> Policy:
@@ -522,9 +452,7 @@ def fmix(seed: int = 0, value_range: tuple[float, float] = (0, 255), alpha: floa
     >>> fmix(seed=1)(batch, step=0)["images"].dtype
     tf.uint8
     """
-    return Policy(
-        [*standard_layers(), FMix(alpha)], seed=seed, value_range=value_range, name="fmix"
-    )
+    return Policy([*standard_layers(), FMix(alpha)], seed, value_range, "fmix")
 
 
 _BUILDERS = {

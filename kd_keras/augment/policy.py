@@ -15,7 +15,7 @@ from kd_keras.augment.layers.drawn import Drawn
 from kd_keras.augment.layers.mixing import Mixing
 from kd_keras.augment.rows import local_rows, only_rows
 from kd_keras.augment.seeding import call_seeded, make_repeatable
-from kd_keras.augment.unseeded import refuse_unrepeatable
+from kd_keras.augment.unrepeatable import refuse_unrepeatable
 from kd_keras.augment.value_range import as_dtype, clip, into_range, scale
 from kd_keras.training.batch import Batch
 
@@ -133,17 +133,12 @@ class Policy(Augmentation):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "layers": [keras.saving.serialize_keras_object(layer) for layer in self.layers],
+            "layers": keras.saving.serialize_keras_object(self.layers),
             "seed": self.seed,
             "value_range": list(self.value_range),
             "name": self.name,
             "layer_range": list(self.layer_range),
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Policy:
-        layers = [keras.saving.deserialize_keras_object(layer) for layer in config["layers"]]
-        return cls(**{**config, "layers": layers})
 
     def __repr__(self) -> str:
         layers = ", ".join(

@@ -83,15 +83,10 @@ class WaveformPolicy(Augmentation):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "layers": [keras.saving.serialize_keras_object(layer) for layer in self.layers],
+            "layers": keras.saving.serialize_keras_object(self.layers),
             "seed": self.seed,
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> WaveformPolicy:
-        layers = [keras.saving.deserialize_keras_object(layer) for layer in config["layers"]]
-        return cls(**{**config, "layers": layers})
 
     def __repr__(self) -> str:
         return f"WaveformPolicy({self.layers}, seed={self.seed}, name={self.name!r})"

@@ -44,10 +44,6 @@ class TokenLayer(Augmentation):
     def get_config(self) -> dict[str, Any]:
         return {"rate": self.rate, "seed": self.seed}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> TokenLayer:
-        return cls(**config)
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.rate})"
 
@@ -278,13 +274,8 @@ class TokenPolicy(Augmentation):
         return views._replace(x=tf.ensure_shape(x, ids.shape))
 
     def get_config(self) -> dict[str, Any]:
-        layers = [keras.saving.serialize_keras_object(layer) for layer in self.layers]
+        layers = keras.saving.serialize_keras_object(self.layers)
         return {"layers": layers, "seed": self.seed, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> TokenPolicy:
-        layers = [keras.saving.deserialize_keras_object(layer) for layer in config["layers"]]
-        return cls(**{**config, "layers": layers})
 
     def __repr__(self) -> str:
         return f"TokenPolicy({self.layers}, seed={self.seed}, name={self.name!r})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -12,13 +11,11 @@ import tyro
 from rich.console import Console
 
 from kd_keras import jobs
-from kd_keras.cli.job import Command, NetworkJob
-from kd_keras.folders import refuse_foreign_json
+from kd_keras.cli.job import Command, NetworkJob, json_file
 from kd_keras.jobs.benchmarking import Benchmark
 from kd_keras.portable import portable
 from kd_keras.report.saying import say
 from kd_keras.report.table import Table, show
-from kd_keras.whole_file import written_beside
 
 _XNNPACK = {"both": (True, False), "on": (True,), "off": (False,)}
 
@@ -75,11 +72,7 @@ class BenchmarkFiles(NetworkJob):
 
     def run(self, call: str, console: Console) -> None:
         self.import_own_module(console)
-        if self.json is not None:
-            refuse_foreign_json(self.json, "benchmark", "--json")
-        with contextlib.ExitStack() as stack:
-            # Opened first: a folder that cannot be written is known before any work is done.
-            beside = None if self.json is None else stack.enter_context(written_beside(self.json))
+        with json_file(self.json, "benchmark", console) as write:
             measured = jobs.benchmark_files(
                 self.files,
                 keras_models=self.keras,
@@ -90,10 +83,7 @@ class BenchmarkFiles(NetworkJob):
                 console=console,
             )
             _print(measured, console)
-            if beside is not None:
-                beside.write_text(as_json(measured, call), encoding="utf-8", newline="\n")
-        if self.json is not None:
-            say(console, f"Written to {self.json}")
+            write(as_json(measured, call))
 
 
 def _print(measured: Benchmark, console: Console) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
-from kd_keras import _startup
+from kd_keras.folders import refuse_foreign_json
 from kd_keras.own_modules import import_own
-from kd_keras.quiet_start import quiet_start
+from kd_keras.quiet_start import starting
 from kd_keras.recipes.stage import function_of
+from kd_keras.report.saying import say
+from kd_keras.whole_file import written_beside
 
 
 class NotGoodEnough(Exception):
@@ -61,11 +65,30 @@ class NetworkJob(Job):
         """Import it, where there is one."""
         if self.own_module is None:
             return
-        with console.status("Starting TensorFlow ..."), quiet_start():
-            _startup.refuse_other_backend()
+        with starting(console):
             function = function_of(self.own_module)
             module = self.own_module if function is None else function[0]
             import_own(module, "own_module", self.own_module)
+
+
+@contextlib.contextmanager
+def json_file(path: Path | None, command: str, console: Console) -> Iterator[Callable[[str], Any]]:
+    """Yield what writes the JSON of a command, which goes nowhere where no file was named.
+
+    A folder that cannot be written, and a file of somebody else, are known before any work is done.
+
+    Args:
+        path: What --json names.
+        command: The command's name.
+        console: Where it is said that the file is written.
+    """
+    if path is None:
+        yield lambda text: None
+        return
+    refuse_foreign_json(path, command, "--json")
+    with written_beside(path) as beside:
+        yield lambda text: beside.write_text(text, encoding="utf-8", newline="\n")
+    say(console, f"Written to {path}")
 
 
 @dataclasses.dataclass(frozen=True)

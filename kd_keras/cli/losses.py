@@ -12,11 +12,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from kd_keras.cli.job import Command, Job
-from kd_keras.folders import refuse_foreign_json
+from kd_keras.cli.job import Command, Job, json_file
 from kd_keras.quiet_start import quiet_start
-from kd_keras.report.saying import say
-from kd_keras.whole_file import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +32,12 @@ class Losses(Job):
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None
 
     def run(self, call: str, console: Console) -> None:
-        if self.json is not None:
-            refuse_foreign_json(self.json, "losses", "--json")
-        with console.status("Starting TensorFlow ..."), quiet_start():
-            from kd_keras.losses.catalogue import catalogue
-        entries = [e for e in catalogue() if self.matches in (None, e.matches)]
+        with json_file(self.json, "losses", console) as write:
+            with console.status("Starting TensorFlow ..."), quiet_start():
+                from kd_keras.losses.catalogue import catalogue
+            entries = [e for e in catalogue() if self.matches in (None, e.matches)]
+            rows = [dataclasses.asdict(entry) for entry in entries]
+            write(json.dumps({"command": call, "losses": rows}, indent=2) + "\n")
         heading = None
         for entry in entries:
             if entry.matches != heading:
@@ -48,10 +46,6 @@ class Losses(Job):
             console.print(Text(f"{entry.name}({entry.defaults})", style="bold"), highlight=False)
             for line in (entry.summary, Text(entry.paper, style="dim")):
                 console.print(Padding(line, (0, 0, 0, 4)), highlight=False, markup=False)
-        if self.json is not None:
-            rows = [dataclasses.asdict(entry) for entry in entries]
-            write_whole(self.json, json.dumps({"command": call, "losses": rows}, indent=2) + "\n")
-            say(console, f"Written to {self.json}")
 
 
 COMMAND = Command(parse=Losses, examples={"kd-keras losses": "what can be matched, with papers"})

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from kd_keras import jobs
 from kd_keras.cli.job import Command, NetworkJob
-from kd_keras.cli.names import KNOWN, split_policies
+from kd_keras.cli.options import KNOWN, split_policies
 from kd_keras.escaping import csv_table
 from kd_keras.folders import refuse_foreign_file, refuse_foreign_json
 from kd_keras.jobs.ranking import Ranking

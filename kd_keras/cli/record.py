@@ -11,7 +11,7 @@ from rich.console import Console
 
 from kd_keras import jobs
 from kd_keras.cli.job import Command, NetworkJob, NotGoodEnough
-from kd_keras.cli.share import Share
+from kd_keras.cli.options import Share
 from kd_keras.jobs.recording import Recorded
 from kd_keras.recipes.recipe import PolicyName
 from kd_keras.recipes.stage import folder_name

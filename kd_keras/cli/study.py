@@ -12,8 +12,8 @@ from rich.console import Console
 
 from kd_keras import recipes
 from kd_keras.cli.job import Command, Job
+from kd_keras.cli.options import Share
 from kd_keras.cli.per_recipe import Own, one_of_recipes
-from kd_keras.cli.share import Share
 from kd_keras.experiments.study import Study, run_study
 from kd_keras.experiments.study.grid import of_cells, policy_of_teacher, without_distillation
 

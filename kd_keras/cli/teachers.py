@@ -13,15 +13,13 @@ import tyro
 from rich.console import Console
 
 from kd_keras import jobs
-from kd_keras.cli.job import Command, NetworkJob
-from kd_keras.folders import refuse_foreign_json
+from kd_keras.cli.job import Command, NetworkJob, json_file
 from kd_keras.jobs.choosing import TeacherRanking
 from kd_keras.portable import portable
 from kd_keras.recipes.recipe import TeacherPolicyName
 from kd_keras.recipes.stage import is_file
 from kd_keras.report.saying import say
 from kd_keras.report.table import Table, nats, percent, show
-from kd_keras.whole_file import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,37 +82,29 @@ class Teachers(NetworkJob):
 
     def run(self, call: str, console: Console) -> None:
         self.import_own_module(console)
-        if self.json is not None:
-            if not self.json.parent.is_dir():
-                raise ValueError(
-                    f"The folder of --json does not exist: {self.json.parent}. Create it first."
-                )
-            refuse_foreign_json(self.json, "teachers", "--json")
-        ranking = jobs.rank_teachers(
-            self.dataset,
-            self.teachers,
-            self.student,
-            data_dir=self.data_dir,
-            probe_steps=self.probe_steps,
-            temperature=self.temperature,
-            policy=self.policy,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-            image_size=self.image_size,
-            teacher_value_range=self.teacher_value_range,
-            student_value_range=self.student_value_range,
-            console=console,
-        )
-        if self.json is not None:
-            write_whole(self.json, as_json(ranking, call))
-        for table in _tables(ranking):
-            show(table, console)
-        for line in explained(ranking):
-            say(console, line)
-        say(console, f"To go on: {self._next(ranking)}")
-        if self.json is not None:
-            say(console, f"Written to {self.json}")
+        with json_file(self.json, "teachers", console) as write:
+            ranking = jobs.rank_teachers(
+                self.dataset,
+                self.teachers,
+                self.student,
+                data_dir=self.data_dir,
+                probe_steps=self.probe_steps,
+                temperature=self.temperature,
+                policy=self.policy,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                seed=self.seed,
+                image_size=self.image_size,
+                teacher_value_range=self.teacher_value_range,
+                student_value_range=self.student_value_range,
+                console=console,
+            )
+            write(as_json(ranking, call))
+            for table in _tables(ranking):
+                show(table, console)
+            for line in explained(ranking):
+                say(console, line)
+            say(console, f"To go on: {self._next(ranking)}")
 
     def _next(self, ranking: TeacherRanking) -> str:
         """Return the command that trains the student with the first teacher."""

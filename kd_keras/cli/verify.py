@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -13,13 +12,11 @@ import tyro
 from rich.console import Console
 
 from kd_keras import jobs
-from kd_keras.cli.job import Command, NetworkJob, NotGoodEnough
-from kd_keras.folders import refuse_foreign_json
+from kd_keras.cli.job import Command, NetworkJob, NotGoodEnough, json_file
 from kd_keras.jobs.verifying import VerifiedFile
 from kd_keras.portable import portable
 from kd_keras.report.saying import say
 from kd_keras.report.table import ABSENT, Table, show
-from kd_keras.whole_file import written_beside
 
 if TYPE_CHECKING:
     from kd_keras.export.layers import LayerReport
@@ -86,11 +83,7 @@ class Verify(NetworkJob):
 
     def run(self, call: str, console: Console) -> None:
         self.import_own_module(console)
-        if self.json is not None:
-            refuse_foreign_json(self.json, "verify", "--json")
-        with contextlib.ExitStack() as stack:
-            # Opened first: a folder that cannot be written is known before any work is done.
-            beside = None if self.json is None else stack.enter_context(written_beside(self.json))
+        with json_file(self.json, "verify", console) as write:
             verified = jobs.verify_file(
                 self.file,
                 self.data,
@@ -107,10 +100,7 @@ class Verify(NetworkJob):
                 console=console,
             )
             _print(verified, console)
-            if beside is not None:
-                beside.write_text(as_json(verified, call), encoding="utf-8", newline="\n")
-        if self.json is not None:
-            say(console, f"Written to {self.json}")
+            write(as_json(verified, call))
         if verified.missed:
             raise NotGoodEnough(f"{self.file}: {'; '.join(map(str, verified.missed))}")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from kd_keras import jobs
 from kd_keras.cli.job import Command, NetworkJob
-from kd_keras.cli.names import split_policies
+from kd_keras.cli.options import split_policies
 from kd_keras.recipes.stage import folder_name
 from kd_keras.report.saying import say
 

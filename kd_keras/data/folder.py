@@ -17,7 +17,7 @@ from kd_keras.class_names import check_class_names
 from kd_keras.data.by_class import by_class
 from kd_keras.data.decoding import decode_file
 from kd_keras.data.source import Cut, ImageSource
-from kd_keras.data.splits import VALIDATION_NAMES, Part, cut
+from kd_keras.data.splits import SPLITS, VALIDATION_NAMES, Part, cut
 from kd_keras.image_files import SUFFIXES, is_hidden
 from kd_keras.pictures import open_picture
 
@@ -25,7 +25,6 @@ _LAYOUT = (
     "<folder>/<class>/*.png, or <folder>/train/<class>/*.png with <folder>/test/ and "
     "<folder>/validation/ likewise where there are any (.jpg, .jpeg and .png files)"
 )
-_SPLITS = ("train", "test", *VALIDATION_NAMES)
 _FORMATS = ("JPEG", "PNG")
 _OTHER_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jxl", ".tif", ".tiff", ".webp"}
@@ -83,7 +82,8 @@ class FolderSource(ImageSource):
         return self.name
 
     def cut(self, fraction: float) -> Cut:
-        source, share = by_class(self, fraction)
+        files, share = by_class(self.name, self.classes, self.files, fraction)
+        source = dataclasses.replace(self, files=files)
         parts = cut(source.name, source.available, fraction, share)
         return Cut(source, *parts, "" if share is None else ", of each class alike")
 
@@ -177,17 +177,17 @@ def open_folder(folder: Path, image_size: tuple[int, int] | None) -> FolderSourc
 def _places(folder: Path) -> dict[str, Path]:
     """Return the folder of each split; all is `train` where the folder holds classes alone."""
     names = _visible_folders(folder)
-    like_splits = [name for name in names if name.lower() in _SPLITS]
+    like_splits = [name for name in names if name.lower() in SPLITS]
     # A class may be called "train", as a vehicle: it holds images and no classes.
     are_classes = set(like_splits) != set(names) and all(
         _loose(folder / name) and not _visible_folders(folder / name) for name in like_splits
     )
     if not like_splits or are_classes:
         return {"train": folder}
-    capitals = [name for name in like_splits if name not in _SPLITS]
+    capitals = [name for name in like_splits if name not in SPLITS]
     if capitals:
         raise ValueError(
-            f"The folders of splits must be called {', '.join(map(repr, _SPLITS))}, in lower case. "
+            f"The folders of splits must be called {', '.join(map(repr, SPLITS))}, in lower case. "
             f"Received: {str(folder)!r} with {capitals}. Rename "
             f"{', '.join(f'{name!r} to {name.lower()!r}' for name in capitals)}."
         )
@@ -219,7 +219,7 @@ def _is_like_an_image(path: Path) -> bool:
 
 
 def _refuse_other_splits(folder: Path, names: Sequence[str]) -> None:
-    other = [name for name in names if name not in _SPLITS]
+    other = [name for name in names if name not in SPLITS]
     if other:
         raise ValueError(
             "A folder of images may have the sub-folders 'train', 'test' and one of "

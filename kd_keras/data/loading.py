@@ -195,8 +195,9 @@ def _own_files(name: str | os.PathLike[str], data_dir: Path | None) -> Path | No
             )
         return data_dir
     path = Path(name).expanduser()
-    is_path = not isinstance(name, str) or name.startswith((".", "~", os.sep))
-    if is_path or path.suffix.lower() in TABLES:
+    if not isinstance(name, str) or name.startswith((".", "~", os.sep)):
+        return path
+    if path.suffix.lower() in TABLES:
         return path
     return path if path.is_dir() and not is_in_catalogue(name) else None
 

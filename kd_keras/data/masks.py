@@ -14,10 +14,8 @@ from kd_keras.data.decoding import decode_file, decode_jpeg
 from kd_keras.data.dense import DenseSource
 from kd_keras.data.mask_files import IMAGES, MASKS, MaskedImage, classes_of, examined
 from kd_keras.data.source import Cut
-from kd_keras.data.splits import VALIDATION_NAMES, Part, cut
+from kd_keras.data.splits import SPLITS, Part, cut
 from kd_keras.image_files import is_hidden
-
-_SPLITS = ("train", "test", *VALIDATION_NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +169,7 @@ def open_masks(
     """
     places = {"train": folder}
     if _folders(folder) != [IMAGES, MASKS]:
-        places = {name: folder / name for name in _folders(folder) if name in _SPLITS}
+        places = {name: folder / name for name in _folders(folder) if name in SPLITS}
     files = {split: examined(place) for split, place in places.items()}
     everything = [file for of_split in files.values() for file in of_split]
     classes, of_values = classes_of(folder, everything, names)

@@ -145,6 +145,35 @@ class ImageSource(Source):
 
 
 @dataclasses.dataclass(frozen=True)
+class AudioSource(Source):
+    """Recordings of one length, waveforms in -1..1, and the class of each.
+
+    Attributes:
+        sample_rate: Samples in a second.
+    """
+
+    task = "audio"
+    sample_rate: int
+
+    @property
+    @abc.abstractmethod
+    def samples(self) -> int:
+        """How many samples every recording is brought to."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.samples,)
+
+    @property
+    def input_dtype(self) -> str:
+        return "float32"
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        return {"sample_rate": self.sample_rate}
+
+
+@dataclasses.dataclass(frozen=True)
 class BuilderSource(ImageSource):
     """A prepared builder, and how to get (image, label) out of it.
 

@@ -5,39 +5,33 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kd_keras.data.source import Cut, Source
+from kd_keras.data.source import AudioSource, Cut
 from kd_keras.data.splits import Part
 from kd_keras.recordings import FULL_SCALE
 
 
 @dataclasses.dataclass(frozen=True)
-class SpeechSource(Source):
-    """Recordings, each of one word of one speaker: waveforms of one length, in -1..1.
+class SpeechSource(AudioSource):
+    """Recordings, each of one word of one speaker.
 
     A network is used by people whom it has not heard. So the speakers are cut, not the recordings:
     in alphabetical order the last is for test, the one before for validation, the others to train
     on.
     """
 
-    task = "audio"
-    sample_rate = 8000
+    sample_rate: int = dataclasses.field(default=8000, init=False)
 
     @property
     @abc.abstractmethod
     def speakers(self) -> Sequence[str]:
         """Who speaks in each recording, in the order in which they are stored."""
-
-    @property
-    @abc.abstractmethod
-    def samples(self) -> int:
-        """How many samples every recording is brought to."""
 
     @abc.abstractmethod
     def all_encoded(self) -> tf.data.Dataset:
@@ -46,18 +40,6 @@ class SpeechSource(Source):
     @property
     def available(self) -> dict[str, int]:
         return {split: int(members.sum()) for split, members in self._members.items()}
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return (self.samples,)
-
-    @property
-    def input_dtype(self) -> str:
-        return "float32"
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        return {"sample_rate": self.sample_rate}
 
     def encoded(self, part: Part) -> tf.data.Dataset:
         members = tf.constant(self._members[part.split])

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
@@ -17,6 +18,7 @@ from kd_keras.image_files import fingerprint
 TaskName = Literal["image", "audio", "text", "segmentation"]
 # What datasets call their validation split.
 VALIDATION_NAMES = ("validation", "val", "valid", "dev")
+SPLITS = ("train", "test", *VALIDATION_NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,6 +199,12 @@ class Part(NamedTuple):
     @property
     def examples(self) -> int:
         return self.stop - self.start
+
+
+def split_folders(folder: Path) -> dict[str, Path]:
+    """Return the folder of each split; all is `train` where the folder holds classes alone."""
+    found = {name: folder / name for name in sorted(SPLITS) if (folder / name).is_dir()}
+    return found or {"train": folder}
 
 
 def missing_splits(available: Collection[str]) -> int:

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from kd_keras.class_names import check_class_names
-from kd_keras.data.splits import VALIDATION_NAMES
+from kd_keras.data.splits import split_folders
 from kd_keras.data.texts import Texts, TextSource
-from kd_keras.image_files import SUFFIXES, is_hidden
+from kd_keras.image_files import holds_instead, is_hidden
 
-_SPLITS = ("train", "test", *VALIDATION_NAMES)
 _REMEDY = "Rename or merge these classes."
 TABLES = {".csv": ",", ".tsv": "\t"}
 # What columns of published files are called; the first name that is there counts.
@@ -25,11 +24,7 @@ _LABEL_NAMES = ("label", "class", "category", "sentiment", "target")
 
 def is_of_texts(path: Path) -> bool:
     """Whether a path is a table, or a folder with .txt files and without images of classes."""
-    if path.suffix.lower() in TABLES:
-        return True
-    files = [file for pattern in ("*/*", "*/*/*") for file in path.glob(pattern)]
-    suffixes = {file.suffix.lower() for file in files if not is_hidden(file)}
-    return ".txt" in suffixes and suffixes.isdisjoint(SUFFIXES)
+    return path.suffix.lower() in TABLES or holds_instead(path, ".txt")
 
 
 def open_texts(path: Path) -> TextSource:
@@ -47,8 +42,7 @@ def open_texts(path: Path) -> TextSource:
     """
     if path.suffix.lower() in TABLES:
         return _source(path, {"train": _table_rows(path)})
-    splits = {name for name in _SPLITS if (path / name).is_dir()}
-    folders = {name: path / name for name in sorted(splits)} if splits else {"train": path}
+    folders = split_folders(path)
     return _source(path, {name: _folder_rows(name, folder) for name, folder in folders.items()})
 
 

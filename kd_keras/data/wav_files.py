@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from kd_keras.class_names import check_class_names
-from kd_keras.data.source import Cut, Source
-from kd_keras.data.splits import VALIDATION_NAMES, Part, cut, missing_splits
-from kd_keras.image_files import SUFFIXES, is_hidden
+from kd_keras.data.source import AudioSource, Cut
+from kd_keras.data.splits import VALIDATION_NAMES, Part, cut, missing_splits, split_folders
+from kd_keras.image_files import holds_instead, is_hidden
 from kd_keras.recordings import conversion, read_recording
 
-_SPLITS = ("train", "test", *VALIDATION_NAMES)
 # As Speech Commands names its files: who speaks, and the how-many-eth time.
 _SPEAKER = re.compile(r"(?P<speaker>.+)_nohash_[0-9]+")
 
@@ -33,21 +32,17 @@ class WavFile(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class WavSource(Source):
+class WavSource(AudioSource):
     """The recordings of a folder, padded with silence or cut at the end to one second.
 
     Attributes:
         digest: Of all recordings.
         classes: Name of each class, by label.
-        sample_rate: Samples in a second, of all of them.
         files: The recordings of each split, in the order in which they are read.
     """
 
-    task = "audio"
-
     digest: str
     classes: tuple[str, ...]
-    sample_rate: int
     files: Mapping[str, Sequence[WavFile]]
 
     @property
@@ -63,16 +58,8 @@ class WavSource(Source):
         return {split: len(files) for split, files in self.files.items()}
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        return (self.sample_rate,)
-
-    @property
-    def input_dtype(self) -> str:
-        return "float32"
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        return {"sample_rate": self.sample_rate}
+    def samples(self) -> int:
+        return self.sample_rate  # one second
 
     def encoded(self, part: Part) -> tf.data.Dataset:
         files = self.files[part.split][part.start : part.stop]
@@ -118,9 +105,7 @@ class WavSource(Source):
 
 def is_of_recordings(path: Path) -> bool:
     """Whether a path is a folder with .wav files and without images of classes."""
-    files = [file for pattern in ("*/*", "*/*/*") for file in path.glob(pattern)]
-    suffixes = {file.suffix.lower() for file in files if not is_hidden(file)}
-    return ".wav" in suffixes and suffixes.isdisjoint(SUFFIXES)
+    return holds_instead(path, ".wav")
 
 
 def open_recordings(folder: Path) -> WavSource:
@@ -137,9 +122,7 @@ def open_recordings(folder: Path) -> WavSource:
         ValueError: If a file cannot be read or has another form, sample rates differ, or the
             classes have names that no label file can hold or are not all in `train`.
     """
-    splits = sorted(name for name in _SPLITS if (folder / name).is_dir())
-    places = {name: folder / name for name in splits} if splits else {"train": folder}
-    found = {split: _paths(place) for split, place in places.items()}
+    found = {split: _paths(place) for split, place in split_folders(folder).items()}
     classes = sorted({path.parent.name for path in found.get("train", ())})
     unseen = sorted({path.parent.name for paths in found.values() for path in paths} - set(classes))
     if len(classes) < 2 or unseen:
@@ -157,7 +140,7 @@ def open_recordings(folder: Path) -> WavSource:
     }
     for split, members in files.items():
         random.Random(split).shuffle(members)  # or the end of `train` would be of one class
-    return WavSource(folder.name, digest, tuple(classes), sample_rate, files)
+    return WavSource(folder.name, sample_rate, digest, tuple(classes), files)
 
 
 def _paths(place: Path) -> list[Path]:

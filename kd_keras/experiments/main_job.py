@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from kd_keras import _startup
 from kd_keras.experiments.accidents import going_on
 from kd_keras.experiments.data_identity import refuse_other_images
 from kd_keras.experiments.folder import AGAIN, HISTORY, PAGE, REPORT, REPORTED, START_OVER
@@ -17,7 +16,7 @@ from kd_keras.experiments.opening import is_finished, open_run
 from kd_keras.experiments.repair import damage_in, refuse
 from kd_keras.experiments.stage_record import StageRecord
 from kd_keras.portable import portable
-from kd_keras.quiet_start import quiet_start
+from kd_keras.quiet_start import starting
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.report.saying import say
 
@@ -92,9 +91,7 @@ def distill(
     say(console, f"{recipe.dataset}: {recipe.title}", f"; results go to {output}")
     started = time.monotonic()
     with open_run(output, recipe, fresh) as folder:
-        with console.status("Starting TensorFlow ..."), quiet_start():
-            _startup.refuse_other_backend()
-
+        with starting(console):
             from kd_keras.experiments.measuring import measure
             from kd_keras.experiments.stages import (
                 export_student,

@@ -29,6 +29,7 @@ from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import ASSISTANTS, MORE_TEACHERS, STUDENT, STUDENT_ALONE, TEACHER
 from kd_keras.report import Report, ResultRow, read_report, write_report
 from kd_keras.report.environment import environment
+from kd_keras.report.strips import drawn
 
 _TITLES = {
     TEACHER: "teacher",
@@ -166,7 +167,8 @@ def _rows(
         )
         for name, examination in examinations.items()
     )
-    return rows, material.task.strips(models, splits.test)
+    # Labels with a shape are maps, which can be looked at.
+    return rows, drawn(models, splits.test) if splits.info.label_shape else {}
 
 
 def _mce(examination: evaluate.Examination, baseline: evaluate.Examination) -> float | None:

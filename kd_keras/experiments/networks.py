@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kd_keras import data
+from kd_keras import data, models
 from kd_keras.experiments.own_functions import returned_by
 from kd_keras.losses.contract.logit_form import LogitForm, as_logits
 from kd_keras.network_files import load_network, network_file
@@ -76,10 +76,22 @@ def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
     """
     if info.task == "image":
         return _fitted_to_images(own, stage, info)
-    inputs = keras.Input(info.input_shape, dtype=info.input_dtype, name="examples")
+    inputs = examples = keras.Input(info.input_shape, dtype=info.input_dtype, name="examples")
     received = f"Received: {stage.role}={stage.network!r}"
+    preprocessor = getattr(own, "preprocessor", None)
+    reads = info.task == "text" and (preprocessor is not None or reads_text(own))
+    if reads and not stage.is_teacher:
+        raise ValueError(
+            f"`{stage.role}` must take ids of words, {info.input_dtype} of shape "
+            f"{info.input_shape}: on the phone there is no operator that reads text. {received}, "
+            "which takes strings, as a teacher may."
+        )
+    if reads:
+        examples = models.IdsToText(info.details["vocabulary"], name="text")(inputs)
+        if preprocessor is None and len(own.inputs[0].shape) == 2:
+            examples = keras.ops.expand_dims(examples, -1)
     try:
-        outputs = own(inputs)
+        outputs = own(_preprocessed(own, examples))
     except Exception as error:  # of the user's layers
         raise ValueError(
             f"`{stage.role}` must take examples of {info.title!r}: {info.input_dtype} of shape "
@@ -92,12 +104,22 @@ def fitted(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
             f"`{stage.role}` must have one output of shape {wanted} beside the batch. {received} "
             f"with {[tuple(output.shape) for output in flat]}."
         )
-    form = LogitForm(own)
+    made = keras.Model(inputs, flat[0], name=own.name)
+    form = LogitForm(made)
     form.look(keras.KerasTensor((None, *info.input_shape), info.input_dtype))
     kind = form.kinds[0] if form.kinds else None
-    if kind in (None, "logits") and getattr(own, "inputs", None):
-        return own
+    if kind in (None, "logits"):
+        return own if getattr(own, "inputs", None) and not reads and not preprocessor else made
     return keras.Model(inputs, as_logits(flat[0], kind), name=own.name)
+
+
+def _preprocessed(own: keras.Model, x: Any) -> Any:
+    """Return what a task of KerasHub makes of its data before it is called; of others x itself."""
+    preprocessor = getattr(own, "preprocessor", None)
+    if preprocessor is None:
+        return x
+    own.preprocessor = None  # a file holds a vocabulary once, and finds it once
+    return models.Preprocessed(preprocessor)(x)
 
 
 def _fitted_to_images(own: keras.Model, stage: Stage, info: data.DataInfo) -> keras.Model:
@@ -133,7 +155,8 @@ def _fitted_to_images(own: keras.Model, stage: Stage, info: data.DataInfo) -> ke
         and kind in (None, "logits")
         and not is_one_unit
     )
-    if as_it_is and getattr(own, "inputs", None):
+    preprocessor = getattr(own, "preprocessor", None)
+    if as_it_is and getattr(own, "inputs", None) and preprocessor is None:
         return own
     x = images = keras.Input(info.image_shape, name="images")
     if is_image and (takes[-1], info.image_shape[-1]) == (3, 1):
@@ -154,11 +177,17 @@ def _fitted_to_images(own: keras.Model, stage: Stage, info: data.DataInfo) -> ke
             )
         low, high = stage.value_range
         x = keras.layers.Rescaling((high - low) / 255.0, low, name="rescale")(x)
-    outputs = own(x)
+    outputs = own(_preprocessed(own, x))
     logits = as_logits(keras.tree.flatten(outputs)[0], kind)
     if is_one_unit:
         logits = keras.ops.concatenate([keras.ops.zeros_like(logits), logits], axis=-1)
     return keras.Model(images, logits, name=own.name)
+
+
+def reads_text(own: keras.Model) -> bool:
+    """Whether a network declares an input of strings."""
+    inputs = getattr(own, "inputs", None) or []
+    return any(keras.backend.standardize_dtype(each.dtype) == "string" for each in inputs)
 
 
 def takes_whole_numbers(own: keras.Model) -> bool:

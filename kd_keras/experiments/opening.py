@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kd_keras.experiments.folder import BEGUN, FILES, RECIPE, REPORT, START_OVER, RunFolder
 from kd_keras.experiments.stage_record import DamagedError, StageRecord, digest_of
-from kd_keras.folders import refuse_links_out
+from kd_keras.folders import refuse_links_out, refuse_strangers
 from kd_keras.json_text import read_json
 from kd_keras.lock import LOCK, held_lock
 from kd_keras.recipes.recipe import Recipe
@@ -55,10 +55,10 @@ def open_run(
 
     def refuse_contents() -> None:
         refuse_links_out(path)
-        if fresh:
-            _refuse_to_delete(path)
-        else:
+        if not fresh:
             _refuse_other_contents(path, recipe)
+        elif not _is_run(path):  # it would be deleted
+            refuse_strangers(path, "run", RECIPE)
 
     if path.is_dir():
         refuse_contents()  # before a lock is left in a folder that is none of ours
@@ -120,16 +120,10 @@ def _recipe_in(path: Path, expected: Recipe) -> Recipe | None:
 def _refuse_other_contents(path: Path, recipe: Recipe) -> None:
     existing = _recipe_in(path, recipe)
     if existing is None:
-        _refuse_strangers(path)
+        refuse_strangers(path, "run", RECIPE)
     elif existing != recipe:
         fields = existing.told_differences(recipe)
         raise ValueError(f"{str(path)!r} holds a run of another recipe: {fields}. {START_OVER}")
-
-
-def _refuse_to_delete(path: Path) -> None:
-    """Raise unless `path` is empty or a run of ours."""
-    if not _is_run(path):
-        _refuse_strangers(path)
 
 
 def _is_run(path: Path) -> bool:
@@ -142,13 +136,3 @@ def _is_run(path: Path) -> bool:
         # No JSON any more, so it does not say whose it is; the names of the other files do.
         visible = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
         return visible <= set(FILES)
-
-
-def _refuse_strangers(path: Path) -> None:
-    strangers = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
-    if strangers:
-        raise ValueError(
-            f"{str(path)!r} is not empty and holds no run: there is no {RECIPE} of ours in it. "
-            f"Received: a folder with {strangers[:5]}{' and more' if len(strangers) > 5 else ''}. "
-            "Nothing in it is touched. Choose another folder with --output."
-        )

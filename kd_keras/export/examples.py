@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.arguments import check_raw
+
 Specs = Mapping[str, tf.TensorSpec]
 Examples = dict[str, np.ndarray]
 Range = tuple[float, float] | None
@@ -61,7 +63,7 @@ def gather(
             f"{shapes}. Received: {argument}={data!r}"
         )
     for values in examples.values():
-        _check_range(values, argument, input_range if len(specs) == 1 else None)
+        check_raw(argument, values, input_range if len(specs) == 1 else None)
         _warn_if_narrow(values, argument, input_range if len(specs) == 1 else None)
     return examples
 
@@ -238,29 +240,6 @@ def _as_input(batch: np.ndarray, argument: str, spec: tf.TensorSpec) -> np.ndarr
             f"{spec.dtype.name}. Received: dtype {batch.dtype}"
         )
     return batch.astype(spec.dtype.as_numpy_dtype)
-
-
-def _check_range(examples: np.ndarray, argument: str, input_range: Range) -> None:
-    least, most = float(examples.min()), float(examples.max())
-    received = f"Received: values from {least:g} to {most:g}"
-    if not np.isfinite(least) or not np.isfinite(most):
-        raise ValueError(f"`{argument}` must be finite. {received}")
-    if input_range is None:
-        return
-    low, high = input_range
-    slack = 1e-3 * (high - low)
-    if least < low - slack or most > high + slack:
-        raise ValueError(
-            f"`{argument}` must be raw inputs in the range {low:g} to {high:g}. If the student "
-            f"takes another range, say so with input_range=(low, high). {received}"
-        )
-    floating = np.issubdtype(examples.dtype, np.floating)
-    if floating and high > 1 and least >= 0 and 0 < most <= 1:
-        raise ValueError(
-            f"`{argument}` looks like images in 0..1, but the student takes {low:g} to {high:g}. "
-            "Multiply them by 255, or say input_range=(0, 1) if that is what it takes: with the "
-            f"wrong range the integer scales are wrong. {received}"
-        )
 
 
 def _warn_if_narrow(examples: np.ndarray, argument: str, input_range: Range) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import keras
 import numpy as np
 
 from kd_keras.export.examples import Examples
@@ -11,6 +12,7 @@ from kd_keras.export.interpreter import open_interpreter, without_delegates
 from kd_keras.export.result import OutputDifference
 from kd_keras.export.runtime import LiteModel
 from kd_keras.export.signature import MAIN, Signature
+from kd_keras.export.student import computing_in_float32
 
 _FAKE_QUANTIZATION = "FakeQuantWithMinMax"
 # A file rounds in integers where the student rounds in floats. Where a value lies halfway between
@@ -27,17 +29,30 @@ _ROUNDING = frozenset(
 )
 
 
-def has_trained_ranges(signature: Signature) -> bool:
-    """Whether a student's inference rounds as int8 does, so that its file needs no calibration.
+def check_trained_ranges(student: keras.Model, signature: Signature, quantization: str) -> bool:
+    """Return whether a student's inference rounds as int8 does: its file needs no calibration.
 
     Told by the ops that it runs and not by its layers, so that models of other libraries count.
 
     Args:
-        signature: The student's own.
+        student: The student.
+        signature: Its own.
+        quantization: The preset of the file.
+
+    Raises:
+        ValueError: If it does, and the file is none of int8.
     """
-    graph = signature.traced.graph.as_graph_def()
+    with computing_in_float32(student):
+        graph = signature.traced.graph.as_graph_def()
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
-    return any(node.op.startswith(_FAKE_QUANTIZATION) for node in nodes)
+    is_trained = any(node.op.startswith(_FAKE_QUANTIZATION) for node in nodes)
+    if is_trained and quantization != "int8":
+        raise ValueError(
+            "`student` has trained int8 ranges, and its file calculates with them: choose "
+            "quantization='int8', or export the student that it was made from. "
+            f"Received: quantization={quantization!r}"
+        )
+    return is_trained
 
 
 def check_steps(

@@ -7,17 +7,15 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
 from kd_keras.export.examples import Examples
+from kd_keras.export.layers import LayerDifference, LayerReport, layer_differences
 from kd_keras.export.presets import Quantization
 from kd_keras.export.result import OutputDifference
 from kd_keras.export.runtime import LiteModel
-
-if TYPE_CHECKING:
-    from kd_keras.export.layers import LayerDifference, LayerReport
 
 # Of an output that is no class output, and of every output of a float16 file, whose numbers keep
 # ten bits: the mean difference as a share of how much the output varies. Measured: int8 files
@@ -153,8 +151,6 @@ def warn_of_float(quantization: str, operators: Sequence[str]) -> None:
 
 def _blame(student: keras.Model, model: LiteModel | None, examples: Examples) -> str:
     """Return a sentence that names the operators that lose most by themselves."""
-    from kd_keras.export.layers import layer_differences
-
     if model is None or len(examples) != 1 or len(model.signatures) > 1:
         return ""
     (values,) = examples.values()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from kd_keras.export.conversion import convert
+from kd_keras.export.fake_quantization import check_trained_ranges
 from kd_keras.export.isolated import isolate
 from kd_keras.export.matching import match
 from kd_keras.export.plain import PlainModel, open_plain
 from kd_keras.export.runtime import LiteModel
-from kd_keras.export.tflite import to_tflite
+from kd_keras.export.signature import all_signatures
+from kd_keras.export.student import check_student, computing_in_float32, student_inputs
+from kd_keras.whole_file import scratch_folder
 
 _BATCH_SIZE = 32
 _FORM = ("QUANTIZE", "DEQUANTIZE")
@@ -138,17 +141,7 @@ def layer_differences(
     model = LiteModel(path)
     (images,) = model.checked(np.asarray(examples)).values()
     fixed = model.input_shape[0]
-    with tempfile.TemporaryDirectory() as folder:
-        twin = Path(folder) / "float32.tflite"
-        to_tflite(
-            student,
-            twin,
-            verification_data=images[:_BATCH_SIZE],
-            input_range=None,
-            batch_size=fixed,
-        )
-        whole = open_plain(twin, keep=True)
-    comparison = _Comparison(open_plain(path, keep=True), whole)
+    comparison = _Comparison(open_plain(path, keep=True), _float_twin(student, fixed))
     size = fixed or _BATCH_SIZE
     # A file of fixed batch size cannot take a smaller last batch.
     done = 0
@@ -164,6 +157,17 @@ def layer_differences(
             f"Received: {len(images)} examples."
         )
     return comparison.report(done)
+
+
+def _float_twin(student: keras.Model, batch_size: int | None) -> PlainModel:
+    """Return the file that the student becomes without quantisation."""
+    check_student(student)
+    signatures = all_signatures(student, student_inputs(student, batch_size), None, None)
+    check_trained_ranges(student, signatures[0], "none")
+    with computing_in_float32(student), scratch_folder() as folder:
+        path = folder / "float32.tflite"
+        path.write_bytes(convert(student, signatures, "none", None))
+        return open_plain(path, keep=True)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from kd_keras.export.examples import (
     warn_if_few,
     with_ends,
 )
-from kd_keras.export.fake_quantization import check_steps, has_trained_ranges
+from kd_keras.export.fake_quantization import check_steps, check_trained_ranges
 from kd_keras.export.judging import Bar, warn_of_float
 from kd_keras.export.loops import has_loop
 from kd_keras.export.operations import stored_weights
@@ -181,14 +181,7 @@ def to_tflite(
             "Received: a vocabulary with labels=None"
         )
     offered = all_signatures(student, inputs, signatures, None if preset.integer else input_dtype)
-    with computing_in_float32(student):
-        is_trained = has_trained_ranges(offered[0])
-    if is_trained and quantization != "int8":
-        raise ValueError(
-            "`student` has trained int8 ranges, and its file calculates with them: choose "
-            "quantization='int8', or export the student that it was made from. "
-            f"Received: quantization={quantization!r}"
-        )
+    is_trained = check_trained_ranges(student, offered[0], quantization)
     if preset.integer and representative_data is None and not is_trained:
         raise ValueError(
             f"quantization={quantization!r} needs `representative_data`, a few hundred unaugmented "

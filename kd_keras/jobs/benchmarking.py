@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from kd_keras import _startup
 from kd_keras.network_files import load_network, network_file
-from kd_keras.quiet_start import quiet_start
+from kd_keras.quiet_start import starting
 from kd_keras.report.environment import environment
 from kd_keras.report.progress import progress_bar
 
@@ -106,9 +105,7 @@ def benchmark_files(
     console = console or Console()
     networks = [network_file(path, "keras_models") for path in keras_models]
     with tempfile.TemporaryDirectory() as folder:
-        with console.status("Starting TensorFlow and reading the files ..."), quiet_start():
-            _startup.refuse_other_backend()
-
+        with starting(console, "Starting TensorFlow and reading the files"):
             from kd_keras import export
 
             names = [str(path) for path in [*paths, *networks]]

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from kd_keras import _startup
 from kd_keras.arguments import check_integer
 from kd_keras.network_files import network_file
-from kd_keras.quiet_start import quiet_start
+from kd_keras.quiet_start import starting
 from kd_keras.recipes.recipe import Recipe, TeacherPolicyName
 from kd_keras.recipes.stage import STUDENT, TEACHER, folder_name, is_file, is_own
 from kd_keras.report.progress import progress_bar
@@ -183,9 +182,7 @@ def rank_teachers(
         teacher_value_range=teacher_value_range or (0.0, 255.0),
         student_value_range=student_value_range,
     )
-    with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
-        _startup.refuse_other_backend()
-
+    with starting(console, "Starting TensorFlow and opening the data"):
         from kd_keras import data
         from kd_keras.experiments import networks, probing
         from kd_keras.experiments.stages import Material

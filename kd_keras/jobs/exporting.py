@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from kd_keras import _startup
 from kd_keras.folders import made_folder, refuse_links_out
 from kd_keras.jobs.teacher import load_data
 from kd_keras.json_text import read_json
 from kd_keras.network_files import load_network, network_file
-from kd_keras.quiet_start import quiet_start
+from kd_keras.quiet_start import starting
 from kd_keras.report.environment import environment
 from kd_keras.report.progress import progress_bar
 from kd_keras.report.saying import say
@@ -141,9 +140,7 @@ def export_presets(
     """
     console = console or Console()
     path = network_file(student, "student")
-    with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
-        _startup.refuse_other_backend()
-
+    with starting(console, "Starting TensorFlow and opening the data"):
         from kd_keras import export
         from kd_keras.export.presets import check_quantization
         from kd_keras.tasks import task_of

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from kd_keras import _startup
 from kd_keras.arguments import check_integer
 from kd_keras.folders import (
     made_folder,
@@ -21,7 +20,7 @@ from kd_keras.folders import (
 )
 from kd_keras.jobs.teacher import load_data, load_teacher, teacher_file
 from kd_keras.portable import portable
-from kd_keras.quiet_start import quiet_start
+from kd_keras.quiet_start import starting
 from kd_keras.report.saying import say
 from kd_keras.whole_file import write_whole, written_beside
 
@@ -84,9 +83,7 @@ def write_views(
     _check(policies, examples, views)
     path = teacher_file(dataset, teacher)
     folder = Path(output)
-    with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
-        _startup.refuse_other_backend()
-
+    with starting(console, "Starting TensorFlow and opening the data"):
         from kd_keras import augment
         from kd_keras.evaluate.view_quality import label_views
         from kd_keras.report import gallery

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from kd_keras import _startup
 from kd_keras.arguments import check_integer
-from kd_keras.jobs.teacher import load_data, load_teacher, missing_teacher, teacher_file
-from kd_keras.quiet_start import quiet_start
+from kd_keras.jobs.teacher import load_data, load_teacher, required_teacher
+from kd_keras.quiet_start import starting
 from kd_keras.report.progress import progress_bar
 
 
@@ -126,12 +125,8 @@ def rank_policies(
     repeats = check_integer("repeats", repeats, 1)
     if not policies:
         raise ValueError(f"`policies` must name a policy. Received: policies={policies!r}.")
-    path = teacher_file(dataset, teacher)
-    if path is None:
-        raise missing_teacher(dataset)
-    with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
-        _startup.refuse_other_backend()
-
+    path = required_teacher(dataset, teacher)
+    with starting(console, "Starting TensorFlow and opening the data"):
         from kd_keras import augment
         from kd_keras.evaluate.view_quality import (
             checked_batches,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from kd_keras import _startup
-from kd_keras.jobs.teacher import load_data, load_teacher, missing_teacher, teacher_file
-from kd_keras.quiet_start import quiet_start
+from kd_keras.jobs.teacher import load_data, load_teacher, required_teacher
+from kd_keras.quiet_start import starting
 from kd_keras.report.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -157,11 +156,8 @@ def _open(
     limit: int | None,
     console: Console,
 ) -> tuple[Any, Any]:
-    path = teacher_file(dataset, teacher)
-    if path is None:
-        raise missing_teacher(dataset)
-    with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
-        _startup.refuse_other_backend()
+    path = required_teacher(dataset, teacher)
+    with starting(console, "Starting TensorFlow and opening the data"):
         network = load_teacher(path)
         splits = load_data(
             dataset, network, data_dir, batch_size=batch_size, seed=seed, limit=limit

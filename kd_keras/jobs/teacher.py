@@ -33,11 +33,15 @@ def teacher_file(dataset: str, teacher: str | os.PathLike[str] | None) -> Path |
     return network_file(teacher, "teacher", _remedy(dataset))
 
 
-def missing_teacher(dataset: str) -> ValueError:
-    """Return the error that says which command trains a teacher."""
-    return ValueError(
-        f"A teacher is needed, and there is none at {_default_file(dataset)}. {_remedy(dataset)}"
-    )
+def required_teacher(dataset: str, teacher: str | os.PathLike[str] | None) -> Path:
+    """Return what `teacher_file` does, or raise with the command that trains a teacher."""
+    path = teacher_file(dataset, teacher)
+    if path is None:
+        raise ValueError(
+            f"A teacher is needed, and there is none at {_default_file(dataset)}. "
+            f"{_remedy(dataset)}"
+        )
+    return path
 
 
 def load_teacher(path: Path) -> keras.Model:

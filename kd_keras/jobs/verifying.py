@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from kd_keras import _startup
 from kd_keras.network_files import load_network, network_file
-from kd_keras.quiet_start import quiet_start
+from kd_keras.quiet_start import starting
 from kd_keras.report.environment import environment
 from kd_keras.report.progress import progress_bar
 
@@ -106,9 +105,7 @@ def verify_file(
             "`layers` compares the file with its student, operator by operator. Pass `student`. "
             "Received: layers=True without a student."
         )
-    with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
-        _startup.refuse_other_backend()
-
+    with starting(console, "Starting TensorFlow and opening the data"):
         from kd_keras import data, export
         from kd_keras.export.checking import channel_turn, check_images
         from kd_keras.export.thresholds import check_thresholds

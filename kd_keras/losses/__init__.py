@@ -9,9 +9,7 @@ from kd_keras.losses.attention_transfer import AttentionTransfer, attention_tran
 from kd_keras.losses.channel_wise import ChannelWise, channel_wise
 from kd_keras.losses.contract.adapted import AdaptedLoss
 from kd_keras.losses.contract.base import LogitLoss, Loss
-from kd_keras.losses.contract.feature import FeatureLoss
-from kd_keras.losses.contract.feature_maps import FeatureMapLoss
-from kd_keras.losses.contract.relation import RelationLoss
+from kd_keras.losses.contract.feature import FeatureLoss, FeatureMapLoss, RelationLoss
 from kd_keras.losses.contract.trainable import TrainableLoss
 from kd_keras.losses.contrastive_representation import ContrastiveRepresentation, noise_contrast
 from kd_keras.losses.correlation_congruence import CorrelationCongruence, correlation_congruence

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kd_keras.arguments import check_number
-from kd_keras.losses.contract.feature_maps import FeatureMapLoss
+from kd_keras.losses.contract.feature import FeatureMapLoss
 from kd_keras.losses.contract.vectors import l2_normalize
 
 
@@ -77,6 +77,8 @@ class AttentionTransfer(FeatureMapLoss):
     arXiv:1612.03928.
     """
 
+    saved_arguments = ("power",)
+
     def __init__(
         self,
         power: float = 2.0,
@@ -89,6 +91,3 @@ class AttentionTransfer(FeatureMapLoss):
 
     def map_values(self, teacher_maps: Any, student_maps: Any, valid: Any) -> Any:
         return attention_transfer(teacher_maps, student_maps, self.power, valid)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"power": self.power, **super().get_config()}

@@ -10,7 +10,7 @@ from keras import ops
 from kd_keras.compat.structure import mask_of
 from kd_keras.losses.contract.adapted import AdaptedLoss
 from kd_keras.losses.contract.base import weight_per_output
-from kd_keras.losses.contract.feature_maps import flat_positions
+from kd_keras.losses.contract.feature import flat_positions
 from kd_keras.losses.contract.schedules import checked_temperature
 from kd_keras.losses.contract.spatial import same_size
 from kd_keras.losses.kl_divergence import kl_divergence
@@ -86,6 +86,8 @@ class ChannelWise(AdaptedLoss):
     arXiv:2011.13256.
     """
 
+    saved_arguments = ("temperature",)
+
     def __init__(
         self,
         temperature: Any = 4.0,
@@ -133,9 +135,6 @@ class ChannelWise(AdaptedLoss):
                 values = values * ops.mean(ops.reshape(weight, (ops.shape(weight)[0], -1)), axis=1)
             total = total + values
         return total
-
-    def get_config(self) -> dict[str, Any]:
-        return {"temperature": self.temperature, **super().get_config()}
 
 
 def _is_of_positions(values: Any, maps: Any) -> bool:

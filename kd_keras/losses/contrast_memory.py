@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kd_keras.losses.contract.embedding import unit_length
+from kd_keras.losses.contract.vectors import l2_normalize
 
 
 class ContrastMemory(keras.layers.Layer):
@@ -99,7 +99,7 @@ class ContrastMemory(keras.layers.Layer):
         places = index[:, None]
         for bank, new in ((self.teacher_bank, teacher), (self.student_bank, student)):
             old = ops.take(bank, index, axis=0)
-            moved = unit_length(momentum * old + (1.0 - momentum) * ops.stop_gradient(new))
+            moved = l2_normalize(momentum * old + (1.0 - momentum) * ops.stop_gradient(new))
             bank.assign(ops.scatter_update(bank, places, moved))
         if labels is not None:
             self.labels.assign(ops.scatter_update(self.labels, places, labels))

@@ -111,6 +111,8 @@ class ContrastiveRepresentation(ContrastiveLoss):
     arXiv:1910.10699.
     """
 
+    saved_arguments = ("samples", "negatives", "momentum", "seed")
+
     def __init__(
         self,
         samples: int,
@@ -179,15 +181,6 @@ class ContrastiveRepresentation(ContrastiveLoss):
         if training:
             self.memory.remember(index, teacher, student, self.momentum, labels)
         return value
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "samples": self.samples,
-            "negatives": self.negatives,
-            "momentum": self.momentum,
-            "seed": self.seed,
-        }
 
 
 _NO_INDEX = (

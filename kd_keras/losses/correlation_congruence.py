@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.contract.relation import RelationLoss
+from kd_keras.losses.contract.feature import RelationLoss
 
 
 def correlation_congruence(teacher_vectors: Any, student_vectors: Any) -> Any:

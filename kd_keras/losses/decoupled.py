@@ -102,6 +102,8 @@ class DecoupledKD(SoftenedLoss):
     Reference: Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022, arXiv:2203.08679.
     """
 
+    saved_arguments = ("alpha", "beta")
+
     def __init__(
         self,
         temperature: Any = 4.0,
@@ -151,7 +153,3 @@ class DecoupledKD(SoftenedLoss):
         return decoupled_kd(
             teacher_logits, student_logits, targets, self.temperature, self.alpha, self.beta
         )
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        return {"alpha": self.alpha, "beta": self.beta, **config}

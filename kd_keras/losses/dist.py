@@ -117,6 +117,8 @@ class DIST(SoftenedLoss):
     arXiv:2205.10536.
     """
 
+    saved_arguments = ("beta", "gamma")
+
     def __init__(
         self,
         temperature: Any = 1.0,
@@ -152,6 +154,3 @@ class DIST(SoftenedLoss):
             self.gamma,
             valid,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {"beta": self.beta, "gamma": self.gamma, **super().get_config()}

@@ -68,6 +68,7 @@ class HardLabel(LogitLoss):
     """
 
     shift_invariant = True
+    saved_arguments = ("label_smoothing",)
 
     def __init__(
         self,
@@ -86,6 +87,3 @@ class HardLabel(LogitLoss):
             two_classes_if_binary(student_logits),
             self.label_smoothing,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {"label_smoothing": self.label_smoothing, **super().get_config()}

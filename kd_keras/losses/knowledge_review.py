@@ -89,6 +89,8 @@ class KnowledgeReview(TrainableLoss):
     arXiv:2104.09044.
     """
 
+    saved_arguments = ("max_width",)
+
     def __init__(
         self,
         teacher_layer_name: Any = None,
@@ -133,9 +135,6 @@ class KnowledgeReview(TrainableLoss):
             for (teacher, _), student in zip(pairs, fused, strict=True)
         ]
         return sum(values[1:], start=values[0])
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "max_width": self.max_width}
 
 
 def _mean_square(values: Any) -> Any:

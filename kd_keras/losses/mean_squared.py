@@ -99,6 +99,8 @@ class ProbabilityMSE(SoftenedLoss):
     Knowledge Distillation", IJCAI 2021, arXiv:2105.08919 (which compares the two families).
     """
 
+    saved_arguments = ("over_classes",)
+
     def __init__(
         self,
         temperature: Any = 1.0,
@@ -117,6 +119,3 @@ class ProbabilityMSE(SoftenedLoss):
     def softened_values(self, teacher_logits: Any, student_logits: Any) -> Any:
         values = probability_mse(teacher_logits, student_logits, self.temperature)
         return values if self.over_classes == "mean" else values * teacher_logits.shape[-1]
-
-    def get_config(self) -> dict[str, Any]:
-        return {"over_classes": self.over_classes, **super().get_config()}

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.contract.feature_maps import FeatureMapLoss
+from kd_keras.losses.contract.feature import FeatureMapLoss
 from kd_keras.losses.contract.vectors import l2_normalize
 
 

@@ -109,6 +109,8 @@ class OverhaulFeature(TrainableLoss):
     arXiv:1904.01866.
     """
 
+    saved_arguments = ("margin",)
+
     def __init__(
         self,
         teacher_layer_name: Any = None,
@@ -177,7 +179,6 @@ class OverhaulFeature(TrainableLoss):
             "normalization_layer_name": names_in_config(
                 self.normalization_layer_name, "normalization_layer_name"
             ),
-            "margin": self.margin,
         }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kd_keras.losses.contract.relation import RelationLoss
+from kd_keras.losses.contract.feature import RelationLoss
 from kd_keras.losses.contract.vectors import norm
 
 _EPSILON = 1e-7

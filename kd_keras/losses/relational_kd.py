@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kd_keras.losses.contract.relation import RelationLoss
+from kd_keras.losses.contract.feature import RelationLoss
 from kd_keras.losses.contract.schedules import checked_weight
 from kd_keras.losses.contract.vectors import l2_normalize
 
@@ -188,6 +188,8 @@ class RelationalKD(RelationLoss):
     Reference: Park et al., "Relational Knowledge Distillation", CVPR 2019, arXiv:1904.05068.
     """
 
+    saved_arguments = ("distance_weight", "angle_weight")
+
     def __init__(
         self,
         distance_weight: Any = 25.0,
@@ -203,7 +205,3 @@ class RelationalKD(RelationLoss):
         return relational_kd(
             teacher_vectors, student_vectors, self.distance_weight, self.angle_weight
         )
-
-    def get_config(self) -> dict[str, Any]:
-        weights = {"distance_weight": self.distance_weight, "angle_weight": self.angle_weight}
-        return {**weights, **super().get_config()}

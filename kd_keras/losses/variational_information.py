@@ -69,6 +69,8 @@ class VariationalInformation(TrainableLoss):
     arXiv:1904.05835.
     """
 
+    saved_arguments = ("initial_variance",)
+
     def __init__(
         self,
         teacher_layer_name: Any = None,
@@ -98,9 +100,6 @@ class VariationalInformation(TrainableLoss):
             values = gaussian_surprise(average_pool_to(teacher, sizes), mean, variance)
             total = values if total is None else total + values
         return total
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "initial_variance": self.initial_variance}
 
 
 class Regressors(keras.layers.Layer):

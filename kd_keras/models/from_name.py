@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -60,34 +61,20 @@ def from_name(
     """
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a string such as 'resnet20'. Received: name={name!r}.")
+    shape: dict[str, Any] = {
+        "input_shape": input_shape,
+        "num_classes": num_classes,
+        "weight_decay": weight_decay,
+        "seed": seed,
+        "name": name,
+    }
     if match := _RESNET.fullmatch(name):
-        return resnet(
-            input_shape,
-            num_classes,
-            depth=int(match["depth"]),
-            width=int(match["width"] or 16),
-            weight_decay=weight_decay,
-            seed=seed,
-            name=name,
-        )
+        return resnet(**shape, depth=int(match["depth"]), width=int(match["width"] or 16))
     if match := _MOBILENET.fullmatch(name):
-        return mobilenet(
-            input_shape,
-            num_classes,
-            width=float(match["width"] or 1.0),
-            weight_decay=weight_decay,
-            seed=seed,
-            name=name,
-        )
+        return mobilenet(**shape, width=float(match["width"] or 1.0))
     if match := _MLP.fullmatch(name):
-        return mlp(
-            input_shape,
-            num_classes,
-            hidden=tuple(int(units) for units in (match["hidden"] or "500").split("-")),
-            weight_decay=weight_decay,
-            seed=seed,
-            name=name,
-        )
+        hidden = (match["hidden"] or "500").split("-")
+        return mlp(**shape, hidden=tuple(int(units) for units in hidden))
     raise ValueError(
         "`name` must be one of the forms resnet<depth>, resnet<depth>x<width>, mobilenet, "
         "mobilenetx<width>, mlp, mlp<units>-<units>..., such as 'resnet20', 'resnet20x32', "

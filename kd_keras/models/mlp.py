@@ -6,13 +6,8 @@ from collections.abc import Sequence
 
 import keras
 
-from kd_keras.arguments import check_integer, check_seed
-from kd_keras.models.arguments import (
-    check_input_shape,
-    he_normal,
-    kernel_regularizer,
-)
-from kd_keras.models.layers import image_input, logits_output
+from kd_keras.arguments import check_integer
+from kd_keras.models.layers import Kernels, check_input_shape, image_input
 
 
 def mlp(
@@ -62,7 +57,6 @@ def mlp(
     """
     shape = check_input_shape(input_shape)
     num_classes = check_integer("num_classes", num_classes, 2, 2**20)
-    seed = None if seed is None else check_seed(seed)
     if not isinstance(hidden, Sequence) or isinstance(hidden, str) or not hidden:
         raise ValueError(
             "`hidden` must be a sequence with the width of each hidden layer, such as (500,). "
@@ -70,17 +64,11 @@ def mlp(
         )
     check_integer("len(hidden)", len(hidden), 1, 64)
     hidden = [check_integer("hidden", units, 1, 2**16) for units in hidden]
-    regularizer = kernel_regularizer(weight_decay)
+    kernels = Kernels.checked(weight_decay, seed)
 
     image, x = image_input(shape)
     x = keras.layers.Flatten(name="flatten")(x)
     for index, units in enumerate(hidden, start=1):
         layer_name = "features" if index == len(hidden) else f"hidden{index}"
-        x = keras.layers.Dense(
-            units,
-            activation="relu",
-            kernel_initializer=he_normal(seed, layer_name),
-            kernel_regularizer=regularizer,
-            name=layer_name,
-        )(x)
-    return keras.Model(image, logits_output(x, num_classes, seed, regularizer), name=name)
+        x = kernels.of(keras.layers.Dense, units, activation="relu", name=layer_name)(x)
+    return keras.Model(image, kernels.logits(x, num_classes), name=name)

@@ -8,14 +8,8 @@ from typing import Any
 
 import keras
 
-from kd_keras.arguments import check_integer, check_number, check_seed
-from kd_keras.models.arguments import (
-    check_input_shape,
-    he_normal,
-    kernel_regularizer,
-)
-from kd_keras.models.layers import image_input, logits_output
-from kd_keras.models.rematerialized import rematerialized
+from kd_keras.arguments import check_integer, check_number
+from kd_keras.models.layers import Kernels, batch_norm, check_input_shape, image_input, in_stages
 
 # (channels, blocks) of each stage at width 1. Stage one keeps the resolution, the others halve it:
 # the five halvings of the ImageNet network would leave one pixel of a 32x32 image.
@@ -81,31 +75,19 @@ def mobilenet(
     shape = check_input_shape(input_shape)
     num_classes = check_integer("num_classes", num_classes, 2, 2**20)
     expansion = check_integer("expansion", expansion, 1, 64)
-    seed = None if seed is None else check_seed(seed)
     width = check_number("width", width, above=0, high=8)
-    regularizer = kernel_regularizer(weight_decay)
+    kernels = Kernels.checked(weight_decay, seed)
 
     image, x = image_input(shape)
-    x = _conv_bn(x, _scaled(_STEM_CHANNELS, width), 3, seed, regularizer, "stem_conv")
+    x = kernels.conv_bn(x, _scaled(_STEM_CHANNELS, width), 3, "stem_conv")
     x = keras.layers.ReLU(max_value=6.0, name="stem")(x)
-    for stage, (channels, blocks) in enumerate(_STAGES, start=1):
-        for block in range(1, blocks + 1):
-            tap = f"stage{stage}_out" if block == blocks else f"stage{stage}_block{block}"
-            build = functools.partial(
-                _inverted_residual,
-                channels=_scaled(channels, width),
-                strides=2 if stage > 1 and block == 1 else 1,
-                expansion=expansion,
-                seed=seed,
-                regularizer=regularizer,
-                inner=f"stage{stage}_block{block}",
-                tap=tap,
-            )
-            x = rematerialized(build, x, tap) if rematerialize else build(x)
-    x = _conv_bn(x, _scaled(_HEAD_CHANNELS, width), 1, seed, regularizer, "head_conv")
+    stages = [(_scaled(channels, width), blocks) for channels, blocks in _STAGES]
+    block = functools.partial(_inverted_residual, kernels, expansion)
+    x = in_stages(x, stages, block, rematerialize)
+    x = kernels.conv_bn(x, _scaled(_HEAD_CHANNELS, width), 1, "head_conv")
     x = keras.layers.ReLU(max_value=6.0, name="head")(x)
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)
-    return keras.Model(image, logits_output(x, num_classes, seed, regularizer), name=name)
+    return keras.Model(image, kernels.logits(x, num_classes), name=name)
 
 
 def _scaled(channels: int, width: float) -> int:
@@ -114,67 +96,16 @@ def _scaled(channels: int, width: float) -> int:
 
 
 def _inverted_residual(
-    x: Any,
-    *,
-    channels: int,
-    strides: int,
-    expansion: int,
-    seed: int | None,
-    regularizer: keras.regularizers.Regularizer | None,
-    inner: str,
-    tap: str,
+    kernels: Kernels, expansion: int, x: Any, *, channels: int, strides: int, inner: str, tap: str
 ) -> Any:
     block_input = x
     is_residual = strides == 1 and x.shape[-1] == channels
-    expanded = expansion * x.shape[-1]
-    x = _conv_bn(x, expanded, 1, seed, regularizer, f"{inner}_expand")
+    x = kernels.conv_bn(x, expansion * x.shape[-1], 1, f"{inner}_expand")
     x = keras.layers.ReLU(max_value=6.0, name=f"{inner}_expand_relu")(x)
-    x = keras.layers.DepthwiseConv2D(
-        3,
-        strides=strides,
-        padding="same",
-        use_bias=False,
-        depthwise_initializer=he_normal(seed, f"{inner}_depthwise"),
-        name=f"{inner}_depthwise",
-    )(x)
-    x = _batch_norm(x, f"{inner}_depthwise_bn")
+    x = kernels.depthwise_bn(x, f"{inner}_depthwise", strides)
     x = keras.layers.ReLU(max_value=6.0, name=f"{inner}_depthwise_relu")(x)
-    x = _conv(x, channels, 1, seed, regularizer, f"{inner}_project")
+    x = kernels.conv(x, channels, 1, f"{inner}_project")
     if not is_residual:
-        return _batch_norm(x, tap)
-    x = _batch_norm(x, f"{inner}_project_bn")
+        return batch_norm(x, tap)
+    x = batch_norm(x, f"{inner}_project_bn")
     return keras.layers.Add(name=tap)([block_input, x])
-
-
-def _conv_bn(
-    x: Any,
-    channels: int,
-    kernel_size: int,
-    seed: int | None,
-    regularizer: keras.regularizers.Regularizer | None,
-    name: str,
-) -> Any:
-    return _batch_norm(_conv(x, channels, kernel_size, seed, regularizer, name), f"{name}_bn")
-
-
-def _conv(
-    x: Any,
-    channels: int,
-    kernel_size: int,
-    seed: int | None,
-    regularizer: keras.regularizers.Regularizer | None,
-    name: str,
-) -> Any:
-    return keras.layers.Conv2D(
-        channels,
-        kernel_size,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=he_normal(seed, name),
-        kernel_regularizer=regularizer,
-        name=name,
-    )(x)
-
-
-def _batch_norm(x: Any, name: str) -> Any:
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)

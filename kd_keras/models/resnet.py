@@ -8,14 +8,8 @@ from typing import Any
 
 import keras
 
-from kd_keras.arguments import check_integer, check_seed
-from kd_keras.models.arguments import (
-    check_input_shape,
-    he_normal,
-    kernel_regularizer,
-)
-from kd_keras.models.layers import image_input, logits_output
-from kd_keras.models.rematerialized import rematerialized
+from kd_keras.arguments import check_integer
+from kd_keras.models.layers import Kernels, check_input_shape, image_input, in_stages
 
 _STAGES = 3
 _DEEPEST = 1202
@@ -84,26 +78,19 @@ def resnet(
     shape = check_input_shape(input_shape)
     num_classes = check_integer("num_classes", num_classes, 2, 2**20)
     width = check_integer("width", width, 1, 1024)
-    seed = None if seed is None else check_seed(seed)
     blocks = blocks_per_stage(depth)
-    regularizer = kernel_regularizer(weight_decay)
+    kernels = Kernels.checked(weight_decay, seed)
 
     image, x = image_input(shape)
-    x = conv_bn(x, width, 3, 1, seed, regularizer, "stem_conv")
+    x = kernels.conv_bn(x, width, 3, "stem_conv")
     x = keras.layers.ReLU(name="stem")(x)
-    x = residual_stages(x, blocks, width, seed, regularizer, rematerialize)
+    x = residual_stages(x, blocks, width, kernels, rematerialize)
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)
-    logits = logits_output(x, num_classes, seed, regularizer)
-    return keras.Model(image, logits, name=name or f"resnet{depth}")
+    return keras.Model(image, kernels.logits(x, num_classes), name=name or f"resnet{depth}")
 
 
 def residual_stages(
-    x: Any,
-    blocks: int,
-    width: int,
-    seed: int | None,
-    regularizer: keras.regularizers.Regularizer | None,
-    rematerialize: bool = False,
+    x: Any, blocks: int, width: int, kernels: Kernels, rematerialize: bool = False
 ) -> Any:
     """Return what three stages of basic blocks make of maps, (batch, height, width, channels).
 
@@ -113,24 +100,11 @@ def residual_stages(
         x: The maps.
         blocks: Blocks in each stage.
         width: Channels of the first stage.
-        seed: As in `resnet`.
-        regularizer: Of the kernels.
+        kernels: Of the convolutions.
         rematerialize: As in `resnet`.
     """
-    for stage in range(1, _STAGES + 1):
-        for block in range(1, blocks + 1):
-            tap = f"stage{stage}_out" if block == blocks else f"stage{stage}_block{block}"
-            build = functools.partial(
-                _basic_block,
-                channels=width * 2 ** (stage - 1),
-                strides=2 if stage > 1 and block == 1 else 1,
-                seed=seed,
-                regularizer=regularizer,
-                inner=f"stage{stage}_block{block}",
-                tap=tap,
-            )
-            x = rematerialized(build, x, tap) if rematerialize else build(x)
-    return x
+    stages = [(width * 2**stage, blocks) for stage in range(_STAGES)]
+    return in_stages(x, stages, functools.partial(_basic_block, kernels), rematerialize)
 
 
 def blocks_per_stage(depth: int) -> int:
@@ -148,42 +122,13 @@ def blocks_per_stage(depth: int) -> int:
 
 
 def _basic_block(
-    x: Any,
-    *,
-    channels: int,
-    strides: int,
-    seed: int | None,
-    regularizer: keras.regularizers.Regularizer | None,
-    inner: str,
-    tap: str,
+    kernels: Kernels, x: Any, *, channels: int, strides: int, inner: str, tap: str
 ) -> Any:
     shortcut = x
     if strides != 1 or x.shape[-1] != channels:
-        shortcut = conv_bn(x, channels, 1, strides, seed, regularizer, f"{inner}_shortcut")
-    x = conv_bn(x, channels, 3, strides, seed, regularizer, f"{inner}_conv1")
+        shortcut = kernels.conv_bn(x, channels, 1, f"{inner}_shortcut", strides)
+    x = kernels.conv_bn(x, channels, 3, f"{inner}_conv1", strides)
     x = keras.layers.ReLU(name=f"{inner}_relu1")(x)
-    x = conv_bn(x, channels, 3, 1, seed, regularizer, f"{inner}_conv2")
+    x = kernels.conv_bn(x, channels, 3, f"{inner}_conv2")
     x = keras.layers.Add(name=f"{inner}_add")([x, shortcut])
     return keras.layers.ReLU(name=tap)(x)
-
-
-def conv_bn(
-    x: Any,
-    channels: int,
-    kernel_size: int,
-    strides: int,
-    seed: int | None,
-    regularizer: keras.regularizers.Regularizer | None,
-    name: str,
-) -> Any:
-    x = keras.layers.Conv2D(
-        channels,
-        kernel_size,
-        strides=strides,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=he_normal(seed, name),
-        kernel_regularizer=regularizer,
-        name=name,
-    )(x)
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)

@@ -7,10 +7,9 @@ from typing import Any
 
 import keras
 
-from kd_keras.arguments import check_integer, check_seed
-from kd_keras.models.arguments import he_normal, kernel_regularizer
-from kd_keras.models.layers import logits_output
-from kd_keras.models.resnet import blocks_per_stage, conv_bn, residual_stages
+from kd_keras.arguments import check_integer
+from kd_keras.models.layers import Kernels
+from kd_keras.models.resnet import blocks_per_stage, residual_stages
 
 # Bands of the spectrogram, and the time that one frame sees and that lies between two.
 _BANDS = 40
@@ -85,35 +84,19 @@ def dscnn(
     """
     num_classes = check_integer("num_classes", num_classes, 2, 2**20)
     width = check_integer("width", width, 1, 1024)
-    seed = None if seed is None else check_seed(seed)
-    regularizer = kernel_regularizer(weight_decay)
+    kernels = Kernels.checked(weight_decay, seed)
 
     audio, x = _log_mel_input(samples, sample_rate)
-    x = keras.layers.Conv2D(
-        width,
-        (10, 4),
-        strides=2,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=he_normal(seed, "stem_conv"),
-        kernel_regularizer=regularizer,
-        name="stem_conv",
-    )(x)
-    x = _batch_norm_relu(x, "stem_conv_bn", "stem")
+    x = kernels.conv_bn(x, width, (10, 4), "stem_conv", 2)
+    x = keras.layers.ReLU(name="stem")(x)
     for block, tap in enumerate(_BLOCKS, start=1):
-        x = keras.layers.DepthwiseConv2D(
-            3,
-            strides=2 if block == _STRIDED else 1,
-            padding="same",
-            use_bias=False,
-            depthwise_initializer=he_normal(seed, f"block{block}_depthwise"),
-            name=f"block{block}_depthwise",
-        )(x)
-        x = _batch_norm_relu(x, f"block{block}_depthwise_bn", f"block{block}_depthwise_relu")
-        x = conv_bn(x, width, 1, 1, seed, regularizer, f"block{block}_pointwise")
+        depthwise = f"block{block}_depthwise"
+        x = kernels.depthwise_bn(x, depthwise, 2 if block == _STRIDED else 1)
+        x = keras.layers.ReLU(name=f"{depthwise}_relu")(x)
+        x = kernels.conv_bn(x, width, 1, f"block{block}_pointwise")
         x = keras.layers.ReLU(name=tap)(x)
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)
-    return keras.Model(audio, logits_output(x, num_classes, seed, regularizer), name=name)
+    return keras.Model(audio, kernels.logits(x, num_classes), name=name)
 
 
 def audio_resnet(
@@ -167,17 +150,16 @@ def audio_resnet(
     """
     num_classes = check_integer("num_classes", num_classes, 2, 2**20)
     width = check_integer("width", width, 1, 1024)
-    seed = None if seed is None else check_seed(seed)
     blocks = blocks_per_stage(depth)
-    regularizer = kernel_regularizer(weight_decay)
+    kernels = Kernels.checked(weight_decay, seed)
 
     audio, x = _log_mel_input(samples, sample_rate)
-    x = conv_bn(x, width, 3, 2, seed, regularizer, "stem_conv")
+    x = kernels.conv_bn(x, width, 3, "stem_conv", 2)
     x = keras.layers.ReLU(name="stem")(x)
-    x = residual_stages(x, blocks, width, seed, regularizer)
+    x = residual_stages(x, blocks, width, kernels)
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)
-    logits = logits_output(x, num_classes, seed, regularizer)
-    return keras.Model(audio, logits, name=name or f"audio_resnet{depth}")
+    name = name or f"audio_resnet{depth}"
+    return keras.Model(audio, kernels.logits(x, num_classes), name=name)
 
 
 def _log_mel_input(samples: int, sample_rate: int) -> tuple[Any, Any]:
@@ -206,11 +188,6 @@ def _log_mel_input(samples: int, sample_rate: int) -> tuple[Any, Any]:
     x = keras.layers.Rescaling(1.0 / _DECIBELS, dtype="float32", name="rescaling")(x)
     frames = x.shape[1]
     return audio, keras.layers.Reshape((frames, _BANDS, 1), name="log_mel_map")(x)
-
-
-def _batch_norm_relu(x: Any, norm_name: str, name: str) -> Any:
-    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=norm_name)(x)
-    return keras.layers.ReLU(name=name)(x)
 
 
 _DSCNN = re.compile(r"dscnn(?:x(?P<width>[0-9]{1,9}))?")

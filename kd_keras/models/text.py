@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
 import keras
 
-from kd_keras.arguments import check_integer, check_seed
-from kd_keras.models.arguments import he_normal, kernel_regularizer, layer_seed
-from kd_keras.models.layers import logits_output
+from kd_keras.arguments import check_integer
+from kd_keras.models.layers import Kernels, layer_seed
 from kd_keras.models.words import IsWord, MeanOfWords, Positions
 
 _FORM = re.compile(
@@ -96,9 +96,8 @@ def text_network(
     num_classes = check_integer("num_classes", num_classes, 2, 2**20)
     vocabulary_size = check_integer("vocabulary_size", vocabulary_size, 3, 2**24)
     dropout = float(form[4] or 0)
-    regularizer = kernel_regularizer(weight_decay)
-    seed = None if seed is None else check_seed(seed)
-    parts = _Parts(width, dropout, regularizer, seed)
+    kernels = Kernels.checked(weight_decay, seed)
+    parts = _Parts(width, dropout, kernels)
 
     ids = keras.Input((length,), dtype="int32", name="ids")
     mask = IsWord(name="is_word")(ids)
@@ -113,18 +112,18 @@ def text_network(
         count = check_integer("layers", int(layers), 1, 128)
         x = parts.mean(parts.transformer(x, mask, count), mask)
     if dropout:
-        x = keras.layers.Dropout(dropout, seed=layer_seed(seed, "drop"), name="drop")(x)
-    return keras.Model(ids, logits_output(x, num_classes, seed, regularizer), name=name)
+        x = keras.layers.Dropout(dropout, seed=layer_seed(kernels.seed, "drop"), name="drop")(x)
+    return keras.Model(ids, kernels.logits(x, num_classes), name=name)
 
 
 class _Parts:
     """What the networks are made of, under one seed, dropout and weight decay."""
 
-    def __init__(self, width: int, dropout: float, regularizer: Any, seed: int | None):
+    def __init__(self, width: int, dropout: float, kernels: Kernels):
         self.width = width
         self.dropout = dropout
-        self.regularizer = regularizer
-        self.seed = seed
+        self.kernels = kernels
+        self.regularizer, self.seed = kernels.regularizer, kernels.seed
 
     def words(self, ids: Any, mask: Any, vocabulary_size: int) -> Any:
         """Return the vectors of the words, 0 where there is padding."""
@@ -146,15 +145,8 @@ class _Parts:
         found = [MeanOfWords(name="mean")([x, mask])] if with_means else []
         for size in (2, 3, 4):
             name = f"conv{size}"
-            y = keras.layers.Conv1D(
-                self.width,
-                size,
-                padding="same",
-                activation="relu",
-                kernel_initializer=he_normal(self.seed, name),
-                kernel_regularizer=self.regularizer,
-                name=name,
-            )(x)
+            conv = {"padding": "same", "activation": "relu", "name": name}
+            y = self.kernels.of(keras.layers.Conv1D, self.width, size, **conv)(x)
             if with_means:
                 found.append(MeanOfWords(name=f"{name}_mean")([y, mask]))
             # A bias alone can be the largest value in the padding.
@@ -201,19 +193,11 @@ class _Parts:
             )(y, y, attention_mask=seen)
             x = keras.layers.Add(name=f"{name}_add")([x, y])
             y = keras.layers.LayerNormalization(name=f"{name}_norm2")(x)
-            y = self._dense(y, 2 * self.width, "relu", f"{name}_dense1")
-            y = self._dense(y, self.width, None, f"{name}_dense2")
+            dense = functools.partial(self.kernels.of, keras.layers.Dense)
+            y = dense(2 * self.width, activation="relu", name=f"{name}_dense1")(y)
+            y = dense(self.width, name=f"{name}_dense2")(y)
             x = keras.layers.Add(name=name)([x, y])
         return keras.layers.LayerNormalization(name="norm")(x)
-
-    def _dense(self, x: Any, units: int, activation: str | None, name: str) -> Any:
-        return keras.layers.Dense(
-            units,
-            activation=activation,
-            kernel_initializer=he_normal(self.seed, name),
-            kernel_regularizer=self.regularizer,
-            name=name,
-        )(x)
 
     def _glorot(self, name: str) -> Any:
         return keras.initializers.GlorotUniform(seed=layer_seed(self.seed, name))

@@ -7,9 +7,8 @@ from typing import Any
 
 import keras
 
-from kd_keras.arguments import check_integer, check_seed
-from kd_keras.models.arguments import check_input_shape, he_normal, kernel_regularizer
-from kd_keras.models.layers import image_input
+from kd_keras.arguments import check_integer
+from kd_keras.models.layers import Kernels, check_input_shape, image_input
 
 
 def unet(
@@ -79,22 +78,11 @@ def unet(
             f"multiples of {2**depth}, as the U-Net has depth={depth}. Received: "
             f"input_shape={input_shape!r}. Resize or tile the images, or take a smaller depth."
         )
-    seed = None if seed is None else check_seed(seed)
-    regularizer = kernel_regularizer(weight_decay)
+    kernels = Kernels.checked(weight_decay, seed)
 
     def two_convolutions(x: Any, channels: int, place: str, tap: str) -> Any:
         for number, relu in ((1, f"{place}_relu1"), (2, tap)):
-            name = f"{place}_conv{number}"
-            x = keras.layers.Conv2D(
-                channels,
-                3,
-                padding="same",
-                use_bias=False,
-                kernel_initializer=he_normal(seed, name),
-                kernel_regularizer=regularizer,
-                name=name,
-            )(x)
-            x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+            x = kernels.conv_bn(x, channels, 3, f"{place}_conv{number}")
             x = keras.layers.ReLU(name=relu)(x)
         return x
 
@@ -110,12 +98,5 @@ def unet(
         x = keras.layers.Concatenate(name=f"up{level}_join")([levels[level - 1], x])
         tap = "features" if level == 1 else f"up{level}_out"
         x = two_convolutions(x, width * 2 ** (level - 1), f"up{level}", tap)
-    logits = keras.layers.Conv2D(
-        num_classes,
-        1,
-        kernel_initializer=he_normal(seed, "logits"),
-        kernel_regularizer=regularizer,
-        dtype="float32",
-        name="logits",
-    )(x)
-    return keras.Model(image, logits, name=name or f"unet{width}")
+    logits = kernels.of(keras.layers.Conv2D, num_classes, 1, dtype="float32", name="logits")
+    return keras.Model(image, logits(x), name=name or f"unet{width}")

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_keras.arguments import check_raw
 from kd_keras.compat.model import flat_layers
 from kd_keras.compat.structure import producer
 from kd_keras.quantize.layers import ROUNDING, FakeQuantize
@@ -130,26 +131,5 @@ def _check(batch: Any, model: keras.Model, input_range: tuple[float, float] | No
         )
     for array, tensor in zip(arrays, model.inputs, strict=True):
         # Ids and other whole numbers go in as they are.
-        _check_range(array, input_range if keras.backend.is_float_dtype(tensor.dtype) else None)
-
-
-def _check_range(array: np.ndarray, input_range: tuple[float, float] | None) -> None:
-    least, most = float(array.min()), float(array.max())
-    received = f"Received: values from {least:g} to {most:g}"
-    if not np.isfinite(least) or not np.isfinite(most):
-        raise ValueError(f"`representative_data` must be finite. {received}")
-    if input_range is None:
-        return
-    low, high = input_range
-    slack = 1e-3 * (high - low)
-    if least < low - slack or most > high + slack:
-        raise ValueError(
-            f"`representative_data` must be raw inputs in the range {low:g} to {high:g}. If the "
-            f"student takes another range, say so with input_range=(low, high). {received}"
-        )
-    is_floating = np.issubdtype(array.dtype, np.floating)
-    if is_floating and high > 1 and least >= 0 and 0 < most <= 1:
-        raise ValueError(
-            f"`representative_data` looks like images in 0..1, but the student takes {low:g} to "
-            f"{high:g}. Multiply them by 255, or say input_range=(0, 1). {received}"
-        )
+        is_float = keras.backend.is_float_dtype(tensor.dtype)
+        check_raw("representative_data", array, input_range if is_float else None)

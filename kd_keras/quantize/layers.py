@@ -145,6 +145,13 @@ class FakeQuantize(keras.layers.Identity):
             variable.assign(old + share * (tf.stop_gradient(value) - old))
 
 
+def _finished(layer: Any, outputs: Any) -> Any:
+    """Return outputs of a kernel with the layer's bias and activation."""
+    if layer.bias is not None:
+        outputs = keras.ops.add(outputs, layer.bias)
+    return layer.activation(outputs)
+
+
 @keras.saving.register_keras_serializable(package="kd_keras")
 class QuantizedConv2D(keras.layers.Conv2D):
     """A `keras.layers.Conv2D` whose kernel is rounded to int8, per output channel, at each call.
@@ -205,9 +212,7 @@ class QuantizedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
             dilation_rate=self.dilation_rate,
             data_format=self.data_format,
         )
-        if self.bias is not None:
-            outputs = keras.ops.add(outputs, self.bias)
-        return self.activation(outputs)
+        return _finished(self, outputs)
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -233,9 +238,7 @@ class QuantizedDense(keras.layers.Dense):
         """Multiply by the rounded kernel and add the bias."""
         kernel = tf.convert_to_tensor(self.kernel)
         outputs = keras.ops.matmul(inputs, round_per_tensor(kernel) if self.rounds else kernel)
-        if self.bias is not None:
-            outputs = keras.ops.add(outputs, self.bias)
-        return self.activation(outputs)
+        return _finished(self, outputs)
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -269,9 +272,7 @@ class QuantizedConv2DTranspose(keras.layers.Conv2DTranspose):
             dilation_rate=self.dilation_rate,
             data_format=self.data_format,
         )
-        if self.bias is not None:
-            outputs = keras.ops.add(outputs, self.bias)
-        return self.activation(outputs)
+        return _finished(self, outputs)
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")

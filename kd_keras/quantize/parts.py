@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import keras
@@ -94,13 +95,11 @@ def _(layer: layers.Conv1D, norm: Norm, name: str) -> list[keras.Layer]:
         return _with_weights(QuantizedConv2D(**config), layer, layer.kernel[:, None], norm)
 
     padding = [layers.ZeroPadding2D(((step * (size - 1), 0), (0, 0)))] if is_causal else []
-    known = known_range(layer)
-    rounding = FakeQuantize(name=f"{layer.name}_range") if known is None else _known(layer, *known)
     return [
         layers.Reshape((-1, 1, channels), name=f"{layer.name}_image"),
         *padding,
         *_with_activation(build, layer, f"{layer.name}_inside"),
-        rounding,
+        _rounding(layer, f"{layer.name}_range"),
         layers.Reshape((-1, layer.filters), name=name),
     ]
 
@@ -127,31 +126,22 @@ def _(layer: layers.Normalization, norm: Norm, name: str) -> list[keras.Layer]:
     return [_scaled_channels(*affine_of_statistics(layer), layer.trainable, name)]
 
 
-@_parts.register
-def _(layer: layers.Conv2D, norm: Norm, name: str) -> list[keras.Layer]:
-    def build(name: str) -> keras.Layer:
-        config = _without_initializers(layer, norm, name)
-        return _with_weights(QuantizedConv2D(**config), layer, layer.kernel, norm)
+def _of_one_kernel(quantized: Any) -> Callable[..., list[keras.Layer]]:
+    """Return what makes of a layer one of the class `quantized`."""
 
-    return _with_activation(build, layer, name)
+    def parts(layer: Any, norm: Norm, name: str) -> list[keras.Layer]:
+        def build(name: str) -> keras.Layer:
+            config = _without_initializers(layer, norm, name)
+            return _with_weights(quantized(**config), layer, layer.kernel, norm)
 
+        return _with_activation(build, layer, name)
 
-@_parts.register
-def _(layer: layers.Dense, norm: Norm, name: str) -> list[keras.Layer]:
-    def build(name: str) -> keras.Layer:
-        config = _without_initializers(layer, norm, name)
-        return _with_weights(QuantizedDense(**config), layer, layer.kernel, norm)
-
-    return _with_activation(build, layer, name)
+    return parts
 
 
-@_parts.register
-def _(layer: layers.DepthwiseConv2D, norm: Norm, name: str) -> list[keras.Layer]:
-    def build(name: str) -> keras.Layer:
-        config = _without_initializers(layer, norm, name)
-        return _with_weights(QuantizedDepthwiseConv2D(**config), layer, layer.kernel, norm)
-
-    return _with_activation(build, layer, name)
+_parts.register(layers.Conv2D, _of_one_kernel(QuantizedConv2D))
+_parts.register(layers.Dense, _of_one_kernel(QuantizedDense))
+_parts.register(layers.DepthwiseConv2D, _of_one_kernel(QuantizedDepthwiseConv2D))
 
 
 @_parts.register
@@ -260,16 +250,14 @@ def _activation(function: Any, name: str) -> keras.Layer:
     return layers.Activation(function, dtype="float32", name=name)
 
 
-def _known(layer: keras.Layer, low: float, high: float) -> FakeQuantize:
-    return FakeQuantize(low, high, momentum=None, name=f"{layer.name}_range")
+def _rounding(layer: Any, name: str) -> FakeQuantize:
+    """Return what rounds a layer's output, to its known range where it has one."""
+    known = known_range(layer)
+    if known is None:
+        return FakeQuantize(name=name)
+    return FakeQuantize(*known, momentum=None, name=name)
 
 
 def rounded(layer: Any, norm: Norm) -> list[Any]:
     """Return `parts_of(layer)` with the layer that rounds their output, which takes its name."""
-    known = known_range(layer)
-    last = (
-        FakeQuantize(name=layer.name)
-        if known is None
-        else FakeQuantize(*known, momentum=None, name=layer.name)
-    )
-    return [*parts_of(layer, norm, f"{layer.name}_float"), last]
+    return [*parts_of(layer, norm, f"{layer.name}_float"), _rounding(layer, layer.name)]

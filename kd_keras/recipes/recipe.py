@@ -15,6 +15,7 @@ from kd_keras.arguments import (
     check_range,
     check_temperature,
     check_text,
+    check_truth,
     plain,
 )
 from kd_keras.json_text import parse_json
@@ -237,8 +238,8 @@ class Recipe:
                 "combine_teachers='probability'."
             )
         object.__setattr__(self, "assistants", _checked_assistants(self.assistants))
-        _check_truth("pick", self.pick)
-        _check_truth("calibrate_teacher", self.calibrate_teacher)
+        check_truth("pick", self.pick)
+        check_truth("calibrate_teacher", self.calibrate_teacher)
         if self.pick and self.policy in (FEEDBACK, UNIFORM):
             raise ValueError(
                 "`pick` chooses among views by a fixed policy. Received: pick=True, "
@@ -488,8 +489,3 @@ def _checked_assistants(assistants: Any) -> tuple[str, ...]:
                 "recipe of its own, and pass its file as the teacher of the next one."
             )
     return tuple(assistants)
-
-
-def _check_truth(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}.")

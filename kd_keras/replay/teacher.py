@@ -16,10 +16,11 @@ from kd_keras.replay.manifest import differences, versions
 from kd_keras.replay.stream import recorded_batches, stop
 from kd_keras.replay.teaching import RepeatedTeacher
 from kd_keras.replay.view_identity import view_identity
+from kd_keras.teachers.contract import Description
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class ReplayTeacher(keras.layers.Layer):
+class ReplayTeacher(Description):
     """Teach with recorded answers: the views of a recording, and no teacher at all.
 
     ```
@@ -77,7 +78,7 @@ class ReplayTeacher(keras.layers.Layer):
         verify: bool = True,
         name: str = "replay_teacher",
     ):
-        super().__init__(name=name, trainable=False, dtype="float32", autocast=False)
+        super().__init__(name, trainable=False)
         recording = open_folder(folder)
         recording.refuse_unfinished()
         if verify:
@@ -118,16 +119,6 @@ class ReplayTeacher(keras.layers.Layer):
         return from_configs(self._manifest.augmentation)
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> RepeatedTeacher:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses.
-            student: The student.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If a loss needs more than was recorded, or the views would be other ones.
-        """
         teacher = RepeatedTeacher(self)
         teacher.refuse_losses(terms)
         self.refuse_other_views(augmentation)

@@ -73,6 +73,11 @@ def draw(
     return Chart(heading, Markup(_inline(visible(svg, keep="\n"))), wide)
 
 
+def line(axes: Any, index: int, name: str, x: Any, y: Any) -> None:
+    """Draw the line of one of several models, in the colour of its place."""
+    axes.plot(x, y, "o-", label=name, color=COLOURS[index % len(COLOURS)], markersize=4)
+
+
 def in_percent(axis: Any) -> None:
     """Label an axis of shares from 0 to 1 in percent."""
     from matplotlib.ticker import PercentFormatter

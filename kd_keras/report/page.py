@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from kd_keras.escaping import html_template
-from kd_keras.evaluate.robustness import Robustness
 from kd_keras.report.measures import wide_table
 from kd_keras.report.results import Report
 from kd_keras.report.sections import sections
@@ -18,18 +17,13 @@ def render(report: Report) -> str:
         report=report,
         results=wide_table(report),
         sections=sections(report),
-        is_examined=any(row.examination is not None for row in report.rows),
-        robustness=_robustness(report),
+        is_examined=bool(report.examinations),
+        # What images were put through is the same for all models.
+        robustness=next((r for r in report.robustness.values() if not r.perturbed), None),
         recipe={name: _value(value) for name, value in report.recipe.items()},
         seconds={name: _duration(value) for name, value in report.seconds.items()},
         total=_duration(sum(report.seconds.values())),
     )
-
-
-def _robustness(report: Report) -> Robustness | None:
-    """Return what images were put through, which is the same for all models."""
-    tried = (row.examination.robustness for row in report.rows if row.examination is not None)
-    return next((r for r in tried if r is not None and not r.perturbed), None)
 
 
 def _value(value: Any) -> str:

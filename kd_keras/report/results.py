@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kd_keras.evaluate.examination import Examination
+from kd_keras.evaluate.robustness import Robustness
 from kd_keras.json_text import parse_json
 from kd_keras.regular_file import read_text
 
@@ -81,6 +82,21 @@ class Report:
     baseline: str = ""
     noun: str = "image"
     strips: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def examinations(self) -> dict[str, Examination]:
+        """What else was measured of the models that were examined, by their names."""
+        return {row.name: row.examination for row in self.rows if row.examination is not None}
+
+    def class_names(self, count: int) -> list[str]:
+        """Return the names of so many classes, or their numbers where they have none."""
+        return list(self.classes) if len(self.classes) == count else list(map(str, range(count)))
+
+    @property
+    def robustness(self) -> dict[str, Robustness]:
+        """What was measured on changed examples, by the names of the models."""
+        examined = self.examinations.items()
+        return {name: e.robustness for name, e in examined if e.robustness is not None}
 
     def to_json(self) -> str:
         """Return the report as JSON text; values of a history that are not finite become null.

@@ -10,8 +10,24 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from kd_keras.evaluate.predictor import as_predict
+
 IMAGE, LABEL = "image", "label"
 _SHOWN = 6
+
+
+def drawn(models: Mapping[str, Any], test: Any) -> dict[str, str]:
+    """Return strips of some test images and of what models give their pixels.
+
+    Args:
+        models: Keras models, or functions from images to logits, by name.
+        test: A `tf.data.Dataset` of the test split's batches (images, label maps).
+    """
+    images, labels = (
+        evenly(np.concatenate(parts)) for parts in zip(*test.as_numpy_iterator(), strict=True)
+    )
+    maps = {name: as_predict(model, name)(images).argmax(-1) for name, model in models.items()}
+    return strips_of(images, labels, maps)
 
 
 def evenly(examples: np.ndarray) -> np.ndarray:

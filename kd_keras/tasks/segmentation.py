@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from kd_keras import augment, models
 from kd_keras.augment.contract import Augmentation
 from kd_keras.data.splits import DataInfo
 from kd_keras.evaluate import Trials
-from kd_keras.evaluate.predictor import as_predict
-from kd_keras.report.strips import evenly, strips_of
 from kd_keras.tasks.task import Task
 
 # The label of a pixel of which nothing is known, as `kd_keras.data` gives it.
@@ -65,17 +60,6 @@ class SegmentationTask(Task):
     def metrics(self) -> list[keras.metrics.Metric]:
         """Return the share of pixels that get their class."""
         return [PixelAccuracy(IGNORED)]
-
-    def strips(self, models: Mapping[str, Any], test: tf.data.Dataset) -> dict[str, str]:
-        images, labels = (
-            np.concatenate(parts) for parts in zip(*test.as_numpy_iterator(), strict=True)
-        )
-        images, labels = evenly(images), evenly(labels)
-        return strips_of(
-            images,
-            labels,
-            {name: as_predict(model, name)(images).argmax(-1) for name, model in models.items()},
-        )
 
     def trials(self, seed: int = 0) -> Trials:
         """Return changes of the pixels that leave them in their places."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
-import tensorflow as tf
 
 from kd_keras.augment.contract import Augmentation
 from kd_keras.data.splits import DataInfo, TaskName
@@ -64,15 +63,6 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def trials(self, seed: int = 0) -> Trials:
         """Return what the robustness of a network is measured by."""
-
-    def strips(self, models: Mapping[str, Any], test: tf.data.Dataset) -> dict[str, str]:
-        """Return what a report shows of some test examples, as `Report.strips`; by default none.
-
-        Args:
-            models: Keras models, or functions from examples to logits, by name.
-            test: The batches of the test split.
-        """
-        return {}
 
     def export_arguments(self, info: DataInfo) -> dict[str, Any]:
         """Return what `kd_keras.export.to_tflite` needs to know of the student's inputs."""

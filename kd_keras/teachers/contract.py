@@ -7,8 +7,10 @@ from typing import Any
 
 import keras
 
-from kd_keras.training.batch import RECORDED, Answer, Batch
+from kd_keras.losses.contract.logit_form import LogitForm
+from kd_keras.training.batch import ASKED, RECORDED, Answer, Batch
 from kd_keras.training.plugin import Plugin
+from kd_keras.training.taps import TappedModel
 
 # What a teacher may give, `Teacher.provides`: raw logits or, known up to a constant for each
 # example, log-probabilities; features inside of it; the gradient at its inputs.
@@ -124,6 +126,77 @@ class Teacher(Plugin):
                 )
             if needs_raw_logits(term) and LOGITS not in self.provides:
                 raise ValueError(raw_logits_message(name, self.holds))
+
+
+class NetworkTeacher(Teacher):
+    """A teacher that is one network, whose layers may be tapped.
+
+    Args:
+        network: As for `Teacher`.
+        model: The network that answers.
+        form: Turns its outputs into logits.
+        terms: The distillation losses.
+    """
+
+    def __init__(self, network: Any, model: Any, form: LogitForm, terms: Sequence[Any]):
+        super().__init__(network, [t.teacher_tap for t in terms if t.teacher_tap is not None])
+        self._tapped = TappedModel(model, self.taps, "teacher")
+        self._form = form
+        # Whether a loss compares the outputs as they are, which need not be logits.
+        self._needs_outputs = any(t.teacher_tap is None and not t.expects_logits for t in terms)
+
+    @property
+    def provides(self) -> frozenset[str]:  # type: ignore[override]
+        kind = LOG_PROBABILITIES if self._form.is_shifted else LOGITS
+        return frozenset({kind, TAPS, INPUT_GRADIENT})
+
+    def look(self, x: Any) -> None:
+        self._form.look(x)
+
+    def asked(self, batch: Batch, watched: bool) -> Answer | None:
+        """Return what an augmentation was told of the batch, where no more is wanted than that."""
+        asked = batch.extras.get(ASKED)
+        if asked is None or self._tapped.names or watched or self._needs_outputs:
+            return None
+        return Answer(asked, {}, asked)
+
+
+class Description(keras.layers.Layer):
+    """What a user makes and passes: it describes a teacher, and is saved with the Distiller.
+
+    Args:
+        name: Name of the layer.
+        **kwargs: Passed on to `keras.layers.Layer`.
+    """
+
+    def __init__(self, name: str, **kwargs: Any):
+        super().__init__(name=name, dtype="float32", autocast=False, **kwargs)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """None: those of a compiled network are of its own training, and see no data here."""
+        return []
+
+    def build(self, shape: Any = None) -> None:
+        """Do nothing: a network is built when it is first called."""
+
+    def teach(self, terms: Any, student: Any, augmentation: Any) -> Teacher:
+        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
+
+        Args:
+            terms: The distillation losses.
+            student: The student.
+            augmentation: As it was given to the Distiller.
+
+        Raises:
+            ValueError: If a loss needs more than this teacher provides, or it cannot teach this
+                student.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `teach(...)`.")
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(**keras.saving.deserialize_keras_object(config))
 
 
 def needs_raw_logits(term: Any) -> bool:

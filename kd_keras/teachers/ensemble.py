@@ -142,16 +142,6 @@ class Ensemble(Members):
         return with_mask(combining.combined(self.combine, logits, weights), mask)
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> EnsembleTeacher:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses.
-            student: The student.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If a loss needs more than an ensemble provides, or a member cannot teach.
-        """
         members = {
             name: member.teach((), student, augmentation) for name, member in self.members.items()
         }

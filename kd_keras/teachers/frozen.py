@@ -12,24 +12,18 @@ from keras import ops
 from kd_keras.arguments import check_temperature, is_integer
 from kd_keras.compat.structure import mask_of, with_mask
 from kd_keras.losses.contract.logit_form import FORMS, LogitForm
-from kd_keras.teachers.contract import (
-    INPUT_GRADIENT,
-    LOG_PROBABILITIES,
-    LOGITS,
-    TAPS,
-    Teacher,
-)
+from kd_keras.teachers.contract import Description, NetworkTeacher
 from kd_keras.teachers.inference import MODES, TeacherInference
 from kd_keras.teachers.remembered import Remembered, can_be_remembered
 from kd_keras.teachers.sharing import freeze
-from kd_keras.training.batch import ASKED, Answer, Batch
+from kd_keras.training.batch import Answer, Batch
 from kd_keras.training.inputs import check_inputs, take
 from kd_keras.training.network import answer
-from kd_keras.training.taps import TappedModel, forward
+from kd_keras.training.taps import forward
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class Frozen(keras.layers.Layer):
+class Frozen(Description):
     """A trained network that teaches as it is, with inputs, outputs and classes of its own.
 
     ```
@@ -105,7 +99,7 @@ class Frozen(keras.layers.Layer):
                 "`outputs` must be 'auto', 'logits' or 'probabilities': what the teacher returns. "
                 f"Received: outputs={outputs!r}."
             )
-        super().__init__(name=name or model.name, dtype="float32", autocast=False)
+        super().__init__(name or model.name)
         self.model = model
         self.inputs_form = check_inputs("inputs", inputs)
         self.outputs_form = outputs
@@ -114,14 +108,6 @@ class Frozen(keras.layers.Layer):
         self.temperature = check_temperature("temperature", temperature)
         self.form = LogitForm(model, outputs, lambda x: forward(model, self.take(x), False))
         self.built = bool(model.built)
-
-    @property
-    def metrics(self) -> list[Any]:
-        """None: those of a compiled network are of its own training, and see no data here."""
-        return []
-
-    def build(self, shape: Any = None) -> None:
-        """Do nothing: the network is built when it is first called."""
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Return the teacher's logits of the student's inputs, in the student's classes."""
@@ -145,17 +131,6 @@ class Frozen(keras.layers.Layer):
         return logits
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> FrozenTeacher:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses.
-            student: The student.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If a loss needs more than this teacher provides, or teacher and student
-                share weights that train.
-        """
         teacher = FrozenTeacher(self, self, terms)
         teacher.refuse_losses(terms)
         freeze(self.model, student)
@@ -173,14 +148,8 @@ class Frozen(keras.layers.Layer):
             "name": self.name,
         }
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Frozen:
-        deserialize = keras.saving.deserialize_keras_object
-        parts = {name: deserialize(config[name]) for name in ("model", "inputs")}
-        return cls(**{**config, **parts})
 
-
-class FrozenTeacher(Teacher):
+class FrozenTeacher(NetworkTeacher):
     """A `Frozen` teacher in one Distiller.
 
     Args:
@@ -190,11 +159,8 @@ class FrozenTeacher(Teacher):
     """
 
     def __init__(self, frozen: Frozen, network: Any, terms: Sequence[Any]):
-        super().__init__(network, [t.teacher_tap for t in terms if t.teacher_tap is not None])
+        super().__init__(network, frozen.model, frozen.form, terms)
         self._frozen = frozen
-        # Whether a loss compares the outputs as they are, which need not be logits.
-        self._needs_outputs = any(t.teacher_tap is None and not t.expects_logits for t in terms)
-        self._tapped = TappedModel(frozen.model, self.taps, "teacher")
         self.moves = frozen.inference == "keras"
         self._remembered: dict[Any, Remembered | None] = {}
         self.inference = TeacherInference(self._run, frozen.model, frozen.inference)
@@ -204,11 +170,6 @@ class FrozenTeacher(Teacher):
         return self.inference.version
 
     @property
-    def provides(self) -> frozenset[str]:  # type: ignore[override]
-        kind = LOG_PROBABILITIES if self._frozen.form.is_shifted else LOGITS
-        return frozenset({kind, TAPS, INPUT_GRADIENT})
-
-    @property
     def holds(self) -> str:  # type: ignore[override]
         return (
             f"the teacher {self._frozen.model.name!r} ends in a softmax, so only its "
@@ -216,9 +177,9 @@ class FrozenTeacher(Teacher):
         )
 
     def answer(self, batch: Batch, watched: bool = False) -> Answer | None:
-        asked = batch.extras.get(ASKED)
-        if asked is not None and not (self._tapped.names or watched or self._needs_outputs):
-            return Answer(asked, {}, asked)
+        asked = self.asked(batch, watched)
+        if asked is not None:
+            return asked
         return answer(self.inference, self._frozen.as_logits, batch.x, False, watched)
 
     def answer_again(self, batch: Batch, watched: bool = False) -> Answer | None:
@@ -246,9 +207,6 @@ class FrozenTeacher(Teacher):
             return Remembered(ask, specs)
         except ValueError:  # several outputs, or one that is no row of classes
             return None
-
-    def look(self, x: Any) -> None:
-        self._frozen.form.look(x)
 
     def offer_sample(self, x: Any) -> None:
         self.inference.offer_sample(x)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from kd_keras.losses.contract.logit_form import LogitForm
-from kd_keras.teachers.contract import INPUT_GRADIENT, LOG_PROBABILITIES, LOGITS, TAPS, Teacher
+from kd_keras.teachers.contract import Description, NetworkTeacher
 from kd_keras.teachers.sharing import refuse_shared
 from kd_keras.training import labels, mixing, replicas
 from kd_keras.training.batch import Answer, Batch, Lesson
@@ -17,11 +17,11 @@ from kd_keras.training.inputs import check_inputs, take
 from kd_keras.training.network import answer
 from kd_keras.training.persistence import scale_loss_if_float16
 from kd_keras.training.plugin import Results
-from kd_keras.training.taps import TappedModel, forward
+from kd_keras.training.taps import forward
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class Learning(keras.layers.Layer):
+class Learning(Description):
     """Co-training: a teacher that learns while it teaches, by an optimizer of its own.
 
     ```
@@ -72,7 +72,7 @@ class Learning(keras.layers.Layer):
     ):
         if not isinstance(model, keras.Model):
             raise ValueError(f"`model` must be a keras.Model. Received: {type(model)}.")
-        super().__init__(name=name or model.name, dtype="float32", autocast=False)
+        super().__init__(name or model.name)
         if not isinstance(loss, keras.losses.Loss):
             raise ValueError(
                 "`loss` must be a keras.losses.Loss between labels and the teacher's output, such "
@@ -88,17 +88,9 @@ class Learning(keras.layers.Layer):
         self.built = bool(model.built)
 
     @property
-    def metrics(self) -> list[Any]:
-        """None: those of a compiled network are of its own training, and see no data here."""
-        return []
-
-    @property
     def variables(self) -> list[Any]:
         """All that moves while it teaches: the network's variables and the optimizer's."""
         return [*super().variables, *self.optimizer.variables]
-
-    def build(self, shape: Any = None) -> None:
-        """Do nothing: the network is built when it is first called."""
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Return the teacher's logits, as it infers."""
@@ -110,17 +102,6 @@ class Learning(keras.layers.Layer):
         return take("inputs", self.inputs_form, x)
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> LearningTeacher:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses.
-            student: The student.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If a loss needs more than this teacher provides, or teacher and student
-                share weights that train.
-        """
         refuse_shared(self.model, student)
         teacher = LearningTeacher(self, terms)
         teacher.refuse_losses(terms)
@@ -135,17 +116,10 @@ class Learning(keras.layers.Layer):
             "loss": self.loss,
             "inputs": self.inputs_form,
         }
-        serialize = keras.saving.serialize_keras_object
-        return {**{name: serialize(part) for name, part in parts.items()}, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Learning:
-        deserialize = keras.saving.deserialize_keras_object
-        names = ("model", "optimizer", "loss", "inputs")
-        return cls(**{**config, **{name: deserialize(config[name]) for name in names}})
+        return {**keras.saving.serialize_keras_object(parts), "name": self.name}
 
 
-class LearningTeacher(Teacher):
+class LearningTeacher(NetworkTeacher):
     """A `Learning` teacher in one Distiller."""
 
     network: Learning
@@ -153,17 +127,11 @@ class LearningTeacher(Teacher):
     is_trained = False
 
     def __init__(self, network: Learning, terms: Sequence[Any]):
-        super().__init__(network, [t.teacher_tap for t in terms if t.teacher_tap is not None])
         self._model = network.model
-        self._tapped = TappedModel(self._model, self.taps, "teacher")
-        self._form = LogitForm(self._model, run=lambda x: self._run(x, training=False)[0])
+        form = LogitForm(self._model, run=lambda x: self._run(x, training=False)[0])
+        super().__init__(network, self._model, form, terms)
         self._loss_metric = keras.metrics.Mean(name="teacher_loss")
         self.metrics = [self._loss_metric]
-
-    @property
-    def provides(self) -> frozenset[str]:  # type: ignore[override]
-        kind = LOG_PROBABILITIES if self._form.is_shifted else LOGITS
-        return frozenset({kind, TAPS, INPUT_GRADIENT})
 
     @property
     def holds(self) -> str:  # type: ignore[override]
@@ -186,9 +154,6 @@ class LearningTeacher(Teacher):
             )
         if not self.optimizer.built:
             self.optimizer.build(self._model.trainable_variables)
-
-    def look(self, x: Any) -> None:
-        self._form.look(x)
 
     def accept(self, batch: Batch, step: Any) -> tuple[Batch, list[Any]]:
         if step is not None and batch.y is None:

@@ -8,13 +8,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kd_keras.teachers.contract import Teacher, is_description
+from kd_keras.teachers.contract import Description, Teacher, is_description
 from kd_keras.teachers.frozen import Frozen
 from kd_keras.training.batch import ASKED, Answer, Batch
 from kd_keras.training.plugin import Results
 
 
-class Members(keras.layers.Layer):
+class Members(Description):
     """What describes several teachers.
 
     Args:
@@ -29,28 +29,13 @@ class Members(keras.layers.Layer):
     """
 
     def __init__(self, members: Any, name: str):
-        super().__init__(name=name, dtype="float32", autocast=False)
+        super().__init__(name)
         self.members = _checked(members)
         self.built = all(member.built for member in self.members.values())
 
-    @property
-    def metrics(self) -> list[Any]:
-        """None: those of compiled members are of their own training."""
-        return []
-
-    def build(self, shape: Any = None) -> None:
-        """Do nothing: members are built when they are first called."""
-
     def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        members = {name: serialize(member) for name, member in self.members.items()}
+        members = keras.saving.serialize_keras_object(dict(self.members))
         return {"members": members, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        deserialize = keras.saving.deserialize_keras_object
-        members = {name: deserialize(member) for name, member in config["members"].items()}
-        return cls(**{**config, "members": members})
 
 
 class Team(Teacher):

@@ -10,15 +10,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kd_keras.arguments import check_number
+from kd_keras.arguments import check_number, check_truth
 from kd_keras.losses.contract.logit_form import LogitForm
 from kd_keras.losses.contract.schedules import at_step, number_or_schedule
-from kd_keras.teachers.contract import INPUT_GRADIENT, LOG_PROBABILITIES, LOGITS, TAPS, Teacher
-from kd_keras.training.batch import ASKED, Answer, Batch
+from kd_keras.teachers.contract import Description, NetworkTeacher
+from kd_keras.training.batch import Answer, Batch
 from kd_keras.training.inputs import check_inputs, take
 from kd_keras.training.network import answer
 from kd_keras.training.plugin import Results
-from kd_keras.training.taps import TappedModel, forward
+from kd_keras.training.taps import forward
 
 # Added to the seeds of the student's dropout: both draw, and not the same.
 _OTHER_SEED = 0x1E3779B9
@@ -36,7 +36,7 @@ class _Followed:
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class MovingAverage(keras.layers.Layer):
+class MovingAverage(Description):
     """The mean teacher: the student with weights that are the moving average of its own.
 
     ```
@@ -86,12 +86,11 @@ class MovingAverage(keras.layers.Layer):
         inputs: Any = None,
         name: str = "moving_average",
     ):
-        super().__init__(name=name, dtype="float32", autocast=False)
+        super().__init__(name)
         remedy = "1 would never move."
         check = partial(check_number, low=0, below=1, remedy=remedy)
         self.momentum = number_or_schedule("momentum", momentum, check)
-        if not isinstance(warm_up, bool):
-            raise ValueError(f"`warm_up` must be True or False. Received: warm_up={warm_up!r}.")
+        check_truth("warm_up", warm_up)
         self.warm_up = warm_up
         self.inputs_form = check_inputs("inputs", inputs)
         self.updates: Any = None
@@ -103,16 +102,6 @@ class MovingAverage(keras.layers.Layer):
         return student
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> AveragedTeacher:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses.
-            student: The student.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If it follows another student already, or a loss does not suit the student.
-        """
         followed = self._followed
         if followed.student not in (None, student):
             raise ValueError(
@@ -226,14 +215,8 @@ class MovingAverage(keras.layers.Layer):
             "name": self.name,
         }
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> MovingAverage:
-        deserialize = keras.saving.deserialize_keras_object
-        made = {name: deserialize(config[name]) for name in ("momentum", "inputs")}
-        return cls(**{**config, **made})
 
-
-class AveragedTeacher(Teacher):
+class AveragedTeacher(NetworkTeacher):
     """A `MovingAverage` in one Distiller."""
 
     network: MovingAverage
@@ -241,16 +224,8 @@ class AveragedTeacher(Teacher):
     is_trained = False
 
     def __init__(self, network: MovingAverage, terms: Sequence[Any]):
-        super().__init__(network, [t.teacher_tap for t in terms if t.teacher_tap is not None])
         student = network._followed.student
-        self._tapped = TappedModel(student, self.taps, "teacher")
-        self._form = LogitForm(student, run=self._outputs)
-        self._needs_outputs = any(t.teacher_tap is None and not t.expects_logits for t in terms)
-
-    @property
-    def provides(self) -> frozenset[str]:  # type: ignore[override]
-        kind = LOG_PROBABILITIES if self._form.is_shifted else LOGITS
-        return frozenset({kind, TAPS, INPUT_GRADIENT})
+        super().__init__(network, student, LogitForm(student, run=self._outputs), terms)
 
     @property
     def holds(self) -> str:  # type: ignore[override]
@@ -266,14 +241,9 @@ class AveragedTeacher(Teacher):
     def refresh(self, is_moving: bool) -> None:
         self.network.begin()
 
-    def look(self, x: Any) -> None:
-        self._form.look(x)
-
     def answer(self, batch: Batch, watched: bool = False) -> Answer | None:
-        asked = batch.extras.get(ASKED)
-        if asked is not None and not (self._tapped.names or watched or self._needs_outputs):
-            return Answer(asked, {}, asked)
-        return self._answer(batch, True, watched)
+        asked = self.asked(batch, watched)
+        return self._answer(batch, True, watched) if asked is None else asked
 
     def answer_again(self, batch: Batch, watched: bool = False) -> Answer | None:
         return self._answer(batch, False, watched)

@@ -37,16 +37,6 @@ class Named(Members):
         return network_to_tap(self.members[name], terms, student)
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> NamedTeachers:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses, which know whose they are.
-            student: The student.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If a loss needs more than its teacher provides, or one cannot teach.
-        """
         own = {name: [t for t in terms if t.teacher == name] for name in self.members}
         members = {
             name: member.teach(own[name], student, augmentation)

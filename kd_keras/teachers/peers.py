@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from kd_keras.teachers.contract import LOGITS, Teacher
+from kd_keras.teachers.contract import LOGITS, Description, Teacher
 from kd_keras.teachers.members import mean_of
 from kd_keras.training.batch import STUDENTS, Answer, Batch
 
@@ -18,7 +18,7 @@ _HOW = (
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class Peers(keras.layers.Layer):
+class Peers(Description):
     """Deep mutual learning: each student learns from the labels and from what the others say.
 
     ```
@@ -60,7 +60,7 @@ class Peers(keras.layers.Layer):
     """
 
     def __init__(self, name: str = "peers"):
-        super().__init__(name=name, dtype="float32", autocast=False)
+        super().__init__(name)
         self.built = True
 
     def call(self, x: Any) -> Any:
@@ -82,16 +82,6 @@ class Peers(keras.layers.Layer):
         return self
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> MutualTeacher:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses.
-            student: One network with an output for each student, by its name.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If there are fewer than two students, or a loss matches features.
-        """
         outputs = student.output if getattr(student, "outputs", None) else None
         if not isinstance(outputs, dict) or len(outputs) < 2:
             received = "without a graph" if outputs is None else f"with the output {outputs}"

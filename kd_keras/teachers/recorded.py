@@ -13,7 +13,7 @@ import tensorflow as tf
 from kd_keras.graph_errors import MARKER
 from kd_keras.losses.contract.logit_form import as_logits
 from kd_keras.teachers.answer_files import read_answers
-from kd_keras.teachers.contract import LOG_PROBABILITIES, LOGITS, Teacher
+from kd_keras.teachers.contract import LOG_PROBABILITIES, LOGITS, Description, Teacher
 from kd_keras.training.batch import SAMPLE_INDEX, Answer, Batch
 
 # The entry of `Batch.extras`: the answers of the examples in the batch.
@@ -22,7 +22,7 @@ _SUM_TOLERANCE = 1e-2
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class Recorded(keras.layers.Layer):
+class Recorded(Description):
     """Teach with answers that any other program gave: looked up by the number of each example.
 
     ```
@@ -65,7 +65,7 @@ class Recorded(keras.layers.Layer):
     def __init__(
         self, ids: Any, answers: Any, outputs: str = "logits", name: str = "recorded_teacher"
     ):
-        super().__init__(name=name, trainable=False, dtype="float32", autocast=False)
+        super().__init__(name, trainable=False)
         if outputs not in ("logits", "probabilities"):
             raise ValueError(
                 "`outputs` must be 'logits' or 'probabilities': what `answers` holds. Received: "
@@ -156,16 +156,6 @@ class Recorded(keras.layers.Layer):
         return self.outputs[0]
 
     def teach(self, terms: Any, student: Any, augmentation: Any) -> RecordedTeacher:
-        """Return what teaches in one Distiller; called by `kd_keras.Distiller`.
-
-        Args:
-            terms: The distillation losses.
-            student: The student.
-            augmentation: As it was given to the Distiller.
-
-        Raises:
-            ValueError: If a loss needs more than the answers.
-        """
         teacher = RecordedTeacher(self)
         teacher.refuse_losses(terms)
         return teacher

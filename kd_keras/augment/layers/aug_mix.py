@@ -10,15 +10,13 @@ import tensorflow as tf
 from kd_keras.arguments import check_number, is_integer
 from kd_keras.augment.calling import refuse_per_pixel_labels
 from kd_keras.augment.draws import Draws
-from kd_keras.augment.layers.chosen import apply_choice, checked_layers
-from kd_keras.augment.layers.drawn import Drawn
-from kd_keras.augment.pixelwise import keeps_positions
+from kd_keras.augment.layers.chosen import OfLayers, apply_choice
 from kd_keras.augment.rows import Rows
 from kd_keras.training.batch import Batch
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class AugMix(Drawn):
+class AugMix(OfLayers):
     """Blend each image with several chains of randomly chosen layers, all applied to itself.
 
         m * x + (1 - m) * (w_1 * chain_1(x) + ... + w_width * chain_width(x))
@@ -63,8 +61,7 @@ class AugMix(Drawn):
         alpha: float = 1.0,
         seed: int = 0,
     ):
-        super().__init__(seed)
-        self.layers = checked_layers(layers)
+        super().__init__(layers, seed)
         if not self.layers:
             raise ValueError("`layers` must hold at least one layer. Received: layers=[]")
         bounds = list(depth) if isinstance(depth, (tuple, list)) else [depth, depth]
@@ -107,28 +104,12 @@ class AugMix(Drawn):
         mixed = images + (1.0 - share) * (mixed - images)
         return views._replace(x=tf.ensure_shape(mixed, images.shape))
 
-    @property
-    def keeps_positions(self) -> bool:
-        """Whether none of the layers moves pixels."""
-        return all(keeps_positions(layer) for layer in self.layers)
-
     def get_config(self) -> dict[str, Any]:
-        return {
-            "layers": [keras.saving.serialize_keras_object(layer) for layer in self.layers],
-            "width": self.width,
-            "depth": self.depth,
-            "alpha": self.alpha,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> AugMix:
-        layers = [keras.saving.deserialize_keras_object(layer) for layer in config["layers"]]
-        return cls(**{**config, "layers": layers})
+        own = {"width": self.width, "depth": self.depth, "alpha": self.alpha}
+        return {**super().get_config(), **own}
 
     def __repr__(self) -> str:
-        names = ", ".join(type(layer).__name__ for layer in self.layers)
-        return f"AugMix([{names}], width={self.width}, depth={tuple(self.depth)})"
+        return f"AugMix([{self.names}], width={self.width}, depth={tuple(self.depth)})"
 
 
 def _of_chains(rows: Rows, width: int) -> Rows:

@@ -7,7 +7,7 @@ from typing import Any
 import keras_cv
 import tensorflow as tf
 
-from kd_keras.arguments import check_seed
+from kd_keras.arguments import check_seed, saved_arguments
 from kd_keras.augment.global_generator import ensure_global_generator
 
 
@@ -24,6 +24,7 @@ class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
 
     # Whether no pixel is moved, so that labels per pixel, masks and boxes stay right.
     keeps_positions = False
+    saved_arguments: tuple[str, ...] = ("seed",)
 
     def __init__(self, seed: int | None = None, **kwargs: Any):
         ensure_global_generator()
@@ -67,4 +68,4 @@ class BatchwiseImageLayer(keras_cv.layers.BaseImageAugmentationLayer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "seed": self.seed}
+        return {**super().get_config(), **saved_arguments(self)}

@@ -9,14 +9,12 @@ import tensorflow as tf
 
 from kd_keras.augment.calling import refuse_per_pixel_labels
 from kd_keras.augment.draws import Draws
-from kd_keras.augment.geometry import Move, moves_of, where_chosen
-from kd_keras.augment.layers.chosen import apply_where, checked_layers
-from kd_keras.augment.layers.drawn import Drawn
-from kd_keras.augment.pixelwise import keeps_positions
+from kd_keras.augment.geometry import Move
+from kd_keras.augment.layers.chosen import OfLayers, apply_where
 from kd_keras.training.batch import CHOICE, Batch
 
 
-class Choice(Drawn):
+class Choice(OfLayers):
     """Send each image through one of the transforms, and say in `Batch.extras` through which.
 
     Each transform gets only its own images, so a batch costs about as much as one transform.
@@ -27,15 +25,8 @@ class Choice(Drawn):
     """
 
     def __init__(self, layers: Sequence[Any], probabilities: Callable[[], tf.Tensor]):
-        super().__init__()
-        self.layers = list(layers)
+        super().__init__(layers)
         self._probabilities = probabilities
-        checked_layers(layer for layer in self.layers if layer is not None)
-
-    @property
-    def keeps_positions(self) -> bool:
-        """Whether none of the transforms moves pixels."""
-        return all(layer is None or keeps_positions(layer) for layer in self.layers)
 
     def apply(self, views: Batch, draws: Draws) -> Batch:
         refuse_per_pixel_labels(self, views)
@@ -55,15 +46,7 @@ class Choice(Drawn):
 
     def geometry(self, images: tf.Tensor, draws: Draws) -> list[Move] | None:
         choice = self._choice(draws)
-        moves: list[Move] = []
-        for index, layer in enumerate(self.layers):
-            chosen = choice == index
-            here = where_chosen(chosen, moves_of(layer, images, draws.child(index)))
-            if here is None:
-                return None
-            moves += here
-        return moves
+        return self.moves_where(images, lambda index: choice == index, draws)
 
     def __repr__(self) -> str:
-        names = ", ".join("None" if la is None else type(la).__name__ for la in self.layers)
-        return f"Choice([{names}])"
+        return f"Choice([{self.names}])"

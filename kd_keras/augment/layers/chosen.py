@@ -3,20 +3,63 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from kd_keras.augment.calling import takes_labels
 from kd_keras.augment.contract import Augmentation
 from kd_keras.augment.draws import Draws
+from kd_keras.augment.geometry import Move, moves_of, where_chosen
+from kd_keras.augment.layers.drawn import Drawn
+from kd_keras.augment.pixelwise import keeps_positions
 from kd_keras.augment.seeding import call_seeded, make_repeatable
 from kd_keras.training.batch import Batch
 
 
-def checked_layers(layers: Any) -> list[Any]:
-    """Return `layers` as a list of layers that draw from policies, or raise."""
-    layers = list(layers)
+class OfLayers(Drawn):
+    """An augmentation that is made of layers, each of which acts on some of the images.
+
+    Args:
+        layers: keras-cv layers or callables on images; `None` leaves images as they are.
+        seed: Seed for use outside of a `Policy`; inside, the policy's seed rules.
+    """
+
+    def __init__(self, layers: Any, seed: int = 0):
+        super().__init__(seed)
+        self.layers = list(layers)
+        _check_layers(layer for layer in self.layers if layer is not None)
+
+    @property
+    def keeps_positions(self) -> bool:
+        """Whether none of the layers moves pixels."""
+        return all(layer is None or keeps_positions(layer) for layer in self.layers)
+
+    def moves_where(
+        self, images: tf.Tensor, chosen: Callable[[int], tf.Tensor], draws: Draws
+    ) -> list[Move] | None:
+        """Return where the layers move pixels of the images that chose them, by their index."""
+        moves: list[Move] = []
+        for index, layer in enumerate(self.layers):
+            here = where_chosen(chosen(index), moves_of(layer, images, draws.child(index)))
+            if here is None:
+                return None
+            moves += here
+        return moves
+
+    def get_config(self) -> dict[str, Any]:
+        return {"layers": keras.saving.serialize_keras_object(self.layers), "seed": self.seed}
+
+    @property
+    def names(self) -> str:
+        """What the layers are called, for people."""
+        return ", ".join("None" if la is None else type(la).__name__ for la in self.layers)
+
+
+def _check_layers(layers: Iterable[Any]) -> None:
+    """Let layers draw from policies, or raise."""
     for layer in layers:
         if isinstance(layer, (type, Augmentation)) or not callable(layer):
             raise TypeError(
@@ -30,7 +73,6 @@ def checked_layers(layers: Any) -> list[Any]:
                 "policy itself."
             )
         make_repeatable(layer)
-    return layers
 
 
 def apply_where(layer: Any, images: tf.Tensor, chosen: tf.Tensor, draws: Draws) -> tf.Tensor:

@@ -43,6 +43,8 @@ class Equalize(InPlaceLayer):
     (63.0, 255.0)
     """
 
+    saved_arguments = ("rate",)
+
     def __init__(
         self,
         rate: float = 0.5,
@@ -66,9 +68,6 @@ class Equalize(InPlaceLayer):
         return tf.where(
             tf.logical_and(drawn, changed), self.from_bytes(levels, like=images), images
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate}
 
 
 def _equalized(levels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -44,6 +44,8 @@ class GaussianBlur(InPlaceLayer):
     (41, 255)
     """
 
+    saved_arguments = ("sigma",)
+
     def __init__(
         self,
         sigma: float | tuple[float, float] = (0.0, 1.0),
@@ -68,9 +70,6 @@ class GaussianBlur(InPlaceLayer):
         weights = [1.0 / total, *(weight / total for weight in side)]
         blurred = _along(1, _along(2, tf.cast(images, tf.float32), weights), weights)
         return tf.ensure_shape(tf.cast(blurred, images.dtype), images.shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "sigma": self.sigma}
 
 
 def _along(axis: int, images: tf.Tensor, weights: list[tf.Tensor]) -> tf.Tensor:

@@ -46,6 +46,8 @@ class GridMask(InPlaceLayer):
     16
     """
 
+    saved_arguments = ("unit", "ratio", "fill_value")
+
     def __init__(
         self,
         unit: float | tuple[float, float] = (0.4, 1.0),
@@ -90,11 +92,3 @@ class GridMask(InPlaceLayer):
         columns = hidden(shape[2], columns_offset)[:, None, :, None]
         fill = sum(self.value_range) / 2 if self.fill_value is None else self.fill_value
         return tf.where(tf.logical_and(rows, columns), tf.cast(fill, images.dtype), images)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "unit": self.unit,
-            "ratio": self.ratio,
-            "fill_value": self.fill_value,
-        }

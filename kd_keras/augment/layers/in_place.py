@@ -23,6 +23,7 @@ class InPlaceLayer(BatchwiseImageLayer):
     """
 
     keeps_positions = True
+    saved_arguments: tuple[str, ...] = ("value_range",)
 
     def __init__(self, value_range: tuple[float, float], seed: int | None, **kwargs: Any):
         super().__init__(seed=seed, **kwargs)
@@ -46,6 +47,3 @@ class InPlaceLayer(BatchwiseImageLayer):
 
     def augment_segmentation_mask(self, segmentation_mask: Any, **kwargs: Any) -> Any:
         return segmentation_mask
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "value_range": list(self.value_range)}

@@ -39,6 +39,8 @@ class JpegCompression(InPlaceLayer):
     (TensorShape([1, 8, 8, 1]), True)
     """
 
+    saved_arguments = ("quality",)
+
     def __init__(
         self,
         quality: int | tuple[int, int] = (30, 95),
@@ -71,6 +73,3 @@ class JpegCompression(InPlaceLayer):
             fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8),
         )
         return self.from_bytes(opened, like=images)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "quality": self.quality}

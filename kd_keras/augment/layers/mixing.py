@@ -97,10 +97,6 @@ class Mixing(Drawn):
     def get_config(self) -> dict[str, Any]:
         return {"alpha": self.alpha, "seed": self.seed}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Mixing:
-        return cls(**config)
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}(alpha={self.alpha:g})"
 

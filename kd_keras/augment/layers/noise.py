@@ -40,6 +40,8 @@ class GaussianNoise(InPlaceLayer):
     (TensorShape([2, 8, 8, 3]), True)
     """
 
+    saved_arguments = ("stddev",)
+
     def __init__(
         self,
         stddev: float | tuple[float, float] = 0.05,
@@ -60,9 +62,6 @@ class GaussianNoise(InPlaceLayer):
         low, high = self.value_range
         noise = tf.cast(strength * noise, images.dtype)
         return tf.clip_by_value(images + noise, low, high)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "stddev": self.stddev}
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -93,6 +92,8 @@ class SpeckleNoise(InPlaceLayer):
     (0.0, True)
     """
 
+    saved_arguments = ("stddev",)
+
     def __init__(
         self,
         stddev: float | tuple[float, float] = 0.1,
@@ -112,9 +113,6 @@ class SpeckleNoise(InPlaceLayer):
         low, high = self.value_range
         noise = tf.cast(strength * noise, images.dtype)
         return tf.clip_by_value(images + (images - low) * noise, low, high)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "stddev": self.stddev}
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
@@ -143,6 +141,8 @@ class SaltAndPepper(InPlaceLayer):
     [0.0, 255.0]
     """
 
+    saved_arguments = ("amount",)
+
     def __init__(
         self,
         amount: float | tuple[float, float] = 0.02,
@@ -164,6 +164,3 @@ class SaltAndPepper(InPlaceLayer):
         images = tf.where(chance < 0.5 * amount, low, images)
         # `chance` is below 1, so amount = 1 reaches every pixel.
         return tf.where(chance >= 1.0 - 0.5 * amount, high, images)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "amount": self.amount}

@@ -39,6 +39,8 @@ class Posterize(InPlaceLayer):
     [0.0, 0.0, 64.0, 192.0]
     """
 
+    saved_arguments = ("bits",)
+
     def __init__(
         self,
         bits: int | tuple[int, int] = (3, 7),
@@ -56,6 +58,3 @@ class Posterize(InPlaceLayer):
         dropped = 8 - drawn
         kept = tf.bitwise.right_shift(self.in_bytes(images), dropped)
         return self.from_bytes(tf.bitwise.left_shift(kept, dropped), like=images)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "bits": self.bits}

@@ -10,15 +10,13 @@ import tensorflow as tf
 from kd_keras.arguments import check_integer
 from kd_keras.augment.calling import refuse_per_pixel_labels
 from kd_keras.augment.draws import Draws
-from kd_keras.augment.geometry import Move, moves_of, where_chosen
-from kd_keras.augment.layers.chosen import apply_where, checked_layers
-from kd_keras.augment.layers.drawn import Drawn
-from kd_keras.augment.pixelwise import keeps_positions
+from kd_keras.augment.geometry import Move
+from kd_keras.augment.layers.chosen import OfLayers, apply_where
 from kd_keras.training.batch import Batch
 
 
 @keras.saving.register_keras_serializable(package="kd_keras")
-class RandomSubset(Drawn):
+class RandomSubset(OfLayers):
     """Apply to each image `count` of the layers, chosen at random without repetition.
 
     The idea of RandAugment, with a seed: the magnitudes are those of the layers. Chosen layers act
@@ -49,8 +47,7 @@ class RandomSubset(Drawn):
     """
 
     def __init__(self, layers: Any, count: int = 2, seed: int = 0):
-        super().__init__(seed)
-        self.layers = checked_layers(layers)
+        super().__init__(layers, seed)
         remedy = "At most all layers act."
         self.count = check_integer("count", count, 0, len(self.layers), remedy)
 
@@ -72,31 +69,10 @@ class RandomSubset(Drawn):
 
     def geometry(self, images: tf.Tensor, draws: Draws) -> list[Move] | None:
         chosen = self._chosen(draws)
-        moves: list[Move] = []
-        for index, layer in enumerate(self.layers):
-            here = where_chosen(chosen[:, index], moves_of(layer, images, draws.child(index)))
-            if here is None:
-                return None
-            moves += here
-        return moves
-
-    @property
-    def keeps_positions(self) -> bool:
-        """Whether none of the layers moves pixels."""
-        return all(keeps_positions(layer) for layer in self.layers)
+        return self.moves_where(images, lambda index: chosen[:, index], draws)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "layers": [keras.saving.serialize_keras_object(layer) for layer in self.layers],
-            "count": self.count,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> RandomSubset:
-        layers = [keras.saving.deserialize_keras_object(layer) for layer in config["layers"]]
-        return cls(**{**config, "layers": layers})
+        return {**super().get_config(), "count": self.count}
 
     def __repr__(self) -> str:
-        names = ", ".join(type(layer).__name__ for layer in self.layers)
-        return f"RandomSubset([{names}], count={self.count})"
+        return f"RandomSubset([{self.names}], count={self.count})"

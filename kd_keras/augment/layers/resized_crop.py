@@ -44,6 +44,8 @@ class RandomResizedCrop(BatchwiseImageLayer):
     TensorShape([2, 32, 24, 3])
     """
 
+    saved_arguments = ("area", "aspect_ratio", "interpolation")
+
     def __init__(
         self,
         area: tuple[float, float] = (0.6, 1.0),
@@ -89,14 +91,6 @@ class RandomResizedCrop(BatchwiseImageLayer):
         self, segmentation_mask: tf.Tensor, transformation: tf.Tensor, **kwargs: Any
     ) -> tf.Tensor:
         return self.move_masks(segmentation_mask[tf.newaxis], transformation)[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "area": list(self.area),
-            "aspect_ratio": list(self.aspect_ratio),
-            "interpolation": self.interpolation,
-        }
 
 
 def _cropped(images: tf.Tensor, crops: tf.Tensor, interpolation: str) -> tf.Tensor:

@@ -40,6 +40,8 @@ class Sharpness(InPlaceLayer):
     [100.0, 95.4, 124.6, 120.0]
     """
 
+    saved_arguments = ("factor",)
+
     def __init__(
         self,
         factor: float | tuple[float, float] = (0.1, 1.9),
@@ -58,9 +60,6 @@ class Sharpness(InPlaceLayer):
         low, high = self.value_range
         result = tf.where(_inside(x), x + (drawn - 1.0) * (x - _smoothed(x)), x)
         return tf.cast(tf.clip_by_value(result, float(low), float(high)), images.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "factor": self.factor}
 
 
 def _smoothed(x: tf.Tensor) -> tf.Tensor:

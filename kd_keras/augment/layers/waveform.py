@@ -70,10 +70,6 @@ class WaveformLayer(Drawn):
     def get_config(self) -> dict[str, Any]:
         return {self.argument: self.strength, "seed": self.seed}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> WaveformLayer:
-        return cls(**config)
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.argument}={self.strength})"
 

@@ -120,6 +120,8 @@ class RandomTranspose(BatchwiseImageLayer):
            [2., 4.]], dtype=float32)
     """
 
+    saved_arguments = ("rate",)
+
     def __init__(self, rate: float = 0.5, seed: int | None = None, **kwargs: Any):
         super().__init__(seed=seed, **kwargs)
         self.rate = float(check_number("rate", rate, low=0, high=1))
@@ -149,9 +151,6 @@ class RandomTranspose(BatchwiseImageLayer):
         swapped = tf.constant([0.0, 1.0, 0.0, 1.0, 0.0, 0.0])
         matrix = tf.where(self.draw(images)[:, tf.newaxis], swapped, same)
         return [Move(matrix, "nearest", tf.shape(images)[1:3])]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate}
 
 
 def _nearest(place: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -15,7 +15,7 @@ from kd_keras.experiments.repair import refuse
 from kd_keras.experiments.stage_record import StageRecord
 from kd_keras.experiments.study.cell_folder import MEASURED, claimed, results_in
 from kd_keras.experiments.study.grid import Cell, Study, recipe_of_study, text_of_study
-from kd_keras.folders import made_folder, refuse_links_out
+from kd_keras.folders import made_folder, refuse_links_out, refuse_strangers
 from kd_keras.json_text import read_json
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.regular_file import open_regular, read_text
@@ -164,7 +164,7 @@ def open_study(path: str | os.PathLike[str], study: Study, repairs: bool = False
         theirs = _recipe_in(path, existing)
     except FileNotFoundError:
         if path.is_dir() and not (repairs and _is_study(path)):
-            _refuse_strangers(path)
+            refuse_strangers(path, "study", _STUDY)
         theirs = recipe
     except (OSError, ValueError) as error:
         if not (repairs and _is_study(path)):
@@ -244,13 +244,3 @@ def _recipe_in(path: Path, text: str) -> Recipe:
         raise ValueError(
             f"{str(path / _STUDY)!r} cannot be read: {error} Choose another folder with --output."
         ) from error
-
-
-def _refuse_strangers(path: Path) -> None:
-    strangers = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
-    if strangers:
-        raise ValueError(
-            f"{str(path)!r} is not empty and holds no study: there is no {_STUDY} of ours in it. "
-            f"Received: a folder with {strangers[:5]}{' and more' if len(strangers) > 5 else ''}. "
-            "Nothing in it is touched. Choose another folder with --output."
-        )

@@ -11,12 +11,11 @@ from rich.console import Console
 
 from kd_keras.escaping import csv_table
 from kd_keras.experiments.study.grid import Cell, Treatment
+from kd_keras.experiments.study.pages import as_markdown, render
 from kd_keras.experiments.study.summary import Summary
+from kd_keras.experiments.study.tables import print_tables
 from kd_keras.recipes.recipe import Recipe, TeacherPolicyName
 from kd_keras.report.saying import say
-from kd_keras.report.study.markdown import as_markdown
-from kd_keras.report.study.page import render
-from kd_keras.report.study.tables import print_tables
 from kd_keras.whole_file import write_whole
 
 PAGE = "study_report.html"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from kd_keras import _startup
 from kd_keras.arguments import check_integer
 from kd_keras.escaping import terminal
 from kd_keras.experiments.accidents import going_on
@@ -19,7 +18,7 @@ from kd_keras.experiments.study.folder import Diverged, StudyFolder, open_study
 from kd_keras.experiments.study.grid import Cell, Study, shard_of
 from kd_keras.experiments.study.teachers import copy_teachers, data_with_teachers, find_teachers
 from kd_keras.portable import portable
-from kd_keras.quiet_start import quiet_start
+from kd_keras.quiet_start import quiet_start, starting
 from kd_keras.recipes.recipe import Recipe
 from kd_keras.recipes.stage import TEACHER
 from kd_keras.report.environment import environment
@@ -134,8 +133,7 @@ def _identity(
     console: Console,
     trains_teachers: bool,
 ) -> dict[str, Any]:
-    with console.status("Starting TensorFlow and opening the data ..."), quiet_start():
-        _startup.refuse_other_backend()
+    with starting(console, "Starting TensorFlow and opening the data"):
         from kd_keras.experiments.stages import prepare
         from kd_keras.experiments.taking import refuse_unfit_teacher
     taught = {(c.distillation, c.augmentation): c for c in cells if c.teacher_augmentation}
@@ -160,8 +158,7 @@ def _run_here(
     console: Console,
     robustness_examples: int,
 ) -> None:
-    with console.status("Starting TensorFlow ..."), quiet_start():
-        _startup.refuse_other_backend()
+    with starting(console):
         from kd_keras.experiments.study.cell import CellRunner
     runner = CellRunner(folder, data_dir, console, robustness_examples)
     started = time.monotonic()

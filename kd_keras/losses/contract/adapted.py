@@ -24,6 +24,8 @@ class AdaptedLoss(TrainableLoss):
         ValueError: If `adapter` is something else.
     """
 
+    saved_arguments: tuple[str, ...] = ("adapter",)
+
     def __init__(
         self,
         teacher_layer_name: Any = None,
@@ -74,9 +76,6 @@ class AdaptedLoss(TrainableLoss):
 
     def _adapts(self, teacher_shape: Any, student_shape: Any) -> bool:
         return self.adapter is True or teacher_shape[-1] != student_shape[-1]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "adapter": self.adapter}
 
 
 class Adapters(keras.layers.Layer):

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_keras.arguments import saved_arguments
 from kd_keras.compat.structure import mask_of
 from kd_keras.losses.contract.output_kind import output_kind
 from kd_keras.losses.contract.schedules import refuse_schedules
@@ -52,6 +53,9 @@ class Loss(keras.distillation.DistillationLoss):
     suits_independent_labels = False
     # What a list of losses says of it.
     matches = "features"
+
+    # Names of the constructor's arguments beside the taps: the configuration holds them.
+    saved_arguments: tuple[str, ...] = ()
 
     # Whether a kd_keras.Distiller has taken the loss on.
     _attached = False
@@ -117,10 +121,9 @@ class Loss(keras.distillation.DistillationLoss):
         return mean_or_zero(self.per_example(teacher_outputs, student_outputs, **kwargs))
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            name: names_in_config(getattr(self, name), name)
-            for name in ("teacher_layer_name", "student_layer_name")
-        }
+        taps = ("teacher_layer_name", "student_layer_name")
+        names = {name: names_in_config(getattr(self, name), name) for name in taps}
+        return {**names, **saved_arguments(self)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Loss:

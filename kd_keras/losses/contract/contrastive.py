@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import keras
 from keras import ops
 
 from kd_keras.arguments import check_integer
-from kd_keras.losses.contract.embedding import Embedding
 from kd_keras.losses.contract.schedules import checked_temperature
 from kd_keras.losses.contract.trainable import TrainableLoss
+from kd_keras.losses.contract.vectors import l2_normalize
+
+
+class Embedding(keras.layers.Layer):
+    """Flatten the features of one network, map them linearly, and give them unit length.
+
+    Args:
+        dimensions: Length of the embedding.
+    """
+
+    def __init__(self, dimensions: int, **kwargs: Any):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.dimensions = dimensions
+        self.linear = keras.layers.Dense(dimensions, dtype="float32", name="linear")
+
+    def build(self, shape: Any) -> None:
+        if None in shape[1:]:
+            raise ValueError(
+                "The contrastive losses flatten the features, so their sizes must be known. "
+                f"Received: features of shape {tuple(shape)}. Tap the pooled features, or give the "
+                "models' inputs a fixed size."
+            )
+        self.features = math.prod(shape[1:])
+        self.linear.build((shape[0], self.features))
+        self.built = True
+
+    def call(self, features: Any) -> Any:
+        return l2_normalize(self.linear(ops.reshape(features, (-1, self.features))))
 
 
 class ContrastiveLoss(TrainableLoss):
@@ -24,6 +53,7 @@ class ContrastiveLoss(TrainableLoss):
     """
 
     matches = "contrast"
+    saved_arguments: tuple[str, ...] = ("temperature", "dimensions", "other_classes_only")
 
     def __init__(
         self,
@@ -57,14 +87,6 @@ class ContrastiveLoss(TrainableLoss):
         """Return the embeddings of both, `(batch, dimensions)` of unit length."""
         ((teacher, student),) = self.pairs(teacher_outputs, student_outputs)
         return self.teacher_embedding(teacher), self.student_embedding(student)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "temperature": self.temperature,
-            "dimensions": self.dimensions,
-            "other_classes_only": self.other_classes_only,
-        }
 
 
 def class_numbers(y: Any) -> Any:

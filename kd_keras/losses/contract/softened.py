@@ -28,6 +28,7 @@ class SoftenedLoss(LogitLoss):
     """
 
     shift_invariant = True
+    saved_arguments: tuple[str, ...] = ("temperature",)
 
     def __init__(
         self,
@@ -48,6 +49,3 @@ class SoftenedLoss(LogitLoss):
         return self.softened_values(
             two_classes_if_binary(teacher_logits), two_classes_if_binary(student_logits)
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {"temperature": self.temperature, **super().get_config()}

@@ -12,11 +12,7 @@ from kd_keras.report.sections.section import Section
 
 def section(report: Report) -> Section | None:
     """Return a reliability diagram for each model that was examined."""
-    charts = [
-        _diagram(row.name, row.examination.reliability)
-        for row in report.rows
-        if row.examination is not None
-    ]
+    charts = [_diagram(name, e.reliability) for name, e in report.examinations.items()]
     notes = [
         "How often an answer is right (bars), by the probability that the model gives it, in bins "
         "of equal width. On the dashed line both are equal; a bar below it says that the model is "

@@ -18,12 +18,12 @@ _NUMBERED = 12
 
 def section(report: Report) -> Section | None:
     """Return precision and recall of each class for each model, and the confusion matrices."""
-    examined = [(row.name, row.examination) for row in report.rows if row.examination is not None]
+    examined = list(report.examinations.items())
     if not examined:
         return None
     first = examined[0][1]
     count = len(first.class_examples)
-    names = list(report.classes) if len(report.classes) == count else list(map(str, range(count)))
+    names = report.class_names(count)
     noun = f"{report.noun}s" if first.segmentation is None else "pixels"
     headings = [
         "class",

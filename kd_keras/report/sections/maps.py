@@ -26,15 +26,11 @@ _NO_LABEL = 255
 
 def section(report: Report) -> Section | None:
     """Return the scores of label maps for each model, and overlays of some test images."""
-    found = [
-        (row.name, row.examination.segmentation)
-        for row in report.rows
-        if row.examination is not None and row.examination.segmentation is not None
-    ]
+    examined = report.examinations.items()
+    found = [(name, e.segmentation) for name, e in examined if e.segmentation is not None]
     if not found:
         return None
-    count = len(found[0][1].iou)
-    names = list(report.classes) if len(report.classes) == count else list(map(str, range(count)))
+    names = report.class_names(len(found[0][1].iou))
     headings = ["model", "mIoU", "Dice", "boundary error", *(f"IoU: {name}" for name in names)]
     rows = [
         [name, *map(_share, (s.mean_iou, s.mean_dice, s.boundary_error, *s.iou))]

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from kd_keras.report.study.page import render
-from kd_keras.report.study.tables import readable_tables
+from kd_keras.experiments.study.pages import render
+from kd_keras.experiments.study.tables import readable_tables
 
 # Of a study of eight cells, which takes most of a minute.
 pytestmark = pytest.mark.slow

@@ -1,10 +1,13 @@
-"""Lists of policies as a person types them: repeated, or separated by commas."""
+"""Options as a person types them: lists of policies, and a share of work that calls divide."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
-from typing import get_args
+from typing import Annotated, get_args
+
+import tyro
 
 from kd_keras.recipes.recipe import PolicyName
 
@@ -30,3 +33,23 @@ def split_policies(option: str, values: Sequence[str]) -> tuple[str, ...]:
                 f"{option} takes {', '.join(map(repr, KNOWN))}. Received: {name!r}.{suggestion}"
             )
     return tuple(dict.fromkeys(names))
+
+
+def _share_of(arguments: Sequence[str]) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", arguments[0])
+    if match is None:
+        raise ValueError(f"must be K/N, such as 1/2. Received: {arguments[0]!r}")
+    return int(match[1]), int(match[2])
+
+
+# As K/N.
+Share = Annotated[
+    tuple[int, int],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="K/N",
+        instance_from_str=_share_of,
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda share: [f"{share[0]}/{share[1]}"],
+    ),
+]

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from kd_keras import data, evaluate
-from kd_keras.experiments import distill
+from kd_keras.experiments import distill, stages
 from kd_keras.experiments.folder import RunFolder
 from kd_keras.experiments.stages import (
     Material,
@@ -191,12 +191,18 @@ def test_a_run_trains_takes_and_measures_them_all(data_dir, tmp_path):
     assert together.accuracy == pytest.approx(right, abs=1e-6)
 
 
-def test_whoever_teaches_is_calibrated_first(material, tmp_path):
+def test_whoever_teaches_is_calibrated_first(material, tmp_path, monkeypatch):
     """The temperature that is said is the one that the student is taught with."""
     recipe = dataclasses.replace(
         RECIPE, more_teachers=("mlp8",), calibrate_teacher=True, teacher_epochs=3
     )
-    shown = io.StringIO()
+    shown, taught_by = io.StringIO(), {}
+
+    def watched(teachers, *arguments):
+        taught_by.update(teachers)
+        return distiller(teachers, *arguments)
+
+    monkeypatch.setattr(stages, "distiller", watched)
     folder = RunFolder(tmp_path, recipe)
     folder.begin()
     train_networks(
@@ -212,6 +218,7 @@ def test_whoever_teaches_is_calibrated_first(material, tmp_path):
         temperature = float(said[title])
         assert temperature == pytest.approx(evaluate.fit_temperature(logits, labels), abs=6e-4)
         assert temperature != 1.0
+        assert taught_by[name].temperature == temperature
 
 
 def test_a_label_for_each_pixel_is_not_calibrated(data_dir):

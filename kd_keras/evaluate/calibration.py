@@ -189,7 +189,7 @@ def fit_temperature(logits: Any, labels: Any) -> float:
     scores = as_logits(logits)
     classes = as_classes(labels, scores)
     refuse_probabilities(scores)
-    # From each score that of the label is taken: what is left is log(sum(exp(T * them))).
+    # From each score that of the label is taken: what is left is log(sum(exp(them / T))).
     gaps = scores - np.take_along_axis(scores, classes[..., None], axis=-1)
 
     def nll(log_inverse: float) -> float:

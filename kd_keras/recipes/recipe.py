@@ -223,7 +223,8 @@ class Recipe:
             ("keep", get_args(Keep)),
         ):
             check_choice(name, getattr(self, name), choices)
-        object.__setattr__(self, "more_teachers", _checked_teachers(self.more_teachers))
+        teachers = _checked_networks("more_teachers", self.more_teachers, len(MORE_TEACHERS))
+        object.__setattr__(self, "more_teachers", teachers)
         random = [each for each in (self.teacher, *self.more_teachers) if not is_own(each)]
         if self.train_teacher == "no" and random:
             raise ValueError(
@@ -461,31 +462,27 @@ class Recipe:
         return cls(**values)
 
 
-def _checked_teachers(teachers: Any) -> tuple[str, ...]:
-    is_list = isinstance(teachers, Sequence) and not isinstance(teachers, str)
-    if not is_list or len(teachers) > len(MORE_TEACHERS):
+def _checked_networks(
+    name: str, networks: Any, most: int, kind: str = "networks"
+) -> tuple[str, ...]:
+    """Return a list of networks as a tuple, or raise `ValueError`."""
+    is_list = isinstance(networks, Sequence) and not isinstance(networks, str)
+    if not is_list or len(networks) > most:
         raise ValueError(
-            f"`more_teachers` must be a list of at most {len(MORE_TEACHERS)} networks. Received: "
-            f"more_teachers={teachers!r}. Write ['resnet20', 'my.keras'], or [] for none."
+            f"`{name}` must be a list of at most {most} {kind}. Received: {name}={networks!r}. "
+            "Write ['resnet20'], or [] for none."
         )
-    for network in teachers:
-        check_text("more_teachers", network, "resnet20")
-    return tuple(teachers)
+    for network in networks:
+        check_text(name, network, "resnet20")
+    return tuple(networks)
 
 
 def _checked_assistants(assistants: Any) -> tuple[str, ...]:
-    is_list = isinstance(assistants, Sequence) and not isinstance(assistants, str)
-    if not is_list or len(assistants) > len(ASSISTANTS):
+    networks = _checked_networks("assistants", assistants, len(ASSISTANTS), "architectures")
+    for network in filter(is_own, networks):
         raise ValueError(
-            f"`assistants` must be a list of at most {len(ASSISTANTS)} architectures. Received: "
-            f"assistants={assistants!r}. Write ['resnet20'], or [] for none."
+            "`assistants` must be architectures by name: networks of your own may be the first "
+            f"and the last of a chain. Received: assistants with {network!r}. Train it by a "
+            "recipe of its own, and pass its file as the teacher of the next one."
         )
-    for network in assistants:
-        check_text("assistants", network, "resnet20")
-        if is_own(network):
-            raise ValueError(
-                "`assistants` must be architectures by name: networks of your own may be the first "
-                f"and the last of a chain. Received: assistants with {network!r}. Train it by a "
-                "recipe of its own, and pass its file as the teacher of the next one."
-            )
-    return tuple(assistants)
+    return networks

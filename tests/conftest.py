@@ -130,3 +130,18 @@ def sparse_crossentropy():
     import keras
 
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def small_hub_backbone(side):
+    """A ResNet of KerasHub with one block, for square RGB images; KerasHub must be there."""
+    import keras_hub
+
+    return keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64],
+        stackwise_num_blocks=[1],
+        stackwise_num_strides=[1],
+        block_type="basic_block",
+        image_shape=(side, side, 3),
+    )

@@ -14,6 +14,7 @@ from kd_keras.experiments.folder import RunFolder
 from kd_keras.experiments.stages import prepare, train_networks
 from kd_keras.models import IdsToText
 from kd_keras.recipes import recipe_for
+from tests.conftest import small_hub_backbone
 
 GOOD, BAD = ("great", "fine", "lovely"), ("awful", "dull", "poor")
 TEXTS = [f"The {word} film, number {k % 7}." for k in range(20) for word in (*GOOD, *BAD)]
@@ -117,15 +118,7 @@ def test_a_kerashub_teacher_has_tokens_of_its_own(recipe, folder, tmp_path):
 def test_a_kerashub_classifier_of_images_is_shown_what_it_is_in_fit(folder, data_dir):
     hub = pytest.importorskip("keras_hub")
     scaled = hub.layers.ImageConverter(image_size=(16, 16), scale=1 / 255.0)
-    backbone = hub.models.ResNetBackbone(
-        input_conv_filters=[64],
-        input_conv_kernel_sizes=[3],
-        stackwise_num_filters=[64],
-        stackwise_num_blocks=[1],
-        stackwise_num_strides=[1],
-        block_type="basic_block",
-        image_shape=(16, 16, 3),
-    )
+    backbone = small_hub_backbone(16)
     task = hub.models.ImageClassifier(
         backbone,
         num_classes=10,

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kd_keras import export
 from kd_keras.export.interpreter import Encoding
+from tests.conftest import small_hub_backbone
 from tests.export.conftest import conv_student
 
 
@@ -222,15 +223,7 @@ def test_signatures_are_functions_with_names_of_their_own(student, tmp_path):
 
 def test_a_kerashub_classifier_is_exported_like_any_other(tmp_path):
     keras_hub = pytest.importorskip("keras_hub", reason="keras-hub is not installed")
-    backbone = keras_hub.models.ResNetBackbone(
-        input_conv_filters=[64],
-        input_conv_kernel_sizes=[3],
-        stackwise_num_filters=[64],
-        stackwise_num_blocks=[1],
-        stackwise_num_strides=[1],
-        block_type="basic_block",
-        image_shape=(32, 32, 3),
-    )
+    backbone = small_hub_backbone(32)
     student = keras_hub.models.ImageClassifier(backbone=backbone, num_classes=4)
     photos = np.random.default_rng(0).integers(0, 256, (100, 32, 32, 3), dtype="uint8")
 

@@ -7,7 +7,7 @@ import pytest
 import kd_keras
 from kd_keras.losses import KLDivergence
 from kd_keras.teachers import Frozen
-from tests.conftest import sparse_crossentropy
+from tests.conftest import small_hub_backbone, sparse_crossentropy
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (8, 24, 24, 3)).astype("float32")
@@ -64,15 +64,7 @@ def test_a_network_of_keras_applications_with_its_preprocessing_at_another_size(
 def test_a_classifier_of_keras_hub_with_its_preprocessor(activation):
     keras_hub = pytest.importorskip("keras_hub", reason="keras-hub needs Python 3.11")
     models, layers = keras_hub.models, keras_hub.layers
-    backbone = models.ResNetBackbone(
-        input_conv_filters=[64],
-        input_conv_kernel_sizes=[3],
-        stackwise_num_filters=[64],
-        stackwise_num_blocks=[1],
-        stackwise_num_strides=[1],
-        block_type="basic_block",
-        image_shape=(32, 32, 3),
-    )
+    backbone = small_hub_backbone(32)
     converter = layers.ResNetImageConverter(image_size=(32, 32), scale=1 / 255.0)
     preprocessor = models.ResNetImageClassifierPreprocessor(image_converter=converter)
     # It compiles itself, and its metrics have seen no data.
